@@ -1,0 +1,39 @@
+# make report   runs the analysis;   make test   proves the project;   make   lists the rest.
+
+PYTHON ?= python3
+DATASET ?= auto
+export DATASET RUN PARAMS  # recipes read them from the environment: no quoting to get wrong
+
+VENV := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lab bench
+.DELETE_ON_ERROR:
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
+	@echo 'options of report: DATASET=auto|paul15|pbmc68k_reduced|krumsiek11|file.h5ad RUN=name PARAMS=settings.yaml'
+	@echo 'option of test: TESTARGS="-k name"'
+
+report: $(INSTALLED)  ## run all notebooks and write reports/<run>/index.html
+	@$(VENV)/python -m scripts.runs report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
+
+test: $(INSTALLED)  ## check the code and run the tests
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/python -m pytest $(TESTARGS)
+
+lab: $(INSTALLED)  ## open JupyterLab on the notebooks
+	@PYTHONPATH="$(CURDIR)" $(VENV)/jupyter lab notebooks
+
+bench: $(INSTALLED)  ## print each measured speed as a ratio
+	@$(VENV)/python -m scripts.bench
+
+$(INSTALLED): requirements.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "installing requirements.txt into .venv (minutes, once)" >&2
+	@"$(PYTHON)" -m venv .venv
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Cell-graph frequencies, the bilinear models that predict them, and the reading of their weights."""

@@ -1,0 +1,173 @@
+"""From counts to training data: normalised cells with frequencies, splits and torch data sets."""
+
+import hashlib
+from dataclasses import dataclass
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scanpy as sc
+import torch
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+
+from scripts import graph
+from scripts.sources import Source, resolve
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Settings of everything between the counts and the training data."""
+
+    normalize_total: bool | None = None  # scale each cell to the median total; None: if the data set needs it
+    log1p: bool | None = None  # logarithm of 1 + x; None: if the data set needs it
+    scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
+    layer: str = ""  # layer of the .h5ad that holds the counts; empty: X
+    label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the first categorical one
+    k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
+    n_freq_comps: int = 5  # frequencies kept, from the lowest
+    metric: str = "cosine"  # distance between cells: cosine or euclidean
+    unconnected: str = "error"  # a graph in parts: "error", or "largest" keeps the largest part
+    random_state: int = 0  # seed of the splits
+
+
+class CellDataset(torch.utils.data.Dataset):
+    """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq)."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, device: str = "cpu"):
+        self.x = torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=device)
+        self.y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.float32, device=device)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.x[index], self.y[index]
+
+
+def load(source: Source, settings: Preparation) -> ad.AnnData:
+    """Read a data set, check and normalise it.
+
+    Returns
+    -------
+    AnnData
+        X (n_cells, n_genes) float32 dense, normalised as the settings say; uns["dataset"] says where it comes from and
+        uns["label"] which column of obs holds the known cell types ("" if none does).
+
+    Raises
+    ------
+    ValueError
+        If the values are not finite, or are to be normalised as counts and are none.
+    """
+    adata = source.read()
+    if settings.layer:
+        if settings.layer not in adata.layers:
+            raise ValueError(f"{source.name} has no layer {settings.layer!r}: it has {sorted(adata.layers) or 'none'}")
+        adata.X = adata.layers[settings.layer]
+    checksum = _checksum(adata)
+    steps = {name: getattr(settings, name) for name in ("normalize_total", "log1p", "scale")}
+    steps = {name: name in source.steps if wanted is None else wanted for name, wanted in steps.items()}
+    _check_values(adata, source.name, expects_counts=steps["normalize_total"] or steps["log1p"])
+    adata.X = adata.X.astype(np.float32)
+    if steps["normalize_total"]:
+        sc.pp.normalize_total(adata)
+    if steps["log1p"]:
+        sc.pp.log1p(adata)
+    if sparse.issparse(adata.X):
+        adata.X = adata.X.toarray()
+    if steps["scale"]:
+        sc.pp.scale(adata)
+    adata.uns["label"] = _label(adata, settings.label or source.label)
+    done = [name for name, wanted in steps.items() if wanted]
+    adata.uns["dataset"] = {"name": source.name, "reason": source.reason, "sha256": checksum, "steps": done}
+    return adata
+
+
+def _label(adata: ad.AnnData, wanted: str | None) -> str:
+    if wanted and wanted not in adata.obs:
+        raise ValueError(
+            f"there is no column {wanted!r} in obs for the labels: it has {', '.join(adata.obs) or 'none'}"
+        )
+    categorical = [name for name in adata.obs if isinstance(adata.obs[name].dtype, pd.CategoricalDtype)]
+    return wanted or (categorical[0] if categorical else "")
+
+
+def _checksum(adata: ad.AnnData) -> str:
+    values = adata.X.toarray() if sparse.issparse(adata.X) else np.ascontiguousarray(adata.X)
+    return hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()
+
+
+def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
+    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: X holds NaN or infinite values: remove or impute them first")
+    if expects_counts and (values.min(initial=0) < 0 or (values % 1 != 0).any()):
+        raise ValueError(
+            f"{name}: X holds no counts (negative or fractional values): name the layer that does (layer: counts), "
+            "or set normalize_total: false and log1p: false if X is normalised already"
+        )
+
+
+def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
+    """Cell graph and frequencies of all cells, in scanpy's places.
+
+    Returns
+    -------
+    AnnData
+        With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,);
+        fewer cells than given if the graph fell into parts and settings.unconnected is "largest".
+    """
+    if settings.unconnected not in ("error", "largest"):
+        raise ValueError(f"unconnected={settings.unconnected!r} is not known: choose 'error' or 'largest'")
+    adjacency = graph.knn_graph(adata.X, settings.k_neighbors, settings.metric)
+    if settings.unconnected == "largest":
+        keep = graph.largest_part(adjacency)
+        adata = adata[keep].copy()
+        adjacency = adjacency[keep][:, keep]
+    values, vectors = graph.frequencies(adjacency, settings.n_freq_comps)
+    adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
+    adata.uns["neighbors"] = {
+        "connectivities_key": "connectivities",
+        "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": "symmetric kNN"},
+    }
+    adata.obsm["X_freq"] = vectors
+    adata.uns["freq_vals"] = values
+    return adata
+
+
+def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
+    """70 % training, 15 % validation and 15 % test cells, seeded: obs["split"]."""
+    if adata.n_obs < 10:
+        raise ValueError(f"{adata.n_obs} cells are too few to split into training, validation and test cells")
+    train, rest = train_test_split(np.arange(adata.n_obs), train_size=0.7, random_state=random_state)
+    validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    split = np.empty(adata.n_obs, dtype=object)
+    split[train], split[validation], split[test] = "train", "val", "test"
+    adata.obs["split"] = pd.Categorical(split, categories=["train", "val", "test"])
+    return adata
+
+
+def prepare(source: Source, settings: Preparation) -> ad.AnnData:
+    """Everything notebook 01 does: load, frequencies, split."""
+    return add_split(add_frequencies(load(source, settings), settings), settings.random_state)
+
+
+def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, CellDataset, CellDataset]:
+    """Training, validation and test cells as torch data sets, in the order of the cells."""
+    members = [np.flatnonzero(adata.obs["split"] == name) for name in ("train", "val", "test")]
+    return tuple(CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
+
+
+def myeloid_dev_freq(
+    device: str = "cpu", k_neighbors: int = 10, n_freq_comps: int = 5, random_state: int = 0
+) -> tuple[ad.AnnData, CellDataset, CellDataset, CellDataset]:
+    """Paul et al. 2015 myeloid progenitors with frequencies, split for training: (adata, train, val, test)."""
+    settings = Preparation(k_neighbors=k_neighbors, n_freq_comps=n_freq_comps, random_state=random_state)
+    adata = prepare(resolve("paul15"), settings)
+    return adata, *torch_splits(adata, device)
+
+
+def describe(adata: ad.AnnData) -> str:
+    """One line for the reader: which data set this is, its size, and why it was taken."""
+    dataset = adata.uns["dataset"]
+    return f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"

@@ -1,0 +1,205 @@
+"""Figures: each function takes data and returns one plotly figure; none shows it.
+
+Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
+"""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
+DIVERGING = "RdBu_r"
+COLUMNS = 3  # panels to a row
+
+
+def _names(values) -> list[str]:
+    return [escape(str(value)) for value in values]
+
+
+def _panels(titles: list[str], spacing: float, height: int = 320) -> go.Figure:
+    """Empty panels, three to a row."""
+    n_rows = -(-len(titles) // COLUMNS)
+    gaps = {"horizontal_spacing": spacing, "vertical_spacing": 0.28 / n_rows}
+    figure = make_subplots(rows=n_rows, cols=min(COLUMNS, len(titles)), subplot_titles=titles, **gaps)
+    return figure.update_layout(showlegend=False, height=100 + height * n_rows)
+
+
+def _place(panel: int) -> dict[str, int]:
+    return {"row": panel // COLUMNS + 1, "col": panel % COLUMNS + 1}
+
+
+def _marker_size(n_cells: int) -> float:
+    return float(np.clip(150 / np.sqrt(n_cells), 1.5, 6))
+
+
+def _cells(xy: np.ndarray, **options) -> go.Figure:
+    figure = px.scatter(
+        x=xy[:, 0],
+        y=xy[:, 1],
+        labels={"x": "UMAP 1", "y": "UMAP 2"},
+        render_mode="webgl" if len(xy) > WEBGL_FROM else "svg",
+        width=700,
+        height=600,
+        **options,
+    )
+    figure.update_traces(marker_size=_marker_size(len(xy)))
+    figure.update_yaxes(scaleanchor="x")
+    return figure
+
+
+def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
+    """Cells coloured by each frequency, one panel a frequency, on a diverging scale centred at 0.
+
+    xy : (n_cells, 2); freqs : (n_cells, n_freq); freq_vals : (n_freq,) eigenvalues lambda.
+    """
+    n_cells, n_freq = freqs.shape
+    titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
+    figure = _panels(titles, spacing=0.06)
+    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
+    for f in range(n_freq):
+        # each frequency on its own scale: as unit vectors they differ in range, not in meaning
+        scaled = freqs[:, f] / np.abs(freqs[:, f]).max()
+        marker = {"color": scaled, "coloraxis": "coloraxis", "size": _marker_size(n_cells)}
+        trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
+        trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
+        figure.add_trace(trace, **_place(f))
+    figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
+    scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v / max |v|"}
+    return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
+
+
+def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
+    """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq)."""
+    figure = frequency_scatter(xy, scores, freq_vals)
+    figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score / max |score|")
+    return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
+
+
+def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
+    """Cells coloured by a known label; xy : (n_cells, 2), labels : (n_cells,)."""
+    names = pd.Series(_names(labels))
+    order = {"color": sorted(names.unique(), key=_natural)}
+    palette = px.colors.qualitative.Dark24
+    figure = _cells(xy, color=names, title=escape(title), category_orders=order, color_discrete_sequence=palette)
+    return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
+
+
+def _natural(name: str) -> tuple:
+    """Sorts 2Ery before 10GMP."""
+    digits = len(name) - len(name.lstrip("0123456789"))
+    return (int(name[:digits]) if digits else np.inf, name)
+
+
+def label_counts(labels: pd.Series, title: str) -> go.Figure:
+    """How many cells carry each label, as bars; labels : (n_cells,)."""
+    counts = labels.value_counts()
+    names = _names(counts.index)
+    figure = px.bar(x=counts.to_numpy(), y=names, title=escape(title), labels={"x": "cells", "y": ""}, width=700)
+    return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
+
+
+def spectrum(freq_vals: np.ndarray) -> go.Figure:
+    """Eigenvalues of the Laplacian against their index; freq_vals : (n_freq,)."""
+    labels = {"x": "frequency", "y": "eigenvalue λ"}
+    title = "Frequencies from coarse to fine"
+    figure = px.line(x=np.arange(len(freq_vals)), y=freq_vals, markers=True, title=title, labels=labels, width=700)
+    return figure.update_xaxes(dtick=max(1, len(freq_vals) // 10))
+
+
+def loss_curves(history: pd.DataFrame) -> go.Figure:
+    """Training and validation loss; history has the columns epoch, train_loss and val_loss."""
+    columns = {"train_loss": "Train", "val_loss": "Validation"}
+    tidy = history.rename(columns=columns).melt("epoch", list(columns.values()), var_name="Cells", value_name="Loss")
+    title = "Training and validation loss"
+    return px.line(tidy, x="epoch", y="Loss", color="Cells", log_y=True, title=title, labels={"epoch": "Epoch"})
+
+
+def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray) -> go.Figure:
+    """Held-out cells: prediction against truth, one panel a frequency.
+
+    y, predicted : (n_cells, n_freq); r2 : (n_freq,).
+    """
+    figure = _panels([f"Frequency {f}: R² {value:.2f}" for f, value in enumerate(r2)], spacing=0.1)
+    for f in range(y.shape[1]):
+        ends = [float(y[:, f].min()), float(y[:, f].max())]
+        marker = {"size": 4, "opacity": 0.6, "color": "#1f77b4"}
+        figure.add_trace(go.Scatter(x=y[:, f], y=predicted[:, f], mode="markers", marker=marker), **_place(f))
+        figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "grey", "dash": "dot"}), **_place(f))
+    figure.update_xaxes(title="true").update_yaxes(title="predicted")
+    return figure.update_layout(title="Held-out test cells: predicted against true")
+
+
+def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
+    """Leading eigenvalues of each interaction matrix; values : (n_freq, r), the largest absolute value first."""
+    shown = values[:, :n_shown] / np.abs(values).max(axis=1, keepdims=True)
+    figure = go.Figure()
+    for f, row in enumerate(shown):
+        figure.add_scatter(x=np.arange(1, len(row) + 1), y=row, mode="lines+markers", name=f"Frequency {f}")
+    return figure.update_layout(
+        title="Modules: eigenvalues of the interaction matrices",
+        xaxis_title="module",
+        yaxis_title="eigenvalue / largest absolute eigenvalue",
+    )
+
+
+def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
+    """Genes of both poles of the first module, one panel a frequency; table as from modules.module_table."""
+    figure = _panels([f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)], spacing=0.12, height=460)
+    for f in range(len(freq_vals)):
+        chosen = table[(table["frequency"] == f) & (table["module"] == 1) & (table["rank"] <= n_genes)]
+        chosen = chosen.sort_values("loading")
+        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        bars = go.Bar(x=chosen["loading"], y=_names(chosen["gene"]), orientation="h", marker_color=colours)
+        figure.add_trace(bars, **_place(f))
+    figure.update_xaxes(title="loading").update_yaxes(dtick=1, tickfont_size=10)
+    return figure.update_layout(title="First module of each frequency: the genes of its two poles")
+
+
+def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
+    """Jaccard of modules and correlated genes against lambda, with what random genes give."""
+    figure = go.Figure()
+    lines = {"best_jaccard": "better pole", "jaccard_positive": "positive pole", "jaccard_negative": "negative pole"}
+    for column, name in lines.items():
+        dash = "solid" if column == "best_jaccard" else "dot"
+        figure.add_scatter(
+            x=comparison["lambda"], y=comparison[column], mode="lines+markers", name=name, line_dash=dash, visible=True
+        )
+    chance = comparison["expected_jaccard"]
+    figure.add_scatter(x=comparison["lambda"], y=chance, mode="lines", name="random genes", line={"color": "grey"})
+    return figure.update_layout(
+        title="First module and most correlated genes: how much they share",
+        xaxis_title="frequency λ",
+        yaxis_title="Jaccard similarity",
+    )
+
+
+def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str]], n_terms: int = 3) -> go.Figure:
+    """Log-scaled significance, -log10 adjusted p, of the top terms of every pole, over all poles.
+
+    table : as from enrichment.over_representation; lists : (frequency, pole) of every gene list, the rows.
+    """
+    top = table.sort_values("adjusted_p", kind="stable").groupby(["frequency", "pole"]).head(n_terms)
+    terms = list(dict.fromkeys(top.sort_values(["frequency", "pole"])["term"]))
+    chosen = table[table["term"].isin(terms)]
+    grid = chosen.pivot_table(index=["frequency", "pole"], columns="term", values="adjusted_p", aggfunc="min")
+    grid = -np.log10(grid.reindex(index=pd.MultiIndex.from_tuples(lists), columns=terms).fillna(1.0).clip(lower=1e-10))
+    rows = [f"frequency {frequency}, {pole}" for frequency, pole in lists]
+    short = _names(term if len(term) <= 60 else term[:57] + "..." for term in terms)
+    figure = go.Figure(
+        go.Heatmap(
+            z=grid.to_numpy().T,
+            x=rows,
+            y=np.arange(len(short)),
+            customdata=np.broadcast_to(np.array(short, dtype=object)[:, None], (len(short), len(rows))),
+            colorscale="Viridis",
+            colorbar_title="-log10 adj. p",
+            hovertemplate="%{x}<br>%{customdata}<br>-log10 adjusted p: %{z:.2f}<extra></extra>",
+        )
+    )
+    ticks = {"tickvals": np.arange(len(short)), "ticktext": short, "autorange": "reversed"}
+    title = "Gene-set terms of both poles of every frequency"
+    return figure.update_layout(title=title, yaxis=ticks, height=220 + 20 * len(short), margin_l=20)

@@ -1,0 +1,173 @@
+"""The fitted bilinear form, and what can be read from it exactly: modules, poles and scores.
+
+Nothing here builds a genes x genes matrix: all is computed in an orthonormal gene basis of few columns.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from einops import einsum
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+
+@dataclass
+class BilinearForm:
+    """y_f(x) = c_f + w_f . x + x^T B_f x with B_f = V S_f V^T; whatever fits a model, this is what comes out.
+
+    Attributes
+    ----------
+    basis : (n_genes, r) float64
+        V, orthonormal columns.
+    core : (n_freq, r, r) float64
+        S_f, symmetric.
+    main : (n_freq, n_genes) float64
+        Main effects w_f.
+    constant : (n_freq,) float64
+        c_f.
+    genes : list of str
+        Names of the genes, in the order of the basis.
+    """
+
+    basis: np.ndarray
+    core: np.ndarray
+    main: np.ndarray
+    constant: np.ndarray
+    genes: list[str]
+
+    def __post_init__(self):
+        self.genes = [str(gene) for gene in self.genes]
+        n_genes, rank = self.basis.shape
+        n_freq = len(self.core)
+        shapes = (self.core.shape, self.main.shape, self.constant.shape, len(self.genes))
+        if shapes != ((n_freq, rank, rank), (n_freq, n_genes), (n_freq,), n_genes):
+            raise ValueError(
+                f"the parts of the bilinear form do not fit each other: basis {self.basis.shape}, then {shapes}"
+            )
+
+    @classmethod
+    def from_factors(cls, w_l: np.ndarray, w_r: np.ndarray, w_p: np.ndarray, genes: list[str]) -> "BilinearForm":
+        """The form that the weights of gradient descent stand for: B_f = sym(sum_h P[f, h] l_h r_h^T).
+
+        w_l, w_r : (n_hidden, n_genes); w_p : (n_freq, n_hidden). V is the QR basis of [w_l; w_r]^T.
+        """
+        w_l, w_r, w_p = (np.asarray(weights, dtype=np.float64) for weights in (w_l, w_r, w_p))
+        basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
+        left, right = triangle[:, : len(w_l)], triangle[:, len(w_l) :]
+        core = einsum(w_p, left, right, "freq hid, r_i hid, r_j hid -> freq r_i r_j")
+        core = (core + core.swapaxes(1, 2)) / 2
+        n_freq, n_genes = len(w_p), w_l.shape[1]
+        return cls(basis, core, np.zeros((n_freq, n_genes)), np.zeros(n_freq), genes)
+
+    @property
+    def n_freq(self) -> int:
+        """Number of frequencies."""
+        return len(self.core)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes). Returns (n_cells, n_freq)."""
+        z = X @ self.basis
+        interactions = einsum(z, self.core, z, "cell r_i, freq r_i r_j, cell r_j -> cell freq")
+        return self.constant + X @ self.main.T + interactions
+
+    def norm(self) -> np.ndarray:
+        """Frobenius norm of each B_f, (n_freq,): that of its core, as the basis is orthonormal."""
+        return np.sqrt((self.core**2).sum(axis=(1, 2)))
+
+    def agreement(self, other: "BilinearForm") -> np.ndarray:
+        """Cosine of each B_f with that of another fit, tr(B B') / (|B| |B'|), (n_freq,)."""
+        overlap = self.basis.T @ other.basis
+        across = einsum(overlap, other.core, overlap, "r_i r_k, freq r_k r_l, r_j r_l -> freq r_i r_j")
+        return (self.core * across).sum(axis=(1, 2)) / (self.norm() * other.norm())
+
+    def eigenvalues(self) -> np.ndarray:
+        """Non-trivial eigenvalues of each B_f, (n_freq, r), the largest absolute value first."""
+        values = np.linalg.eigvalsh(self.core)
+        return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1), axis=1)
+
+    def modules(self, n_modules: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvectors of each B_f, exact: the basis times the eigenvectors of the core.
+
+        Parameters
+        ----------
+        n_modules : int
+            How many, at most r; those of the largest absolute eigenvalues.
+
+        Returns
+        -------
+        values : (n_freq, n_modules)
+            Eigenvalues, the largest absolute value first.
+        loadings : (n_freq, n_genes, n_modules)
+            Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
+        """
+        values, vectors = np.linalg.eigh(self.core)
+        order = np.argsort(-np.abs(values), axis=1)[:, :n_modules]
+        values = np.take_along_axis(values, order, axis=1)
+        vectors = np.take_along_axis(vectors, order[:, None, :], axis=2)
+        loadings = np.stack([self.basis @ vectors_of_f for vectors_of_f in vectors])
+        signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
+        return values, loadings * signs
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors, gene names in the header."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ("basis", "core", "main", "constant")}
+        save_file(arrays, path, metadata={"genes": json.dumps(self.genes)})
+
+    @classmethod
+    def load(cls, path: Path) -> "BilinearForm":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or holds something else.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                arrays = {name: file.get_tensor(name) for name in ("basis", "core", "main", "constant")}
+                return cls(**arrays, genes=json.loads(file.metadata()["genes"]))
+        except Exception as problem:  # safetensors' own error type is not part of its public interface
+            raise ValueError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
+
+
+def module_scores(X: np.ndarray, values: np.ndarray, loadings: np.ndarray) -> np.ndarray:
+    """What each module adds to the prediction of each cell: eigenvalue * (u . x)^2.
+
+    X : (n_cells, n_genes); values : (n_modules,); loadings : (n_genes, n_modules). Returns (n_cells, n_modules).
+    """
+    return values * (X @ loadings) ** 2
+
+
+def poles(loading: np.ndarray, genes: list[str], n_genes: int) -> dict[str, list[str]]:
+    """The genes of largest positive and of largest negative loading, strongest first.
+
+    loading : (n_genes,). Returns {"positive": [...], "negative": [...]}, n_genes each; a gene never stands in both.
+    """
+    order = np.argsort(-loading, kind="stable")
+    positive = [genes[i] for i in order[:n_genes] if loading[i] > 0]
+    negative = [genes[i] for i in order[::-1][:n_genes] if loading[i] < 0]
+    return {"positive": positive, "negative": negative}
+
+
+def module_table(form: BilinearForm, n_modules: int, n_genes: int) -> pd.DataFrame:
+    """Tidy table of the leading modules: one row for each gene of each pole.
+
+    Returns
+    -------
+    DataFrame with the columns frequency, module, eigenvalue, pole, rank, gene, loading; module and rank count from 1.
+    """
+    values, loadings = form.modules(n_modules)
+    index = {gene: i for i, gene in enumerate(form.genes)}
+    rows = []
+    for frequency in range(form.n_freq):
+        for module, value in enumerate(values[frequency]):
+            loading = loadings[frequency, :, module]
+            for pole, names in poles(loading, form.genes, n_genes).items():
+                rows += [
+                    (frequency, module + 1, value, pole, rank, gene, loading[index[gene]])
+                    for rank, gene in enumerate(names, start=1)
+                ]
+    return pd.DataFrame(rows, columns=["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"])

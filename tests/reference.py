@@ -1,0 +1,92 @@
+"""The oracle: a slow, dense, obvious second implementation, written from the formulas.
+
+Shares no code with scripts/. Dense matrices, float64 unless the formula's home was float32, loops where loops are clearer.
+"""
+
+import numpy as np
+import torch
+
+
+def frequencies(X, k, n_comps):
+    """Cosine k nearest neighbours, A = (N + N^T > 0), L = D - A; lowest non-trivial eigenpairs by dense eigh."""
+    X = np.asarray(X, dtype=np.float64)
+    n = len(X)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    N = np.zeros((n, n))
+    for i in range(n):
+        N[i, np.argsort(-similarity[i])[:k]] = 1
+    A = ((N + N.T) > 0).astype(float)
+    L = np.diag(A.sum(axis=1)) - A
+    values, vectors = np.linalg.eigh(L)
+    return values[1 : n_comps + 1], vectors[:, 1 : n_comps + 1], A
+
+
+def interaction_matrices(w_l, w_r, w_p):
+    """B_f = sym(sum_h P[f, h] l_h r_h^T), (freq, genes, genes), dense."""
+    w_l, w_r, w_p = (np.asarray(w, dtype=np.float64) for w in (w_l, w_r, w_p))
+    B = np.stack([w_l.T @ np.diag(p) @ w_r for p in w_p])
+    return 0.5 * (B + B.transpose(0, 2, 1))
+
+
+def modules(B):
+    """All eigenpairs of each dense B_f, the largest absolute eigenvalue first."""
+    pairs = []
+    for B_f in B:
+        values, vectors = np.linalg.eigh(B_f)
+        order = np.argsort(-np.abs(values))
+        pairs.append((values[order], vectors[:, order]))
+    return pairs
+
+
+def correlations(X, y):
+    """Pearson correlation of every gene with every frequency, one pair at a time, (genes, freq); 0 for constant genes."""
+    result = np.zeros((X.shape[1], y.shape[1]))
+    for gene in range(X.shape[1]):
+        for frequency in range(y.shape[1]):
+            if X[:, gene].std() > 0:
+                result[gene, frequency] = np.corrcoef(X[:, gene], y[:, frequency])[0, 1]
+    return result
+
+
+class Bilinear(torch.nn.Module):
+    """y = P (L x * R x), no biases."""
+
+    def __init__(self, d_input, d_hidden, d_output):
+        super().__init__()
+        self.left = torch.nn.Linear(d_input, d_hidden, bias=False)
+        self.right = torch.nn.Linear(d_input, d_hidden, bias=False)
+        self.out = torch.nn.Linear(d_hidden, d_output, bias=False)
+
+    def forward(self, x):
+        return self.out(self.left(x) * self.right(x))
+
+
+def train_seed(train, val, d_hidden=128, n_epochs=500, lr=1e-4, batch_size=32, random_state=0):
+    """The seed's training: torch's DataLoader item by item, Adam, L1, cosine schedule. Returns the model and losses.
+
+    train, val : anything with a length that yields (x, y) float32 tensors.
+    """
+    torch.manual_seed(random_state)
+    x, y = train[0]
+    model = Bilinear(len(x), d_hidden, len(y))
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_epochs)
+    train_loader = torch.utils.data.DataLoader(train, batch_size=batch_size, shuffle=True)
+    val_loader = torch.utils.data.DataLoader(val, batch_size=batch_size)
+    train_losses, val_losses = [], []
+    for _ in range(n_epochs):
+        batch_losses = []
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.l1_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            batch_losses.append(loss.item() * len(x))
+        schedule.step()
+        train_losses.append(sum(batch_losses) / len(train))
+        with torch.no_grad():
+            errors = [torch.nn.functional.l1_loss(model(x), y).item() * len(x) for x, y in val_loader]
+        val_losses.append(sum(errors) / len(val))
+    return model, train_losses, val_losses
