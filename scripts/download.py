@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pooch
 import requests
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 pooch.get_logger().setLevel("WARNING")  # the bar says enough
 
@@ -15,6 +15,9 @@ class _BarWithLimit(tqdm):
     def __init__(self, limit: float, name: str):
         super().__init__(unit="B", unit_scale=True, desc=name, leave=False)
         self.limit = limit
+
+    def __bool__(self):
+        return True  # pooch asks; tqdm would ask its length, which is not known yet
 
     def update(self, n=1):
         if self.format_dict["elapsed"] > self.limit:

@@ -14,6 +14,8 @@ from plotly.subplots import make_subplots
 WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
 DIVERGING = "RdBu_r"
 COLUMNS = 3  # panels to a row
+FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
+px.defaults.template = "plotly_white"
 
 
 def _names(values) -> list[str]:
@@ -25,7 +27,7 @@ def _panels(titles: list[str], spacing: float, height: int = 320) -> go.Figure:
     n_rows = -(-len(titles) // COLUMNS)
     gaps = {"horizontal_spacing": spacing, "vertical_spacing": 0.28 / n_rows}
     figure = make_subplots(rows=n_rows, cols=min(COLUMNS, len(titles)), subplot_titles=titles, **gaps)
-    return figure.update_layout(showlegend=False, height=100 + height * n_rows)
+    return figure.update_layout(showlegend=False, height=100 + height * n_rows, template="plotly_white")
 
 
 def _place(panel: int) -> dict[str, int]:
@@ -61,21 +63,21 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     figure = _panels(titles, spacing=0.06)
     scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
     for f in range(n_freq):
-        # each frequency on its own scale: as unit vectors they differ in range, not in meaning
-        scaled = freqs[:, f] / np.abs(freqs[:, f]).max()
+        # each frequency on a scale of its own, which a few extreme cells must not wash out
+        scaled = freqs[:, f] / np.quantile(np.abs(freqs[:, f]), FULL_COLOUR)
         marker = {"color": scaled, "coloraxis": "coloraxis", "size": _marker_size(n_cells)}
         trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
         trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
         figure.add_trace(trace, **_place(f))
     figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
-    scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v / max |v|"}
+    scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v, scaled"}
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
 def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
     """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq)."""
     figure = frequency_scatter(xy, scores, freq_vals)
-    figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score / max |score|")
+    figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
     return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
 
 
@@ -136,7 +138,7 @@ def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray)
 def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
     """Leading eigenvalues of each interaction matrix; values : (n_freq, r), the largest absolute value first."""
     shown = values[:, :n_shown] / np.abs(values).max(axis=1, keepdims=True)
-    figure = go.Figure()
+    figure = go.Figure(layout_template="plotly_white")
     for f, row in enumerate(shown):
         figure.add_scatter(x=np.arange(1, len(row) + 1), y=row, mode="lines+markers", name=f"Frequency {f}")
     return figure.update_layout(
@@ -161,7 +163,7 @@ def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> 
 
 def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
     """Jaccard of modules and correlated genes against lambda, with what random genes give."""
-    figure = go.Figure()
+    figure = go.Figure(layout_template="plotly_white")
     lines = {"best_jaccard": "better pole", "jaccard_positive": "positive pole", "jaccard_negative": "negative pole"}
     for column, name in lines.items():
         dash = "solid" if column == "best_jaccard" else "dot"
@@ -183,6 +185,8 @@ def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str]], n_term
     table : as from enrichment.over_representation; lists : (frequency, pole) of every gene list, the rows.
     """
     top = table.sort_values("adjusted_p", kind="stable").groupby(["frequency", "pole"]).head(n_terms)
+    if top.empty:
+        return go.Figure(layout_title="No gene set shares a gene with any pole")
     terms = list(dict.fromkeys(top.sort_values(["frequency", "pole"])["term"]))
     chosen = table[table["term"].isin(terms)]
     grid = chosen.pivot_table(index=["frequency", "pole"], columns="term", values="adjusted_p", aggfunc="min")

@@ -326,7 +326,7 @@ def _execute_one(run: Run, notebook: Path, parameters: dict) -> None:
             kernel_name="python3",
             cwd=notebook.parent,
             progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # kernel warnings would break the progress line
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # kernel warnings would break the progress line
         )
     except DeadKernelError as error:
         raise NotebookFailed(f"{notebook.stem}: Python died, perhaps for lack of memory") from error
@@ -386,7 +386,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return status
     except KeyboardInterrupt:
-        print("\nerror: interrupted", file=sys.stderr)
+        print("error: interrupted", file=sys.stderr)
         return 130
     minutes, seconds = divmod(round(time.monotonic() - begin), 60)
     print(f"{index} ({minutes} min {seconds} s)")

@@ -1,6 +1,6 @@
 """The oracle: a slow, dense, obvious second implementation, written from the formulas.
 
-Shares no code with scripts/. Dense matrices, float64 unless the formula's home was float32, loops where loops are clearer.
+Shares no code with scripts/. Dense matrices in float64, and loops where loops are clearer.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def modules(B):
 
 
 def correlations(X, y):
-    """Pearson correlation of every gene with every frequency, one pair at a time, (genes, freq); 0 for constant genes."""
+    """Pearson correlation of every gene with every frequency, (genes, freq); 0 for constant genes."""
     result = np.zeros((X.shape[1], y.shape[1]))
     for gene in range(X.shape[1]):
         for frequency in range(y.shape[1]):

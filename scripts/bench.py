@@ -1,0 +1,81 @@
+"""Speed and memory as ratios, both sides in one process and one run: `make bench`.
+
+Every figure is this project's code against the slow reference of the tests on the same data. Run it on an idle machine.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+
+from scripts.bmlp import Config, ScBMLPRegressor
+from scripts.datasets import CellDataset, myeloid_dev_freq
+from scripts.modules import BilinearForm
+from tests import reference
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, object]:
+    """Wall time of a call, and what it returned."""
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result
+
+
+def report(what: str, ours: float, theirs: float, bound: float, unit: str = "s") -> None:
+    """One line: both sides, their ratio and the bound it is meant to keep."""
+    print(f"{what}: {ours:.3g} {unit} / {theirs:.3g} {unit} = {ours / theirs:.4f} (bound {bound})", flush=True)
+
+
+def training(train: CellDataset, val: CellDataset) -> tuple[ScBMLPRegressor, float]:
+    """First settings: sliced batches against torch's item-by-item loader; returns the model and the reference's seconds."""
+    cfg = Config(
+        d_input=train.x.shape[1], d_hidden=128, d_output=train.y.shape[1], n_epochs=500, lr=1e-4, batch_size=32
+    )
+    model = ScBMLPRegressor(cfg, loss_fn="l1")
+    ours, losses = seconds(lambda: model.fit(train, val))
+    theirs, _ = seconds(lambda: reference.train_seed(train, val))
+    report("training, 500 epochs", ours, theirs, 0.65)
+    print(f"  validation error at the end: {losses[1][-1]:.4f} (bound 0.0078)")
+    return model, theirs
+
+
+def eigenmodules(model: ScBMLPRegressor) -> None:
+    """All eigenvalues and ten modules from the factors against dense eigh of every B_f."""
+    weights = model.w_l.numpy(), model.w_r.numpy(), model.w_p.numpy()
+    genes = [str(i) for i in range(weights[0].shape[1])]
+
+    def from_factors() -> tuple:
+        form = BilinearForm.from_factors(*weights, genes)
+        return form.eigenvalues(), form.modules()
+
+    from_factors()  # wakes the linear algebra library
+    ours, _ = seconds(from_factors)
+    matrices = reference.interaction_matrices(*weights)
+    theirs, _ = seconds(lambda: reference.modules(matrices))
+    report("modules", ours, theirs, 0.01)
+    tracemalloc.start()
+    from_factors()
+    print(f"  peak extra memory: {tracemalloc.get_traced_memory()[1] / 1e6:.0f} MB (bound 50 MB)")
+    tracemalloc.stop()
+
+
+def chain(reference_seconds: float) -> None:
+    """All notebooks and pages on Paul15 against the reference's training alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "scripts.runs", "report", "--dataset", "paul15", "--reports", folder]
+        ours, _ = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    report("whole chain, first settings, against the reference's training", ours, reference_seconds, 1.5)
+
+
+def main() -> None:
+    """Print all ratios."""
+    _, train, val, _ = myeloid_dev_freq()
+    model, reference_seconds = training(train, val)
+    eigenmodules(model)
+    chain(reference_seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+import os
+
+import numpy as np
+import pytest
+
+from scripts import datasets
+
+
+@pytest.fixture(scope="session")
+def paul15():
+    """(adata, train, val, test) of Paul15 at its default settings; skipped where the data cannot be had."""
+    try:
+        return datasets.myeloid_dev_freq(k_neighbors=10, n_freq_comps=5)
+    except ConnectionError as problem:
+        if os.environ.get("BMLP_REQUIRE_PAUL15"):
+            raise
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+def pbmc():
+    """pbmc68k_reduced at its default settings, which every machine has."""
+    return datasets.prepare(datasets.resolve("pbmc68k_reduced"), datasets.Preparation())
+
+
+@pytest.fixture
+def weights():
+    """Random factors (w_l, w_r, w_p) of a bilinear model: 40 genes, 6 hidden units, 3 frequencies."""
+    random = np.random.default_rng(0)
+    return random.normal(size=(6, 40)), random.normal(size=(6, 40)), random.normal(size=(3, 6))

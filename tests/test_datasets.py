@@ -1,0 +1,162 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from scripts import datasets, download, sources
+from scripts.datasets import Preparation, prepare, resolve
+
+
+def counts(n_cells=60, n_genes=20, seed=0):
+    random = np.random.default_rng(seed)
+    obs = pd.DataFrame(
+        {"type": pd.Categorical(random.choice(["a", "b"], n_cells))}, index=[f"c{i}" for i in range(n_cells)]
+    )
+    return ad.AnnData(random.poisson(3, (n_cells, n_genes)).astype(np.float32), obs=obs)
+
+
+@pytest.mark.paul15
+def test_paul15_is_prepared_as_published(paul15):
+    adata, train, val, test = paul15
+    assert adata.shape == (2730, 3451)
+    assert (len(train), len(val), len(test)) == (1910, 409, 411)
+    np.testing.assert_allclose(
+        adata.uns["freq_vals"], [0.1749376, 1.0704699, 2.3625546, 2.7446396, 2.9050238], rtol=0, atol=1e-4
+    )
+    x, y = train[3]
+    assert x.shape == (3451,) and y.shape == (5,)
+    assert str(x.dtype) == str(y.dtype) == "torch.float32"
+    together = np.concatenate([part.y.numpy() for part in (train, val, test)])
+    np.testing.assert_allclose(np.sort(together[:, 0]), np.sort(adata.obsm["X_freq"][:, 0]).astype(np.float32))
+
+
+def test_splits_do_not_overlap_and_follow_the_seed(pbmc):
+    again = datasets.add_split(pbmc.copy(), random_state=0).obs["split"]
+    other = datasets.add_split(pbmc.copy(), random_state=5).obs["split"]
+    assert (again == pbmc.obs["split"]).all()
+    assert (other != pbmc.obs["split"]).any()
+    assert again.value_counts().to_dict() == {"train": 489, "val": 105, "test": 106}
+
+
+def test_normalisation_equals_the_formulas(tmp_path):
+    adata = counts()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    total = adata.X.sum(axis=1, keepdims=True)
+    expected = np.log1p(adata.X / total * np.median(total))
+    expected = (expected - expected.mean(axis=0)) / expected.std(axis=0, ddof=1)
+    found = datasets.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
+    np.testing.assert_allclose(found.X, expected, atol=1e-4)
+    assert found.uns["label"] == "type"
+    raw = datasets.load(
+        resolve(str(tmp_path / "cells.h5ad")), Preparation(normalize_total=False, log1p=False, scale=False)
+    )
+    np.testing.assert_array_equal(raw.X, adata.X)
+
+
+def test_sparse_files_and_layers_give_the_same_cells(tmp_path):
+    adata = counts()
+    sparse = ad.AnnData(sp.csr_matrix(np.zeros(adata.shape, np.float32)), obs=adata.obs)
+    sparse.layers["counts"] = sp.csr_matrix(adata.X)
+    adata.write_h5ad(tmp_path / "dense.h5ad")
+    sparse.write_h5ad(tmp_path / "sparse.h5ad")
+    dense = prepare(resolve(str(tmp_path / "dense.h5ad")), Preparation(k_neighbors=5))
+    layered = prepare(resolve(str(tmp_path / "sparse.h5ad")), Preparation(k_neighbors=5, layer="counts"))
+    np.testing.assert_allclose(dense.X, layered.X, atol=1e-5)
+    assert dense.uns["dataset"]["sha256"] == layered.uns["dataset"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X - 1, "no counts"),
+        (lambda X: X + 0.5, "no counts"),
+        (lambda X: np.where(X > 5, np.nan, X), "NaN"),
+    ],
+)
+def test_values_that_are_no_counts_are_named(tmp_path, change, message):
+    adata = counts()
+    adata.X = change(adata.X).astype(np.float32)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    with pytest.raises(ValueError, match=message):
+        datasets.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.h5ad.*check the path"):
+        resolve(str(tmp_path / "nothing.h5ad"))
+    (tmp_path / "text.h5ad").write_text("no cells")
+    with pytest.raises(ValueError, match=r"text\.h5ad is not an \.h5ad file"):
+        resolve(str(tmp_path / "text.h5ad"))
+    with pytest.raises(ValueError, match="no column 'nowhere'"):
+        datasets.load(resolve("krumsiek11"), Preparation(label="nowhere"))
+    with pytest.raises(ValueError, match="no layer 'nowhere'"):
+        datasets.load(resolve("krumsiek11"), Preparation(layer="nowhere"))
+
+
+def test_without_a_network_auto_falls_back_and_paul15_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ConnectionError("paul15.h5 could not be downloaded from somewhere (refused)")
+
+    monkeypatch.delenv("BMLP_DATA_DIR", raising=False)
+    monkeypatch.setattr(sources, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.setattr(sources, "fetch", refuse)
+    source = resolve("auto")
+    assert source.name == "pbmc68k_reduced"
+    assert "paul15" in source.reason and "refused" in source.reason
+    with pytest.raises(ConnectionError, match="BMLP_DATA_DIR"):
+        resolve("paul15")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_paul15_is_refused(tmp_path, monkeypatch):
+    counts().write_h5ad(tmp_path / "paul15.h5ad")
+    monkeypatch.setenv("BMLP_DATA_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match="does not hold paul15"):
+        resolve("paul15").read()
+
+
+def test_a_download_is_whole_or_not_there(tmp_path):
+    import http.server
+    import threading
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * (1000 if self.path == "/whole" else 10))
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        assert download.fetch(f"{address}/whole", tmp_path / "whole").read_bytes() == b"x" * 1000
+        with pytest.raises(ConnectionError, match="part could not be downloaded"):
+            download.fetch(f"{address}/part", tmp_path / "part")
+    finally:
+        server.shutdown()
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_slow_download_is_given_up(tmp_path):
+    bar = download._BarWithLimit(limit=-1, name="slow")
+    with pytest.raises(TimeoutError, match="not finished"):
+        bar.update(1)
+    bar.close()
+
+
+def test_a_graph_in_parts_is_an_error_or_its_largest_part(tmp_path):
+    adata = counts(60)
+    adata.X[:20, :10] += 100  # two kinds of cells that share no neighbour
+    adata.X[20:, 10:] += 100
+    adata.write_h5ad(tmp_path / "parts.h5ad")
+    source = resolve(str(tmp_path / "parts.h5ad"))
+    with pytest.raises(ValueError, match="2 parts of 40, 20 cells"):
+        prepare(source, Preparation(k_neighbors=5))
+    assert prepare(source, Preparation(k_neighbors=5, unconnected="largest")).n_obs == 40
+    with pytest.raises(ValueError, match="unconnected='some'"):
+        prepare(source, Preparation(unconnected="some"))

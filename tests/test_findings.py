@@ -1,0 +1,49 @@
+import numpy as np
+import pandas as pd
+
+from scripts import findings
+
+
+def performance(r2, mae, train_mae):
+    columns = ["model", "frequency", "r2", "mae", "train_mae"]
+    return pd.DataFrame([("bilinear", 0, r2, mae, train_mae), ("linear ridge", 0, 0.8, 0.01, 0.009)], columns=columns)
+
+
+def test_label_separation_is_the_share_of_variance_between_labels():
+    labels = pd.Series(["a"] * 50 + ["b"] * 50)
+    freqs = np.random.default_rng(0).normal(size=(100, 2))
+    freqs[50:, 0] += 10
+    table = findings.label_separation(freqs, labels)
+    assert table["variance_between_labels"].iloc[0] > 0.9 > 0.2 > table["variance_between_labels"].iloc[1]
+    assert table[["lowest", "highest"]].iloc[0].tolist() == ["a", "b"]
+    sentences = findings.about_labels(table, "type")
+    assert len(sentences) == 1 and sentences[0].startswith("Frequency 0 runs from a to b")
+
+
+def test_only_what_was_measured_is_said_of_the_model():
+    worse = findings.about_prediction(performance(0.6, 0.01, 0.0))
+    assert "no better than" in worse[0] and "0.60" in worse[0] and "overfits" in worse[1]
+    better = findings.about_prediction(performance(0.9, 0.01, 0.009))
+    assert "0.90, better than" in better[0] and len(better) == 1
+
+
+def test_enrichment_is_told_beside_the_rival():
+    summary = pd.DataFrame(
+        {
+            "frequency": [0, 0],
+            "pole": ["positive", "negative"],
+            "significant_terms": [2, 0],
+            "top_term": ["heme", ""],
+            "top_adjusted_p": [0.01, np.nan],
+        }
+    )
+    rival = summary.assign(significant_terms=[1, 1])
+    sentences = findings.about_enrichment(summary, rival, 0.05)
+    assert "1 of 2 module poles" in sentences[0] and "fewer than" in sentences[0] and "(2 of 2)" in sentences[0]
+    assert len(sentences) == 2 and "heme" in sentences[1]
+
+
+def test_comparison_counts_what_exceeds_chance():
+    table = pd.DataFrame({"best_jaccard": [0.1, 0.3], "expected_jaccard": [0.01, 0.01], "p_value": [0.2, 0.001]})
+    sentence = findings.about_comparison(table)[0]
+    assert "0.200" in sentence and "0.100 to 0.300" in sentence and "1 of 2" in sentence
