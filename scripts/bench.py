@@ -29,7 +29,7 @@ def report(what: str, ours: float, theirs: float, bound: float, unit: str = "s")
 
 
 def training(train: CellDataset, val: CellDataset) -> tuple[ScBMLPRegressor, float]:
-    """First settings: sliced batches against torch's item-by-item loader; returns the model and the reference's seconds."""
+    """First settings, against torch's item-by-item loader; returns the model and the reference's seconds."""
     cfg = Config(
         d_input=train.x.shape[1], d_hidden=128, d_output=train.y.shape[1], n_epochs=500, lr=1e-4, batch_size=32
     )

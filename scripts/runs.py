@@ -240,18 +240,17 @@ def plan(dataset: str, name: str | None, params: str | None, reports: str, folde
     notebooks = sorted(Path(folder).resolve().glob("[0-9][0-9]_*.ipynb"))
     known = {notebook: papermill.inspect_notebook(notebook) for notebook in notebooks}
     given = _read_params(params, set().union(*known.values())) if params else {}
+    steps = [
+        (notebook, {key: _like_default(key, given[key], parameters[key]) for key in parameters if key in given})
+        for notebook, parameters in known.items()
+    ]
     if name is not None:
         _check_name(name)
-    source = resolve(dataset)
+    source = resolve(dataset)  # last: it may have to ask the web
     run = Run(Path(reports) / (name or source.name))
-    given |= {"dataset": source.source, "run_dir": str(run.folder.resolve())}
-    steps = [
-        (
-            notebook,
-            {key: _like_default(key, given[key], known[notebook][key]) for key in known[notebook] if key in given},
-        )
-        for notebook in notebooks
-    ]
+    fixed = {"dataset": source.source, "run_dir": str(run.folder.resolve())}
+    for notebook, values in steps:
+        values.update({key: fixed[key] for key in RESERVED if key in known[notebook]})
     return run, steps, source.reason
 
 

@@ -15,7 +15,8 @@ async function loadPlotly() {
 
 function drawOne(place) {
   const figure = JSON.parse(place.nextElementSibling.textContent);
-  const config = { responsive: true, displaylogo: false, plotlyServerURL: "" };
+  // Plotly offers to upload figures to its makers' service; unpublished data stay here.
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false };
   return Plotly.newPlot(place, figure.data, figure.layout, config);
 }
 
