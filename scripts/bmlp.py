@@ -58,20 +58,22 @@ class ScBMLPRegressor:
         self.cfg = cfg
         self.loss_fn = loss_fn
         generator = torch.Generator().manual_seed(cfg.random_state)
-        # l and r lie in one tensor, so that a batch meets them in one matrix product
-        self._w_lr = _first_weights(2 * cfg.d_hidden, cfg.d_input, cfg.init_scale, generator).to(cfg.device)
+        # l and r lie in one tensor, a gene to a row, so that a batch meets them in one matrix product
+        self._w_lr = (
+            _first_weights(2 * cfg.d_hidden, cfg.d_input, cfg.init_scale, generator).T.contiguous().to(cfg.device)
+        )
         self.w_p = _first_weights(cfg.d_output, cfg.d_hidden, cfg.init_scale, generator).to(cfg.device)
         self._generator = generator
 
     @property
     def w_l(self) -> torch.Tensor:
         """Left weights, (d_hidden, d_input)."""
-        return self._w_lr[: self.cfg.d_hidden]
+        return self._w_lr[:, : self.cfg.d_hidden].T
 
     @property
     def w_r(self) -> torch.Tensor:
         """Right weights, (d_hidden, d_input)."""
-        return self._w_lr[self.cfg.d_hidden :]
+        return self._w_lr[:, self.cfg.d_hidden :].T
 
     def fit(self, train: CellDataset, val: CellDataset) -> tuple[list[float], list[float]]:
         """Fit the weights.
@@ -95,7 +97,8 @@ class ScBMLPRegressor:
         self._check(train)
         self._check(val)
         train_losses, val_losses = [], []
-        weights = [self._w_lr.requires_grad_(), self.w_p.requires_grad_()]
+        weights = [self._w_lr, self.w_p.requires_grad_()]
+        self._w_lr.grad = torch.empty_like(self._w_lr)
         optimizer = torch.optim.AdamW(weights, lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.cfg.n_epochs)
         try:
@@ -117,9 +120,8 @@ class ScBMLPRegressor:
                     bar.set_postfix({name: f"{value:.4f}" for name, value in losses.items()}, refresh=False)
                     bar.update()
         finally:
-            for weight in weights:
-                weight.requires_grad_(False)
-                weight.grad = None
+            self.w_p.requires_grad_(False)
+            self._w_lr.grad = self.w_p.grad = None
         return train_losses, val_losses
 
     def _check(self, cells: CellDataset) -> None:
@@ -137,10 +139,13 @@ class ScBMLPRegressor:
         loss_sum = torch.zeros((), device=x.device)
         error_sum = torch.zeros((), device=x.device)
         for x_batch, y_batch in zip(x.split(self.cfg.batch_size), y.split(self.cfg.batch_size), strict=True):
-            predicted = self._forward(x_batch)
+            # autograd sees the small tensors only: the gradient of l and r, as large as they are, is written in place
+            hidden = (x_batch @ self._w_lr).requires_grad_()
+            predicted = self._outputs(hidden)
             loss = LOSSES[self.loss_fn](predicted, y_batch)
-            optimizer.zero_grad()
+            self.w_p.grad = None
             loss.backward()
+            torch.mm(x_batch.T, hidden.grad, out=self._w_lr.grad)
             optimizer.step()
             loss_sum += loss.detach() * len(x_batch)
             error_sum += (predicted.detach() - y_batch).abs().mean() * len(x_batch)
@@ -153,7 +158,11 @@ class ScBMLPRegressor:
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n_cells, d_input) -> (n_cells, d_output)."""
-        left, right = (x @ self._w_lr.T).chunk(2, dim=1)
+        return self._outputs(x @ self._w_lr)
+
+    def _outputs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Values of l . x and r . x, (n_cells, 2 d_hidden) -> (n_cells, d_output)."""
+        left, right = hidden.chunk(2, dim=1)
         return (left * right) @ self.w_p.T
 
     @torch.no_grad()

@@ -1,14 +1,19 @@
 """Simple rivals of the bilinear modules, and how much both agree."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.linear_model import Ridge
 
-from scripts.datasets import CellDataset
 from scripts.modules import BilinearForm, poles
+
+if TYPE_CHECKING:  # importing scanpy and torch for a name would cost two seconds
+    from scripts.datasets import CellDataset
 
 PENALTIES = np.logspace(
     1, 6, 11

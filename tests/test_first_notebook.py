@@ -3,7 +3,7 @@
 import plotly.io
 import pytest
 
-CELLS = '''
+CELLS = """
 import scanpy as sc
 import numpy as np
 import plotly.express as px
@@ -83,7 +83,7 @@ def compare_approaches(adata, b, freq_idx, n_top_genes=25):
     return bilinear_top_genes, corr_genes
 
 modules, corr_genes = compare_approaches(adata, b, 0)
-'''
+"""
 
 
 @pytest.mark.paul15

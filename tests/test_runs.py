@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from scripts import runs
-from scripts.runs import ASIDE, NotebookFailed, Run
+from scripts import chain, runs
+from scripts.chain import NotebookFailed
+from scripts.runs import ASIDE, Run
 
 FIRST = 'from scripts.runs import Run\nRun(run_dir).record("01_data", {"data": "tiny: 2 cells", "k": k, "lr": lr})'
 SECOND = 'import plotly.express as px\npx.bar(x=["a"], y=[1], title="One bar")'
@@ -44,7 +45,7 @@ def save(path, parameters, code):
 
 
 def plan(notebooks, params=None, name=None):
-    return runs.plan("tiny", name, params, "reports", notebooks)
+    return chain.plan("tiny", name, params, "reports", notebooks)
 
 
 def test_failing_writer_leaves_the_old_file_and_nothing_aside(run):
@@ -125,7 +126,7 @@ def test_chain_fills_the_run_folder(notebooks, tmp_path):
     assert not run.folder.exists() and reason == "tiny: asked for by name"
     assert steps[0][1] == {"dataset": "/data/tiny.h5ad", "run_dir": str(run.folder.resolve()), "k": 5, "lr": 0.001}
     assert steps[1][1].keys() == {"run_dir", "lr"}
-    runs.execute(run, steps)
+    chain.execute(run, steps)
     assert [path.name for path in run.notebooks()] == ["01_data.ipynb", "02_look.ipynb"]
     assert run.settings()["notebooks"]["01_data"] == {"data": "tiny: 2 cells", "k": 5, "lr": 0.001}
     output = nbformat.read(run.path("02_look.ipynb"), as_version=4).cells[-1].outputs[0]
@@ -136,7 +137,7 @@ def test_a_notebook_that_stops_leaves_no_half_written_file(notebooks, capsys):
     save(notebooks / "02_look.ipynb", 'run_dir = ""', 'raise ValueError("two\\nlines")')
     run, steps, _ = plan(notebooks)
     with pytest.raises(NotebookFailed, match="^02_look: two lines$"):
-        runs.execute(run, steps)
+        chain.execute(run, steps)
     assert sorted(path.name for path in run.folder.iterdir()) == ["01_data.ipynb", "params.yaml"]
     assert "Traceback" not in capsys.readouterr().err
 
@@ -145,7 +146,7 @@ def test_a_bug_in_the_first_notebook_shows_its_traceback_and_leaves_no_folder(no
     save(notebooks / "01_data.ipynb", 'run_dir = ""', "from scripts.runs import Run\nRun(run_dir).start()\n1 / 0")
     run, steps, _ = plan(notebooks)
     with pytest.raises(NotebookFailed, match="^01_data: ZeroDivisionError: division by zero$"):
-        runs.execute(run, steps)
+        chain.execute(run, steps)
     assert "Traceback" in capsys.readouterr().err and not run.folder.exists()
 
 
@@ -186,6 +187,6 @@ def test_exit_status_of_wrong_options(tmp_path, option):
         f"--reports={tmp_path / 'r'}",
         option,
     ]
-    done = subprocess.run(command, cwd=runs.REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=chain.REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "error: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr and not (tmp_path / "r").exists()
