@@ -9,10 +9,15 @@ import pandas as pd
 import scanpy as sc
 import torch
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.model_selection import train_test_split
+from sklearn.utils.extmath import randomized_svd
 
 from scripts import graph
+from scripts.neighbors import N_EXACT, nearest_neighbors
 from scripts.sources import Source, resolve
+
+DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Preparation:
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
+    n_components: int = 0  # principal components that the graph is built on; 0: all genes, if memory and time allow
+    graph_weights: str = "unweighted"  # edges of the graph: unweighted, gaussian or fuzzy
+    laplacian: str = "unnormalized"  # or normalized: D^-1/2 L D^-1/2
     unconnected: str = "error"  # a graph in parts: "error", or "largest" keeps the largest part
     random_state: int = 0  # seed of the splits
 
@@ -117,22 +125,71 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,);
         fewer cells than given if the graph fell into parts and settings.unconnected is "largest".
     """
-    if settings.unconnected not in ("error", "largest"):
-        raise ValueError(f"unconnected={settings.unconnected!r} is not known: choose 'error' or 'largest'")
-    adjacency = graph.knn_graph(adata.X, settings.k_neighbors, settings.metric)
+    for name, known in (("unconnected", ("error", "largest")), ("laplacian", ("unnormalized", "normalized"))):
+        if getattr(settings, name) not in known:
+            raise ValueError(f"{name}={getattr(settings, name)!r} is not known: choose {' or '.join(map(repr, known))}")
+    X, basis = graph_features(adata, settings)
+    found = nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    adjacency = graph.adjacency(found, settings.graph_weights)
+    part_sizes = graph.part_sizes(adjacency)
     if settings.unconnected == "largest":
         keep = graph.largest_part(adjacency)
         adata = adata[keep].copy()
         adjacency = adjacency[keep][:, keep]
-    values, vectors = graph.frequencies(adjacency, settings.n_freq_comps)
+    normalized = settings.laplacian == "normalized"
+    values, vectors = graph.frequencies(adjacency, settings.n_freq_comps, normalized)
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
     adata.uns["neighbors"] = {
         "connectivities_key": "connectivities",
-        "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": "symmetric kNN"},
+        "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": settings.graph_weights},
     }
     adata.obsm["X_freq"] = vectors
     adata.uns["freq_vals"] = values
+    adata.uns["graph"] = {
+        "built on": basis,
+        "parts": part_sizes,
+        "recall": found.recall,
+        "solver": graph.solver_for(adata.n_obs),
+        "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
+    }
     return adata
+
+
+def graph_features(adata: ad.AnnData, settings: Preparation) -> tuple[np.ndarray, str]:
+    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components.
+
+    Components by randomised PCA; sparse expression is centred implicitly, never made dense.
+    """
+    n_components = settings.n_components
+    if n_components == 0 and adata.n_obs > N_EXACT and adata.n_vars > DEFAULT_COMPONENTS:
+        n_components = DEFAULT_COMPONENTS
+    if n_components == 0:
+        return adata.X, "all genes"
+    if not 1 <= n_components < min(adata.shape):
+        raise ValueError(f"n_components={n_components} is not possible: choose 0 (all genes) to {min(adata.shape) - 1}")
+    return principal_components(adata.X, n_components, settings.random_state), f"{n_components} components"
+
+
+def principal_components(X: np.ndarray | sparse.spmatrix, n_components: int, random_state: int = 0) -> np.ndarray:
+    """Coordinates of the cells on their leading principal components, (n_cells, n_components) float32.
+
+    X : (n_cells, n_genes), dense or sparse; sparse columns are centred by subtracting a rank-one operator.
+    """
+    mean = np.asarray(X.mean(axis=0)).ravel()
+    if not sparse.issparse(X):
+        U, s, _ = randomized_svd(X - mean, n_components, random_state=random_state)
+        return (U * s).astype(np.float32)
+    X = sparse.csr_array(X)
+    centred = LinearOperator(
+        X.shape,
+        matvec=lambda b: X @ b - mean @ b,
+        rmatvec=lambda b: X.T @ b - mean * b.sum(),
+        matmat=lambda b: X @ b - mean @ b,
+        rmatmat=lambda b: X.T @ b - np.outer(mean, b.sum(axis=0)),
+        dtype=np.float64,
+    )
+    U, s, _ = svds(centred, k=n_components, random_state=random_state)
+    return (U * s)[:, ::-1].astype(np.float32)
 
 
 def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
@@ -171,3 +228,18 @@ def describe(adata: ad.AnnData) -> str:
     """One line for the reader: which data set this is, its size, and why it was taken."""
     dataset = adata.uns["dataset"]
     return f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
+
+
+def sample_cells(adata: ad.AnnData, max_cells: int, random_state: int = 0) -> ad.AnnData:
+    """All cells, or a random sample of max_cells of them in their order, without the expression."""
+    rows = np.arange(adata.n_obs)
+    if adata.n_obs > max_cells:
+        rows = np.sort(np.random.default_rng(random_state).choice(rows, max_cells, replace=False))
+    return ad.AnnData(obs=adata.obs.iloc[rows], obsm={"X_freq": adata.obsm["X_freq"][rows]})
+
+
+def layout_of_all(adata: ad.AnnData, sample: ad.AnnData, key: str) -> np.ndarray:
+    """obsm[key] of a sample for all cells, (n_cells, 2); NaN for cells that are not in the sample."""
+    layout = np.full((adata.n_obs, 2), np.nan)
+    layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm[key]
+    return layout

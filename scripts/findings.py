@@ -2,6 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
+
+from scripts.graph import dirichlet_energy, near_equal_groups, suggest_n_comps
 
 
 def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
@@ -29,6 +32,43 @@ def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
         )
     columns = ["frequency", "variance_between_labels", "expected_by_chance", "lowest", "highest"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def label_energy(labels: pd.Series, adjacency: csr_array) -> pd.DataFrame:
+    """How fast each label varies over the cell graph, slowest first.
+
+    labels : (n_cells,); adjacency : (n_cells, n_cells). Energies are those of each label's indicator less its mean; at
+    random places it would have, on average, the mean degree of the graph times n / (n - 1).
+    """
+    indicators = pd.get_dummies(labels, dtype=float)
+    indicators = indicators.loc[:, (indicators.sum() > 0) & (indicators.sum() < len(labels))]
+    adjacency = csr_array(adjacency)
+    energies = dirichlet_energy(indicators.to_numpy() - indicators.to_numpy().mean(axis=0), adjacency)
+    n_cells = len(labels)
+    columns = {
+        "label": indicators.columns.astype(str),
+        "cells": indicators.sum().astype(int).to_numpy(),
+        "dirichlet_energy": energies,
+        "at_random_places": adjacency.sum() / n_cells * n_cells / (n_cells - 1),
+    }
+    return pd.DataFrame(columns).sort_values("dirichlet_energy", ignore_index=True)
+
+
+def about_spectrum(freq_vals: np.ndarray) -> list[str]:
+    """Range of the eigenvalues, the widest gap among them, and those that can mix; freq_vals : (n_freq,)."""
+    sentences = [f"The eigenvalues run from {freq_vals[0]:.3g} to {freq_vals[-1]:.3g}."]
+    if len(freq_vals) > 1:
+        n = suggest_n_comps(freq_vals)
+        ratio = freq_vals[n] / freq_vals[n - 1]
+        sentences.append(
+            f"The widest relative gap is after frequency {n - 1} (the next λ is {ratio:.1f} times as large): "
+            f"the first {n} {'stands' if n == 1 else 'stand'} most clearly apart from the rest."
+        )
+    for group in near_equal_groups(freq_vals):
+        sentences.append(
+            f"Frequencies {', '.join(map(str, group))} have nearly equal eigenvalues and can mix: read them together."
+        )
+    return sentences
 
 
 def about_labels(separation: pd.DataFrame, label: str) -> list[str]:

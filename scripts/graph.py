@@ -1,54 +1,106 @@
 """Cell graph, Laplacian and frequencies. Knows arrays only."""
 
+import warnings
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse import coo_array, csgraph, csr_array
-from scipy.sparse.linalg import eigsh
-from sklearn.neighbors import NearestNeighbors
+from scipy.sparse.linalg import LinearOperator, eigsh, lobpcg
 
-# L is positive semi-definite: with a shift a little below 0, L - shift is definite and can be factorised.
-SHIFT = -1e-3
+from scripts.neighbors import Neighbors, nearest_neighbors
+
+SHIFT = -1e-3  # a little below 0, so that L - shift is definite and can be factorised
+N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
+MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
+NEAR_EQUAL = 0.02  # relative gap below which neighbouring eigenvalues can rotate into each other
+CHEBYSHEV_STEPS = 15
+CHEBYSHEV_RANGE = (0.01, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
+BLOCK = 10  # vectors iterated together, more than are wanted: the last ones converge slowly
 
 
-def knn_graph(X: np.ndarray, k: int, metric: str = "cosine") -> csr_array:
-    """Symmetric, unweighted k-nearest-neighbour graph, A = (N + N^T > 0).
+def knn_graph(
+    X: np.ndarray,
+    k: int,
+    metric: str = "cosine",
+    weights: str = "unweighted",
+    random_state: int = 0,
+) -> csr_array:
+    """Symmetric k-nearest-neighbour graph.
 
     Parameters
     ----------
-    X : (n_cells, n_features) array
-        Cells, one a row.
+    X : (n_cells, n_features) array or sparse matrix
+        Cells, one a row: all genes, or components.
     k : int
         Neighbours of each cell, the cell itself not counted.
     metric : {"cosine", "euclidean"}
         Distance between cells.
+    weights : {"unweighted", "gaussian", "fuzzy"}
+        See `adjacency`.
+    random_state : int
+        Seed of the approximate search above 50,000 cells.
 
     Returns
     -------
-    (n_cells, n_cells) csr_array of 0 and 1, symmetric, with an empty diagonal.
+    (n_cells, n_cells) csr_array, symmetric, with an empty diagonal.
 
     Raises
     ------
     ValueError
-        If k does not lie in 1 .. n_cells - 1, or X holds values that are not finite.
+        See `neighbors.nearest_neighbors`.
     """
-    n_cells = X.shape[0]
-    if not 1 <= k < n_cells:
-        raise ValueError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
-    if not np.isfinite(X).all():
-        raise ValueError("the expression matrix holds NaN or infinite values: remove or impute them first")
-    neighbours = (
-        NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute").fit(X).kneighbors(return_distance=False)
-    )
-    rows = np.repeat(np.arange(n_cells), k)
-    directed = coo_array((np.ones(rows.size), (rows, neighbours.ravel())), shape=(n_cells, n_cells)).tocsr()
+    return adjacency(nearest_neighbors(X, k, metric, random_state=random_state), weights)
+
+
+def adjacency(neighbors: Neighbors, weights: str = "unweighted") -> csr_array:
+    """Symmetric graph of given neighbours, (n_cells, n_cells).
+
+    weights : "unweighted", A = (N + N^T > 0); "gaussian", exp(-d_ij^2 / (s_i s_j)) on the same edges, s_i the distance
+    of the k-th neighbour (Zelnik-Manor & Perona 2004); "fuzzy", UMAP's fuzzy union (McInnes et al. 2018) as scanpy's.
+    """
+    n_cells, k = neighbors.indices.shape
+    rows, columns = np.repeat(np.arange(n_cells), k), neighbors.indices.ravel()
+    if weights == "unweighted":
+        values = np.ones(rows.size)
+    elif weights == "gaussian":
+        scale = np.maximum(neighbors.distances[:, -1], np.finfo(np.float32).tiny).astype(np.float64)
+        values = np.exp(-(neighbors.distances.ravel().astype(np.float64) ** 2) / (scale[rows] * scale[columns]))
+        values = np.maximum(values, 1e-12)  # an edge stays an edge
+    elif weights == "fuzzy":
+        return _fuzzy_union(neighbors)
+    else:
+        raise ValueError(f"weights={weights!r} is not known: choose 'unweighted', 'gaussian' or 'fuzzy'")
+    directed = coo_array((values, (rows, columns)), shape=(n_cells, n_cells)).tocsr()
     return directed.maximum(directed.T).tocsr()
 
 
-def laplacian(adjacency: csr_array) -> csr_array:
-    """Unnormalised graph Laplacian, L = D - A.
+def _fuzzy_union(neighbors: Neighbors) -> csr_array:
+    from umap.umap_ import fuzzy_simplicial_set  # compiles for seconds: imported where it is wanted
+
+    n_cells, k = neighbors.indices.shape
+    # UMAP counts the cell itself as its first neighbour
+    indices = np.column_stack([np.arange(n_cells), neighbors.indices])
+    distances = np.column_stack([np.zeros(n_cells), neighbors.distances]).astype(np.float32)
+    no_data = coo_array((n_cells, 1))
+    union, *_ = fuzzy_simplicial_set(no_data, k + 1, 0, "euclidean", knn_indices=indices, knn_dists=distances)
+    union = csr_array(union)
+    union.setdiag(0)
+    union.eliminate_zeros()
+    return union.astype(np.float64)
+
+
+def laplacian(adjacency: csr_array, normalized: bool = False) -> csr_array:
+    """Graph Laplacian, L = D - A, or its symmetric normalisation D^-1/2 L D^-1/2.
 
     adjacency : (n_cells, n_cells) symmetric, non-negative. Returns (n_cells, n_cells).
     """
-    return csr_array(csgraph.laplacian(adjacency))
+    return csr_array(csgraph.laplacian(csr_array(adjacency, dtype=np.float64), normed=normalized))
+
+
+def part_sizes(adjacency: csr_array) -> list[int]:
+    """Cells of each connected part of the graph, the largest first."""
+    _, part = csgraph.connected_components(adjacency, directed=False)
+    return sorted(np.bincount(part).tolist(), reverse=True)
 
 
 def largest_part(adjacency: csr_array) -> np.ndarray:
@@ -60,7 +112,12 @@ def largest_part(adjacency: csr_array) -> np.ndarray:
     return part == np.bincount(part).argmax()
 
 
-def frequencies(adjacency: csr_array, n_comps: int) -> tuple[np.ndarray, np.ndarray]:
+def solver_for(n_cells: int) -> str:
+    """Which eigensolver `frequencies` uses first: "shift-invert" or "lobpcg"."""
+    return "shift-invert" if n_cells <= N_DIRECT else "lobpcg"
+
+
+def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Lowest non-trivial eigenpairs of the Laplacian: the scales along which the cells vary, coarse to fine.
 
     Parameters
@@ -68,7 +125,9 @@ def frequencies(adjacency: csr_array, n_comps: int) -> tuple[np.ndarray, np.ndar
     adjacency : (n_cells, n_cells) sparse array
         Symmetric, non-negative, connected.
     n_comps : int
-        How many eigenpairs; the constant one is left out.
+        How many eigenpairs; the trivial one is left out.
+    normalized : bool
+        Use the symmetric-normalised Laplacian.
 
     Returns
     -------
@@ -79,24 +138,139 @@ def frequencies(adjacency: csr_array, n_comps: int) -> tuple[np.ndarray, np.ndar
     Raises
     ------
     ValueError
-        If the graph falls into parts (each part has a trivial eigenvector of its own) or has too few cells.
+        If the graph falls into parts (each has a trivial eigenvector of its own), has too few cells, or if the residual
+        of a frequency stays above 0.001 with both solvers.
     """
     n_cells = adjacency.shape[0]
     if not 1 <= n_comps <= n_cells - 2:
         raise ValueError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
-    n_parts, part = csgraph.connected_components(adjacency, directed=False)
-    if n_parts > 1:
-        sizes = sorted(np.bincount(part).tolist(), reverse=True)
-        shown = ", ".join(map(str, sizes[:10])) + (", ..." if n_parts > 10 else "")
+    sizes = part_sizes(adjacency)
+    if len(sizes) > 1:
+        shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
         raise ValueError(
-            f"the cell graph falls into {n_parts} parts of {shown} cells: raise k_neighbors, "
+            f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "
             "or set unconnected='largest' to keep the largest part"
         )
-    start = np.random.default_rng(0).standard_normal(n_cells)
-    values, vectors = eigsh(laplacian(adjacency).tocsc(), k=n_comps + 1, sigma=SHIFT, v0=start)
+    L = laplacian(adjacency, normalized)
+    root_degree = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(n_cells)
+    trivial = root_degree / np.linalg.norm(root_degree)
+    solvers = [_shift_invert, _lobpcg] if solver_for(n_cells) == "shift-invert" else [_lobpcg, _shift_invert]
+    for solve in solvers:
+        values, vectors = solve(L, n_comps, trivial)
+        worst = residuals(L, values, vectors).max()
+        if worst <= MAX_RESIDUAL:
+            return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
+    raise ValueError(
+        f"the frequencies did not converge: largest relative residual {worst:.1e}, allowed {MAX_RESIDUAL:.0e}"
+    )
+
+
+def residuals(L: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Relative residual of each eigenpair, |L v - lambda v| / lambda, (n_comps,)."""
+    return np.linalg.norm(L @ vectors - vectors * values, axis=0) / values
+
+
+def _shift_invert(L: csr_array, n_comps: int, trivial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    start = np.random.default_rng(0).standard_normal(len(trivial))
+    values, vectors = eigsh(L.tocsc(), k=n_comps + 1, sigma=SHIFT, v0=start)
     order = np.argsort(values)[1:]
-    vectors = vectors[:, order]
-    return values[order], vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
+    return values[order], vectors[:, order]
+
+
+def _lobpcg(L: csr_array, n_comps: int, trivial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Locally optimal block preconditioned conjugate gradients (Knyazev 2001), the trivial vector projected out."""
+    n_cells = len(trivial)
+    order = csgraph.reverse_cuthill_mckee(L, symmetric_mode=True)  # neighbours close in memory: a quarter faster
+    L = L[order][:, order]
+    block = min(max(BLOCK, 2 * n_comps), n_cells // 5)
+    vectors = np.random.default_rng(0).standard_normal((n_cells, block))
+    solve_roughly = _chebyshev(L)
+    preconditioner = LinearOperator(L.shape, matvec=solve_roughly, matmat=solve_roughly)
+    constraint = trivial[order][:, None]
+    for _ in range(12):  # scipy stops only when the whole block has converged: look every few steps instead
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged yet is expected; the residual is checked
+            values, vectors = lobpcg(L, vectors, M=preconditioner, Y=constraint, largest=False, maxiter=6, tol=1e-12)
+        ascending = np.argsort(values)
+        values, vectors = values[ascending], vectors[:, ascending]
+        if residuals(L, values[:n_comps], vectors[:, :n_comps]).max() <= MAX_RESIDUAL / 2:
+            break
+    result = np.empty((n_cells, n_comps))
+    result[order] = vectors[:, :n_comps]
+    return values[:n_comps], result / np.linalg.norm(result, axis=0)
+
+
+def _chebyshev(L: csr_array) -> Callable[[np.ndarray], np.ndarray]:
+    """Rough solver of L x = b for many b at once: Chebyshev iteration on D^-1 L.
+
+    Saad, Iterative Methods for Sparse Linear Systems, 2003, algorithm 12.1. In float32 and on all cores, by torch: this
+    is where the time goes, and a preconditioner need not be precise.
+    """
+    import torch
+
+    low, high = CHEBYSHEV_RANGE
+    centre, radius = (high + low) / 2, (high - low) / 2
+    inverse_degree = (1 / L.diagonal()).astype(np.float32)
+    scaled = (L.astype(np.float32) * inverse_degree[:, None]).tocsr()
+    parts = (torch.from_numpy(part) for part in (scaled.indptr, scaled.indices, scaled.data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its sparse matrices beta; the residual is checked afterwards
+        matrix = torch.sparse_csr_tensor(*parts, scaled.shape)
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        columns = b.reshape(len(b), -1).astype(np.float32) * inverse_degree[:, None]
+        residual = torch.from_numpy(columns)
+        step = residual / centre
+        x = step.clone()
+        rho = radius / centre
+        for _ in range(CHEBYSHEV_STEPS - 1):
+            torch.addmm(residual, matrix, step, alpha=-1, out=residual)
+            rho_next = 1 / (2 * centre / radius - rho)
+            step.mul_(rho_next * rho).add_(residual, alpha=2 * rho_next / radius)
+            x += step
+            rho = rho_next
+        return x.numpy().astype(np.float64).reshape(b.shape)
+
+    return solve
+
+
+def extend(edges: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Frequencies of new cells from their neighbours: v(x) = sum_j a_xj v_j / (degree_x - lambda).
+
+    What L v = lambda v asks of a cell whose neighbours' values are known.
+
+    Parameters
+    ----------
+    edges : (n_new, n_cells) sparse array
+        From `neighbors.entered_neighbors`; every new cell has an edge.
+    values, vectors : (n_freq,) and (n_cells, n_freq)
+        Of the unnormalised Laplacian of the cells' own graph.
+
+    Returns
+    -------
+    (n_new, n_freq) float64
+    """
+    degree = edges.sum(axis=1)[:, None]
+    # near a pole, lambda close to the degree, the formula would blow up: there the neighbours' mean is taken
+    denominator = np.where(degree - values > degree / 2, degree - values, degree)
+    return (edges @ vectors) / denominator
+
+
+def near_equal_groups(values: np.ndarray) -> list[list[int]]:
+    """Frequencies whose eigenvalues nearly agree and whose vectors can therefore rotate into each other.
+
+    values : (n_comps,) ascending. Returns the groups of two and more, as lists of indices.
+    """
+    breaks = np.flatnonzero(np.diff(values) > NEAR_EQUAL * values[1:]) + 1
+    return [group.tolist() for group in np.split(np.arange(len(values)), breaks) if len(group) > 1]
+
+
+def suggest_n_comps(values: np.ndarray) -> int:
+    """How many frequencies to keep: up to the largest relative gap to the next eigenvalue.
+
+    values : (n_comps,) ascending, at least 2.
+    """
+    return int(np.argmax(values[1:] / values[:-1])) + 1
 
 
 def dirichlet_energy(signal: np.ndarray, adjacency: csr_array) -> np.ndarray:

@@ -90,3 +90,28 @@ def train_seed(train, val, d_hidden=128, n_epochs=500, lr=1e-4, batch_size=32, r
             errors = [torch.nn.functional.l1_loss(model(x), y).item() * len(x) for x, y in val_loader]
         val_losses.append(sum(errors) / len(val))
     return model, train_losses, val_losses
+
+
+def extend(edges, values, vectors):
+    """v(x) = sum_j a_xj v_j / (degree_x - lambda), one new cell and one frequency at a time; edges dense."""
+    result = np.zeros((len(edges), len(values)))
+    for x, row in enumerate(edges):
+        for f, value in enumerate(values):
+            result[x, f] = sum(a * v for a, v in zip(row, vectors[:, f], strict=True)) / (row.sum() - value)
+    return result
+
+
+def entered(X_new, X, k):
+    """1 where a training cell is among a new cell's k nearest, or the new cell would be among its k nearest; cosine."""
+
+    def unit(A):
+        A = np.asarray(A, dtype=np.float64)
+        return A / np.linalg.norm(A, axis=1, keepdims=True)
+
+    across, within = unit(X_new) @ unit(X).T, unit(X) @ unit(X).T
+    np.fill_diagonal(within, -np.inf)
+    reach = np.sort(within, axis=1)[:, -k]
+    edges = across >= reach
+    for x in range(len(across)):
+        edges[x, np.argsort(-across[x])[:k]] = True
+    return edges.astype(float)

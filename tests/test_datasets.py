@@ -160,3 +160,26 @@ def test_a_graph_in_parts_is_an_error_or_its_largest_part(tmp_path):
     assert prepare(source, Preparation(k_neighbors=5, unconnected="largest")).n_obs == 40
     with pytest.raises(ValueError, match="unconnected='some'"):
         prepare(source, Preparation(unconnected="some"))
+
+
+def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
+    X = np.where(pbmc.X > 0.5, pbmc.X, 0)
+    centred = X - X.mean(axis=0)
+    U, s, _ = np.linalg.svd(centred, full_matrices=False)
+    for matrix in (X, sp.csr_matrix(X)):
+        found = datasets.principal_components(matrix, 5)
+        assert found.shape == (700, 5)
+        overlap = np.abs((found / np.linalg.norm(found, axis=0) * U[:, :5]).sum(axis=0))
+        np.testing.assert_allclose(overlap, 1, atol=1e-2)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=0), s[:5], rtol=1e-2)
+
+
+def test_a_graph_on_components_says_so():
+    source = resolve("pbmc68k_reduced")
+    adata = prepare(source, Preparation(n_components=20, n_freq_comps=3, unconnected="largest"))
+    assert adata.uns["graph"]["built on"] == "20 components"
+    assert prepare(source, Preparation(n_freq_comps=3)).uns["graph"]["built on"] == "all genes"
+    with pytest.raises(ValueError, match="n_components=900"):
+        prepare(source, Preparation(n_components=900))
+    with pytest.raises(ValueError, match="laplacian='other'"):
+        prepare(source, Preparation(laplacian="other"))

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+import scanpy as sc
+from scipy.sparse import csr_matrix
+from sklearn.model_selection import train_test_split
 
-from scripts import graph
+from scripts import graph, neighbors
+from scripts.simulate import branching_cells
 from tests import reference
 
 
@@ -32,6 +36,132 @@ def test_frequencies_are_unit_vectors_and_the_same_each_time(pbmc):
 def test_dirichlet_energy_of_a_frequency_is_its_eigenvalue(pbmc):
     energy = graph.dirichlet_energy(pbmc.obsm["X_freq"], pbmc.obsp["connectivities"])
     np.testing.assert_allclose(energy, pbmc.uns["freq_vals"], rtol=1e-6)
+
+
+def agreement(found, true):
+    """R2 of the best rotation of one set of vectors onto another, for each vector of the latter."""
+    rotation, *_ = np.linalg.lstsq(found, true, rcond=None)
+    return 1 - ((true - found @ rotation) ** 2).sum(axis=0) / ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+
+
+def test_sparse_and_dense_cells_give_the_same_graph(pbmc):
+    X = np.where(pbmc.X > 1, pbmc.X, 0)
+    dense, sparse = graph.knn_graph(X, 10), graph.knn_graph(csr_matrix(X), 10)
+    assert abs(dense - sparse).sum() == 0
+
+
+def test_approximate_search_finds_nearly_all_neighbours_each_time_the_same():
+    X = branching_cells(20_000, n_components=20)
+    exact = neighbors.nearest_neighbors(X, 10, "euclidean")
+    found = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
+    again = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
+    true_recall = np.mean([np.isin(a, b).mean() for a, b in zip(exact.indices, found.indices, strict=True)])
+    assert found.recall >= 0.98 and abs(found.recall - true_recall) < 0.005
+    np.testing.assert_array_equal(found.indices, again.indices)
+    assert not (found.indices == np.arange(20_000)[:, None]).any()
+    with pytest.raises(ValueError, match="reduce them to components"):
+        neighbors.nearest_neighbors(csr_matrix(X), 10, "euclidean", n_exact=1000)
+
+
+def test_both_solvers_agree_with_dense_eigenvectors(pbmc):
+    L = graph.laplacian(pbmc.obsp["connectivities"])
+    trivial = np.full(700, 1 / np.sqrt(700))
+    values, vectors, _ = reference.frequencies(pbmc.X, k=10, n_comps=5)
+    for solve in (graph._shift_invert, graph._lobpcg):
+        found, found_vectors = solve(L, 5, trivial)
+        np.testing.assert_allclose(found, values, rtol=1e-6)
+        np.testing.assert_allclose(np.abs((found_vectors * vectors).sum(axis=0)), 1, atol=1e-6)
+
+
+def test_a_solver_that_fails_is_replaced_and_two_are_an_error(pbmc, monkeypatch):
+    adjacency = pbmc.obsp["connectivities"]
+
+    def wrong(L, n_comps, trivial):
+        return np.ones(n_comps), np.ones((len(trivial), n_comps))
+
+    monkeypatch.setattr(graph, "_shift_invert", wrong)
+    values, _ = graph.frequencies(adjacency, 5)
+    np.testing.assert_allclose(values, pbmc.uns["freq_vals"], rtol=1e-5)
+    monkeypatch.setattr(graph, "_lobpcg", wrong)
+    with pytest.raises(ValueError, match=r"did not converge: largest relative residual \d"):
+        graph.frequencies(adjacency, 5)
+
+
+def test_normalised_laplacian_equals_the_dense_one(pbmc):
+    adjacency = pbmc.obsp["connectivities"].toarray()
+    root = 1 / np.sqrt(adjacency.sum(axis=1))
+    dense = np.linalg.eigvalsh(np.eye(700) - root[:, None] * adjacency * root)
+    values, vectors = graph.frequencies(pbmc.obsp["connectivities"], 5, normalized=True)
+    np.testing.assert_allclose(values, dense[1:6], atol=1e-8)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=0), 1)
+
+
+def test_weighted_graphs_follow_their_formulas(pbmc):
+    found = neighbors.nearest_neighbors(pbmc.X, 10)
+    plain = graph.adjacency(found)
+    gaussian = graph.adjacency(found, "gaussian")
+    assert ((gaussian > 0) != (plain > 0)).nnz == 0
+    i, j = 0, found.indices[0, 3]
+    unit = pbmc.X / np.linalg.norm(pbmc.X, axis=1, keepdims=True)
+    squared = ((unit[i] - unit[j]) ** 2).sum()
+    expected = np.exp(-squared / (found.distances[i, -1] * found.distances[j, -1]))
+    assert gaussian[i, j] == pytest.approx(expected, rel=1e-3)
+    fuzzy = graph.adjacency(found, "fuzzy")
+    sc.pp.neighbors(pbmc_copy := pbmc.copy(), n_neighbors=11, metric="cosine", use_rep="X", key_added="scanpy")
+    scanpy_graph = pbmc_copy.obsp["scanpy_connectivities"]
+    assert fuzzy.nnz == pytest.approx(scanpy_graph.nnz, rel=0.02)
+    assert abs(fuzzy - fuzzy.T).max() < 1e-6 and fuzzy.diagonal().sum() == 0
+    with pytest.raises(ValueError, match="weights='some'"):
+        graph.adjacency(found, "some")
+
+
+def test_extension_and_its_edges_equal_the_reference(pbmc):
+    X, new = pbmc.X[:560], pbmc.X[560:]
+    found = neighbors.nearest_neighbors(X, 10)
+    edges = neighbors.entered_neighbors(new, X, found)
+    expected = reference.entered(new, X, 10)
+    assert (edges.toarray() != expected).mean() < 1e-5  # ties in float32
+    values, vectors = graph.frequencies(graph.adjacency(found), 3)
+    np.testing.assert_allclose(graph.extend(edges, values, vectors), reference.extend(edges.toarray(), values, vectors))
+
+
+@pytest.mark.paul15
+def test_frequencies_of_held_out_cells_are_those_of_the_full_graph(paul15):
+    adata = paul15[0]
+    scores = []
+    for seed in range(4):
+        kept, held_out = train_test_split(np.arange(adata.n_obs), test_size=0.2, random_state=seed)
+        X = adata.X[kept]
+        found = neighbors.nearest_neighbors(X, 10)
+        values, vectors = graph.frequencies(graph.adjacency(found), 5)
+        extended = graph.extend(neighbors.entered_neighbors(adata.X[held_out], X, found), values, vectors)
+        scores.append(agreement(extended, adata.obsm["X_freq"][held_out]))
+    assert np.mean(scores, axis=0).min() >= 0.94
+
+
+def test_near_equal_eigenvalues_and_gaps_are_reported():
+    values = np.array([0.1, 0.5, 0.505, 0.51, 2.0])
+    assert graph.near_equal_groups(values) == [[1, 2, 3]]
+    assert graph.suggest_n_comps(values) == 1
+    assert graph.suggest_n_comps(np.array([0.1, 0.12, 0.9])) == 2
+
+
+def test_cells_that_cannot_be_placed_are_named():
+    X = np.random.default_rng(0).normal(size=(400, 5))
+    X[3] = 0
+    with pytest.raises(ValueError, match="1 cells are zero everywhere"):
+        graph.knn_graph(X, 5)
+    graph.knn_graph(X, 5, metric="euclidean")
+    X[:300] = 1.0
+    for metric in ("cosine", "euclidean"):
+        with pytest.raises(ValueError, match="300 cells are identical.*remove duplicated cells"):
+            graph.knn_graph(X, 5, metric=metric)
+    with pytest.raises(ValueError, match="metric='manhattan'"):
+        graph.knn_graph(X, 5, metric="manhattan")
+    alone = np.zeros((5, 5))
+    alone[:4, :4] = 1 - np.eye(4)
+    with pytest.raises(ValueError, match="2 parts of 4, 1 cells"):
+        graph.frequencies(csr_matrix(alone), 2)
 
 
 def test_bad_input_is_named():

@@ -1,0 +1,79 @@
+"""Graph and frequencies from 3,000 to 1,000,000 synthetic cells: time, memory, recall, residual and growth.
+
+`python -m scripts.bench_scaling [largest number of cells]`; every size runs in a process of its own, so that its peak
+memory is its own. The dense method is timed up to 10,000 cells and extrapolated from there by its own n^2 and n^3.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from scripts import graph, neighbors
+from scripts.simulate import branching_cells
+from tests import reference
+
+SIZES = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+
+
+def measure(n_cells: int) -> dict[str, float]:
+    """Graph (k = 10) and 5 frequencies of synthetic cells in 50 components; seconds and GB."""
+    X = branching_cells(n_cells)
+    begin = time.perf_counter()
+    found = neighbors.nearest_neighbors(X, 10, "euclidean")
+    adjacency = graph.adjacency(found)
+    middle = time.perf_counter()
+    values, vectors = graph.frequencies(adjacency, 5)
+    end = time.perf_counter()
+    return {
+        "graph_s": middle - begin,
+        "frequencies_s": end - middle,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "recall": found.recall,
+        "residual": float(graph.residuals(graph.laplacian(adjacency), values, vectors).max()),
+    }
+
+
+def dense_seconds(n_cells: int) -> float:
+    """The dense method extrapolated from 5,000 and 10,000 cells: t = a n^2 + b n^3, both at least 0."""
+    sizes = np.array([5_000, 10_000])
+    seconds = []
+    for size in sizes:
+        begin = time.perf_counter()
+        reference.frequencies(branching_cells(size), k=10, n_comps=5)
+        seconds.append(time.perf_counter() - begin)
+    terms = np.stack([sizes**2.0, sizes**3.0], axis=1)
+    a, b = np.maximum(np.linalg.solve(terms, seconds), 0)
+    return a * n_cells**2 + b * n_cells**3
+
+
+def main() -> None:
+    """Print the table."""
+    largest = int(sys.argv[1]) if len(sys.argv) > 1 else SIZES[-1]
+    print("cells      graph s  frequencies s  peak GB  recall  residual")
+    total = {}
+    for n_cells in (size for size in SIZES if size <= largest):
+        code = f"import json; from scripts.bench_scaling import measure; print(json.dumps(measure({n_cells})))"
+        row = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+        total[n_cells] = row["graph_s"] + row["frequencies_s"]
+        print(
+            f"{n_cells:<9,}  {row['graph_s']:7.1f}  {row['frequencies_s']:13.1f}  {row['peak_gb']:7.2f}  "
+            f"{row['recall']:6.3f}  {row['residual']:8.1e}",
+            flush=True,
+        )
+    if {100_000, 1_000_000} <= set(total):
+        print(
+            f"growth from 100,000 to 1,000,000 cells: n^{np.log10(total[1_000_000] / total[100_000]):.2f} (bound 1.2)"
+        )
+    if 100_000 in total:
+        dense = dense_seconds(100_000)
+        print(
+            f"100,000 cells, dense method extrapolated: {dense:.0f} s; ratio {total[100_000] / dense:.5f} (bound 0.01)"
+        )
+
+
+if __name__ == "__main__":
+    main()

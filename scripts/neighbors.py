@@ -1,0 +1,174 @@
+"""Nearest neighbours of cells: exact up to some 50,000 cells, approximate with a measured recall above. Arrays only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+
+N_EXACT = 50_000  # cells up to which all distances are compared
+MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached
+N_RECALL_CELLS = 1000  # cells whose true neighbours are looked up to measure the recall
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The k nearest other cells of every cell, nearest first.
+
+    Attributes
+    ----------
+    indices : (n_cells, k) int
+    distances : (n_cells, k) float
+        Euclidean; for the cosine metric, between cells scaled to unit length, where d^2 / 2 is the cosine distance.
+    recall : float
+        Share of the true neighbours found, measured on a sample of cells; 1.0 for an exact search.
+    """
+
+    indices: np.ndarray
+    distances: np.ndarray
+    recall: float
+
+
+def as_points(X: np.ndarray | sparse.spmatrix, metric: str) -> np.ndarray | sparse.csr_array:
+    """Cells as points whose Euclidean order is that of the metric, checked.
+
+    X : (n_cells, n_features), dense or sparse; metric : "cosine" or "euclidean".
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric, values that are not finite, and cells without direction under the cosine metric.
+    """
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f"metric={metric!r} is not known: choose 'cosine' or 'euclidean'")
+    X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
+    if not np.isfinite(X.data if sparse.issparse(X) else X).all():
+        raise ValueError("the expression matrix holds NaN or infinite values: remove or impute them first")
+    if metric == "euclidean":
+        return X
+    squares = (X * X).sum(axis=1)
+    if not squares.all():
+        n_zero = int((squares == 0).sum())
+        raise ValueError(
+            f"{n_zero} cells are zero everywhere and have no cosine: remove them, or use metric='euclidean'"
+        )
+    return normalize(X)
+
+
+def nearest_neighbors(
+    X: np.ndarray | sparse.spmatrix, k: int, metric: str = "cosine", n_exact: int = N_EXACT, random_state: int = 0
+) -> Neighbors:
+    """The k nearest other cells of every cell; the same result each time.
+
+    Parameters
+    ----------
+    X : (n_cells, n_features) array or sparse matrix
+    k : int
+        Neighbours of each cell, the cell itself not counted.
+    metric : {"cosine", "euclidean"}
+    n_exact : int
+        Cells up to which the search is exact. Above, dense features are needed, best some 50 components.
+    random_state : int
+        Seed of the approximate search and of the cells its recall is measured on.
+
+    Raises
+    ------
+    ValueError
+        If k does not lie in 1 .. n_cells - 1, X is unfit (see `as_points`), or more than k cells are identical (they
+        would be each other's only neighbours).
+    """
+    n_cells = X.shape[0]
+    if not 1 <= k < n_cells:
+        raise ValueError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
+    points = as_points(X, metric)
+    if n_cells <= n_exact:
+        distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
+        found = Neighbors(indices, distances, 1.0)
+    else:
+        if sparse.issparse(points):
+            raise ValueError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
+        found = _approximate(points.astype(np.float32), k, random_state)
+    _refuse_identical_cells(points, found.indices)
+    return found
+
+
+def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.ndarray) -> None:
+    """Raise ValueError where the furthest neighbour, hence each nearer one, is the same point as the cell itself."""
+    n_identical = 0
+    for rows in np.array_split(np.arange(len(indices)), -(-len(indices) // 10_000)):
+        difference = abs(points[rows] - points[indices[rows, -1]]).max(axis=1)
+        difference = difference.toarray().ravel() if sparse.issparse(difference) else difference
+        n_identical += int((difference <= 1e-7).sum())
+    if n_identical:
+        raise ValueError(
+            f"{n_identical} cells are identical to all of their {indices.shape[1]} nearest neighbours and would fall "
+            "apart from the rest: remove duplicated cells, or raise k_neighbors"
+        )
+
+
+def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
+    """Inverted lists of a k-means (faiss IndexIVFFlat), more of them searched until the recall is reached."""
+    import faiss
+
+    n_cells, n_features = points.shape
+    n_lists = int(2 * np.sqrt(n_cells))
+    quantizer = faiss.IndexFlatL2(n_features)
+    index = faiss.IndexIVFFlat(quantizer, n_features, n_lists)
+    index.cp.niter, index.cp.seed, index.cp.max_points_per_centroid = 10, random_state + 1, 64
+    index.train(points)
+    index.add(points)
+    # cells of one list are searched together: their lists are then still in the processor's cache
+    order = np.argsort(quantizer.search(points, 1)[1].ravel(), kind="stable")
+    sample = np.sort(np.random.default_rng(random_state).choice(n_cells, min(N_RECALL_CELLS, n_cells), replace=False))
+    true = faiss.knn(points[sample], points, k + 1)[1]
+    true = true[_without_self(true, sample)].reshape(len(sample), k)
+    for index.nprobe in (12, 16, 24, 32, 48, 64, 96, 128, n_lists):
+        found, _ = _search(index, points, sample, k)
+        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
+        if recall >= MIN_RECALL:
+            break
+    indices, distances = np.empty((n_cells, k), np.int64), np.empty((n_cells, k), np.float32)
+    for rows in np.array_split(order, -(-n_cells // 50_000)):
+        indices[rows], distances[rows] = _search(index, points, rows, k)
+    return Neighbors(indices, distances, recall)
+
+
+def _search(index, points: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Found neighbours of some cells and their distances, (n_rows, k) each."""
+    squares, found = index.search(points[rows], k + 1)
+    keep = _without_self(found, rows)
+    distances = np.sqrt(np.maximum(squares[keep].reshape(len(rows), k), 0))
+    return found[keep].reshape(len(rows), k), distances
+
+
+def _without_self(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Mask of k of the k + 1 found neighbours: not the cell itself, by its number, or else not the furthest."""
+    keep = found != rows[:, None]
+    keep[keep.all(axis=1), -1] = False  # identical cells may push a cell off its own list
+    return keep
+
+
+def entered_neighbors(
+    X_new: np.ndarray, X: np.ndarray, neighbors: Neighbors, metric: str = "cosine", chunk: int = 1000
+) -> sparse.csr_array:
+    """Edges from new cells to those of a graph: their k nearest, and the cells whose neighbourhood they enter.
+
+    X_new : (n_new, n_features); X : (n_cells, n_features), the cells whose `neighbors` are given. Returns
+    (n_new, n_cells) of 0 and 1, what `A = (N + N^T > 0)` would hold for each new cell alone.
+    """
+    points, new = as_points(X, metric), as_points(X_new, metric)
+    k = neighbors.indices.shape[1]
+    reach = neighbors.distances[:, -1] ** 2
+    norms = (points * points).sum(axis=1)
+    blocks = []
+    for start in range(0, new.shape[0], chunk):
+        part = new[start : start + chunk]
+        product = part @ points.T
+        product = product.toarray() if sparse.issparse(product) else product
+        squares = (part * part).sum(axis=1)[:, None] + norms - 2 * product
+        edges = squares <= reach
+        nearest = np.argpartition(squares, k - 1, axis=1)[:, :k]
+        np.put_along_axis(edges, nearest, True, axis=1)
+        blocks.append(sparse.csr_array(edges, dtype=np.float64))
+    return sparse.vstack(blocks, format="csr")
