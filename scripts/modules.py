@@ -57,7 +57,8 @@ class BilinearForm:
         w_l, w_r, w_p = (np.asarray(weights, dtype=np.float64) for weights in (w_l, w_r, w_p))
         basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
         left, right = triangle[:, : len(w_l)], triangle[:, len(w_l) :]
-        core = einsum(w_p, left, right, "freq hid, r_i hid, r_j hid -> freq r_i r_j")
+        # the sum over h of P[f, h] l_h r_h^T as one matrix product a frequency: einsum would not use BLAS here
+        core = (w_p[:, None, :] * left) @ right.T
         core = (core + core.swapaxes(1, 2)) / 2
         n_freq, n_genes = len(w_p), w_l.shape[1]
         return cls(basis, core, np.zeros((n_freq, n_genes)), np.zeros(n_freq), genes)
