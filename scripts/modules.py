@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from einops import einsum
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 
@@ -130,7 +130,7 @@ class BilinearForm:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in ("basis", "core", "main", "constant")}
                 return cls(**arrays, genes=json.loads(file.metadata()["genes"]))
-        except Exception as problem:  # safetensors' own error type is not part of its public interface
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as problem:
             raise ValueError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
 
 
