@@ -9,15 +9,17 @@ import pandas as pd
 import scanpy as sc
 import torch
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
-from sklearn.utils.extmath import randomized_svd
 
 from scripts import graph
+from scripts.eigensolvers import residuals
 from scripts.neighbors import N_EXACT, nearest_neighbors
 from scripts.sources import Source, resolve
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
+MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
+N_SPECTRUM = 15  # eigenvalues shown beside those of the frequencies kept, where they cost little
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        X (n_cells, n_genes) float32 dense, normalised as the settings say; uns["dataset"] says where it comes from and
-        uns["label"] which column of obs holds the known cell types ("" if none does).
+        X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from and
+        uns["label"] which column of obs holds the known cell types ("" if none does). Sparse values of more than 4 GB
+        stay sparse: each gene is then scaled to standard deviation 1 without being centred, as scanpy does it.
 
     Raises
     ------
@@ -81,10 +84,10 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         sc.pp.normalize_total(adata)
     if steps["log1p"]:
         sc.pp.log1p(adata)
-    if sparse.issparse(adata.X):
+    if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
     if steps["scale"]:
-        sc.pp.scale(adata)
+        sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
     adata.uns["label"] = _label(adata, settings.label or source.label)
     done = [name for name, wanted in steps.items() if wanted]
     adata.uns["dataset"] = {"name": source.name, "reason": source.reason, "sha256": checksum, "steps": done}
@@ -101,8 +104,13 @@ def _label(adata: ad.AnnData, wanted: str | None) -> str:
 
 
 def _checksum(adata: ad.AnnData) -> str:
-    values = adata.X.toarray() if sparse.issparse(adata.X) else np.ascontiguousarray(adata.X)
-    return hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()
+    """SHA-256 of the values as dense little-endian float32 in C order, whatever form they are stored in."""
+    digest = hashlib.sha256()
+    X = sparse.csr_array(adata.X) if sparse.issparse(adata.X) else adata.X
+    for start in range(0, adata.n_obs, 1000):
+        rows = X[start : start + 1000]
+        digest.update((rows.toarray() if sparse.issparse(rows) else np.ascontiguousarray(rows)).astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
@@ -150,16 +158,13 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         "parts": part_sizes,
         "recall": found.recall,
         "solver": graph.solver_for(adata.n_obs),
-        "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
+        "residuals": residuals(graph.laplacian(adjacency, normalized), values, vectors),
     }
     return adata
 
 
 def graph_features(adata: ad.AnnData, settings: Preparation) -> tuple[np.ndarray, str]:
-    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components.
-
-    Components by randomised PCA; sparse expression is centred implicitly, never made dense.
-    """
+    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components."""
     n_components = settings.n_components
     if n_components == 0 and adata.n_obs > N_EXACT and adata.n_vars > DEFAULT_COMPONENTS:
         n_components = DEFAULT_COMPONENTS
@@ -173,23 +178,10 @@ def graph_features(adata: ad.AnnData, settings: Preparation) -> tuple[np.ndarray
 def principal_components(X: np.ndarray | sparse.spmatrix, n_components: int, random_state: int = 0) -> np.ndarray:
     """Coordinates of the cells on their leading principal components, (n_cells, n_components) float32.
 
-    X : (n_cells, n_genes), dense or sparse; sparse columns are centred by subtracting a rank-one operator.
+    X : (n_cells, n_genes), dense or sparse; sparse columns are centred implicitly, never made dense.
     """
-    mean = np.asarray(X.mean(axis=0)).ravel()
-    if not sparse.issparse(X):
-        U, s, _ = randomized_svd(X - mean, n_components, random_state=random_state)
-        return (U * s).astype(np.float32)
-    X = sparse.csr_array(X)
-    centred = LinearOperator(
-        X.shape,
-        matvec=lambda b: X @ b - mean @ b,
-        rmatvec=lambda b: X.T @ b - mean * b.sum(),
-        matmat=lambda b: X @ b - mean @ b,
-        rmatmat=lambda b: X.T @ b - np.outer(mean, b.sum(axis=0)),
-        dtype=np.float64,
-    )
-    U, s, _ = svds(centred, k=n_components, random_state=random_state)
-    return (U * s)[:, ::-1].astype(np.float32)
+    solver = "arpack" if sparse.issparse(X) else "randomized"
+    return PCA(n_components, svd_solver=solver, random_state=random_state).fit_transform(X).astype(np.float32)
 
 
 def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:

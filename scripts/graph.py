@@ -1,21 +1,14 @@
 """Cell graph, Laplacian and frequencies. Knows arrays only."""
 
-import warnings
-from collections.abc import Callable
-
 import numpy as np
-from scipy.sparse import coo_array, csgraph, csr_array
-from scipy.sparse.linalg import LinearOperator, eigsh, lobpcg
+from scipy.sparse import coo_array, csgraph, csr_array, diags_array
 
+from scripts.eigensolvers import lobpcg, residuals, shift_invert
 from scripts.neighbors import Neighbors, nearest_neighbors
 
-SHIFT = -1e-3  # a little below 0, so that L - shift is definite and can be factorised
-N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
 MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
+N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
 NEAR_EQUAL = 0.02  # relative gap below which neighbouring eigenvalues can rotate into each other
-CHEBYSHEV_STEPS = 15
-CHEBYSHEV_RANGE = (0.01, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
-BLOCK = 10  # vectors iterated together, more than are wanted: the last ones converge slowly
 
 
 def knn_graph(
@@ -70,8 +63,8 @@ def adjacency(neighbors: Neighbors, weights: str = "unweighted") -> csr_array:
         return _fuzzy_union(neighbors)
     else:
         raise ValueError(f"weights={weights!r} is not known: choose 'unweighted', 'gaussian' or 'fuzzy'")
-    directed = coo_array((values, (rows, columns)), shape=(n_cells, n_cells)).tocsr()
-    return directed.maximum(directed.T).tocsr()
+    directed = csr_array((values, columns, np.arange(0, n_cells * k + 1, k)), shape=(n_cells, n_cells))
+    return directed.maximum(directed.T.tocsr())
 
 
 def _fuzzy_union(neighbors: Neighbors) -> csr_array:
@@ -94,7 +87,13 @@ def laplacian(adjacency: csr_array, normalized: bool = False) -> csr_array:
 
     adjacency : (n_cells, n_cells) symmetric, non-negative. Returns (n_cells, n_cells).
     """
-    return csr_array(csgraph.laplacian(csr_array(adjacency, dtype=np.float64), normed=normalized))
+    A = csr_array(adjacency, dtype=np.float64)
+    degree = A.sum(axis=1)
+    L = (diags_array(degree) - A).tocsr()
+    if not normalized:
+        return L
+    scale = diags_array(1 / np.sqrt(degree))
+    return (scale @ L @ scale).tocsr()
 
 
 def part_sizes(adjacency: csr_array) -> list[int]:
@@ -154,84 +153,15 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
     L = laplacian(adjacency, normalized)
     root_degree = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(n_cells)
     trivial = root_degree / np.linalg.norm(root_degree)
-    solvers = [_shift_invert, _lobpcg] if solver_for(n_cells) == "shift-invert" else [_lobpcg, _shift_invert]
+    solvers = [shift_invert, lobpcg] if solver_for(n_cells) == "shift-invert" else [lobpcg, shift_invert]
     for solve in solvers:
-        values, vectors = solve(L, n_comps, trivial)
+        values, vectors = solve(L, n_comps, trivial, MAX_RESIDUAL)
         worst = residuals(L, values, vectors).max()
         if worst <= MAX_RESIDUAL:
             return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
     raise ValueError(
         f"the frequencies did not converge: largest relative residual {worst:.1e}, allowed {MAX_RESIDUAL:.0e}"
     )
-
-
-def residuals(L: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Relative residual of each eigenpair, |L v - lambda v| / lambda, (n_comps,)."""
-    return np.linalg.norm(L @ vectors - vectors * values, axis=0) / values
-
-
-def _shift_invert(L: csr_array, n_comps: int, trivial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    start = np.random.default_rng(0).standard_normal(len(trivial))
-    values, vectors = eigsh(L.tocsc(), k=n_comps + 1, sigma=SHIFT, v0=start)
-    order = np.argsort(values)[1:]
-    return values[order], vectors[:, order]
-
-
-def _lobpcg(L: csr_array, n_comps: int, trivial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Locally optimal block preconditioned conjugate gradients (Knyazev 2001), the trivial vector projected out."""
-    n_cells = len(trivial)
-    order = csgraph.reverse_cuthill_mckee(L, symmetric_mode=True)  # neighbours close in memory: a quarter faster
-    L = L[order][:, order]
-    block = min(max(BLOCK, 2 * n_comps), n_cells // 5)
-    vectors = np.random.default_rng(0).standard_normal((n_cells, block))
-    solve_roughly = _chebyshev(L)
-    preconditioner = LinearOperator(L.shape, matvec=solve_roughly, matmat=solve_roughly)
-    constraint = trivial[order][:, None]
-    for _ in range(12):  # scipy stops only when the whole block has converged: look every few steps instead
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged yet is expected; the residual is checked
-            values, vectors = lobpcg(L, vectors, M=preconditioner, Y=constraint, largest=False, maxiter=6, tol=1e-12)
-        ascending = np.argsort(values)
-        values, vectors = values[ascending], vectors[:, ascending]
-        if residuals(L, values[:n_comps], vectors[:, :n_comps]).max() <= MAX_RESIDUAL / 2:
-            break
-    result = np.empty((n_cells, n_comps))
-    result[order] = vectors[:, :n_comps]
-    return values[:n_comps], result / np.linalg.norm(result, axis=0)
-
-
-def _chebyshev(L: csr_array) -> Callable[[np.ndarray], np.ndarray]:
-    """Rough solver of L x = b for many b at once: Chebyshev iteration on D^-1 L.
-
-    Saad, Iterative Methods for Sparse Linear Systems, 2003, algorithm 12.1. In float32 and on all cores, by torch: this
-    is where the time goes, and a preconditioner need not be precise.
-    """
-    import torch
-
-    low, high = CHEBYSHEV_RANGE
-    centre, radius = (high + low) / 2, (high - low) / 2
-    inverse_degree = (1 / L.diagonal()).astype(np.float32)
-    scaled = (L.astype(np.float32) * inverse_degree[:, None]).tocsr()
-    parts = (torch.from_numpy(part) for part in (scaled.indptr, scaled.indices, scaled.data))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls its sparse matrices beta; the residual is checked afterwards
-        matrix = torch.sparse_csr_tensor(*parts, scaled.shape)
-
-    def solve(b: np.ndarray) -> np.ndarray:
-        columns = b.reshape(len(b), -1).astype(np.float32) * inverse_degree[:, None]
-        residual = torch.from_numpy(columns)
-        step = residual / centre
-        x = step.clone()
-        rho = radius / centre
-        for _ in range(CHEBYSHEV_STEPS - 1):
-            torch.addmm(residual, matrix, step, alpha=-1, out=residual)
-            rho_next = 1 / (2 * centre / radius - rho)
-            step.mul_(rho_next * rho).add_(residual, alpha=2 * rho_next / radius)
-            x += step
-            rho = rho_next
-        return x.numpy().astype(np.float64).reshape(b.shape)
-
-    return solve
 
 
 def extend(edges: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 
 
-def frequencies(X, k, n_comps):
+def frequencies(X, k, n_comps, dtype=np.float64):
     """Cosine k nearest neighbours, A = (N + N^T > 0), L = D - A; lowest non-trivial eigenpairs by dense eigh."""
-    X = np.asarray(X, dtype=np.float64)
+    X = np.asarray(X, dtype=dtype)
     n = len(X)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
-    N = np.zeros((n, n))
+    N = np.zeros((n, n), dtype=dtype)
     for i in range(n):
         N[i, np.argsort(-similarity[i])[:k]] = 1
-    A = ((N + N.T) > 0).astype(float)
+    A = ((N + N.T) > 0).astype(dtype)
     L = np.diag(A.sum(axis=1)) - A
     values, vectors = np.linalg.eigh(L)
     return values[1 : n_comps + 1], vectors[:, 1 : n_comps + 1], A
