@@ -47,7 +47,7 @@ def eigenmodules(model: ScBMLPRegressor) -> None:
     genes = [str(i) for i in range(weights[0].shape[1])]
 
     def from_factors() -> tuple:
-        return BilinearForm.from_factors(*weights, genes).modules()
+        return BilinearForm.from_factors(*weights, genes=genes).modules()
 
     from_factors()  # wakes the linear algebra library
     ours, _ = seconds(from_factors)

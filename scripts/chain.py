@@ -17,10 +17,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from scripts.runs import ASIDE, Run
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import KernelManager
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -138,9 +142,10 @@ def execute(run: Run, steps: list[tuple[Path, dict]]) -> None:
     is_new = not run.folder.exists()
     run.start()
     try:
-        for number, (notebook, parameters) in enumerate(steps, 1):
-            with _clock(f"[{number}/{len(steps)}] {notebook.stem}"):
-                _execute_one(run, notebook, parameters)
+        with _kernel(steps[0][0].parent) as kernel:
+            for number, (notebook, parameters) in enumerate(steps, 1):
+                with _clock(f"[{number}/{len(steps)}] {notebook.stem}"):
+                    _execute_one(run, notebook, parameters, kernel)
     except BaseException:
         for aside in run.folder.glob(ASIDE + "*"):  # a kernel that was killed could not clean up
             aside.unlink()
@@ -149,12 +154,35 @@ def execute(run: Run, steps: list[tuple[Path, dict]]) -> None:
         raise
 
 
-def _execute_one(run: Run, notebook: Path, parameters: dict) -> None:
+@contextlib.contextmanager
+def _kernel(folder: Path) -> Iterator[KernelManager]:
+    """One Python process for all notebooks: what they import is imported once. It starts in folder."""
+    from jupyter_client.manager import KernelManager
+
+    kernel = KernelManager(kernel_name="python3")
+    kernel.start_kernel(cwd=str(folder), extra_arguments=["--IPKernelApp.log_level=CRITICAL"])  # keeps the clock's line
+    try:
+        yield kernel
+    finally:
+        kernel.shutdown_kernel(now=True)
+
+
+def _forget(kernel: KernelManager) -> None:
+    """Delete all names of the last notebook, so that the next one cannot lean on them."""
+    client = kernel.blocking_client()
+    client.start_channels()
+    client.wait_for_ready()
+    client.execute_interactive("%reset -f", silent=True, store_history=False)
+    client.stop_channels()
+
+
+def _execute_one(run: Run, notebook: Path, parameters: dict, kernel: KernelManager) -> None:
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
     try:  # no output path: papermill would leave a half-executed notebook there
+        _forget(kernel)
         executed = papermill.execute_notebook(
             notebook,
             None,
@@ -162,7 +190,7 @@ def _execute_one(run: Run, notebook: Path, parameters: dict) -> None:
             kernel_name="python3",
             cwd=notebook.parent,
             progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # kernel warnings would break the progress line
+            km=kernel,
         )
     except DeadKernelError as error:
         raise NotebookFailed(f"{notebook.stem}: Python died, perhaps for lack of memory") from error

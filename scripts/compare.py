@@ -1,33 +1,20 @@
 """Simple rivals of the bilinear modules, and how much both agree."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from scipy import stats
-from sklearn.linear_model import Ridge
+from scipy import sparse, stats
 
+from scripts.components import variation
 from scripts.modules import BilinearForm, poles
 
-if TYPE_CHECKING:  # importing scanpy and torch for a name would cost two seconds
-    from scripts.datasets import CellDataset
 
-PENALTIES = np.logspace(
-    1, 6, 11
-)  # of the linear ridge; for genes of variance 1 this spans none to nearly all shrinkage
-
-
-def correlations(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+def correlations(X: np.ndarray | sparse.spmatrix, y: np.ndarray) -> np.ndarray:
     """Pearson correlation of every gene with every frequency.
 
-    X : (n_cells, n_genes); y : (n_cells, n_freq). Returns (n_genes, n_freq); 0 for what does not vary.
+    X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns (n_genes, n_freq); 0 for what does not vary.
     """
-    X = X - X.mean(axis=0, dtype=np.float64)
     y = y - y.mean(axis=0, dtype=np.float64)
-    size = np.linalg.norm(X, axis=0)[:, None] * np.linalg.norm(y, axis=0)
+    size = np.sqrt(variation(X))[:, None] * np.linalg.norm(y, axis=0)
     return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
 
 
@@ -101,41 +88,3 @@ def compare_with_correlation(
             }
         )
     return pd.DataFrame(rows)
-
-
-def r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of each frequency; y, predicted : (n_cells, n_freq). Returns (n_freq,)."""
-    residual = ((y - predicted) ** 2).sum(axis=0)
-    return 1 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-
-
-def linear_ridge(train: CellDataset, val: CellDataset) -> Ridge:
-    """The linear rival, fitted: ridge on all genes, its penalty chosen on the validation cells."""
-    x, y, x_val, y_val = (part.cpu().numpy() for part in (train.x, train.y, val.x, val.y))
-    fits = [Ridge(alpha=penalty).fit(x, y) for penalty in PENALTIES]
-    return max(fits, key=lambda fit: r2(y_val, fit.predict(x_val)).mean())
-
-
-def performance_table(
-    predictors: dict[str, Callable[[np.ndarray], np.ndarray]], train: CellDataset, test: CellDataset
-) -> pd.DataFrame:
-    """How well each model predicts each frequency.
-
-    Parameters
-    ----------
-    predictors : {name: function}
-        From X (n_cells, n_genes) to predicted frequencies (n_cells, n_freq).
-    train, test : CellDataset
-        The cells that the models were fitted on, and cells that they have never met.
-
-    Returns
-    -------
-    DataFrame with the columns model, frequency, r2 and mae (test cells) and train_mae (training cells).
-    """
-    tables = []
-    for name, predict in predictors.items():
-        y, predicted = test.y.cpu().numpy(), predict(test.x.cpu().numpy())
-        train_error = np.abs(train.y.cpu().numpy() - predict(train.x.cpu().numpy())).mean(axis=0)
-        columns = {"r2": r2(y, predicted), "mae": np.abs(y - predicted).mean(axis=0), "train_mae": train_error}
-        tables.append(pd.DataFrame({"model": name, "frequency": np.arange(y.shape[1]), **columns}))
-    return pd.concat(tables, ignore_index=True)

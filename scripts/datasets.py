@@ -18,6 +18,7 @@ from scripts.neighbors import N_EXACT, nearest_neighbors
 from scripts.sources import Source, resolve
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
+SPLITS = ("train", "val", "test")
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 N_SPECTRUM = 15  # eigenvalues shown beside those of the frequencies kept, where they cost little
 
@@ -42,17 +43,29 @@ class Preparation:
 
 
 class CellDataset(torch.utils.data.Dataset):
-    """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq)."""
+    """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq).
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, device: str = "cpu"):
-        self.x = torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=device)
+    Sparse expression stays a scipy matrix in x; items are dense rows all the same.
+    """
+
+    def __init__(self, x: np.ndarray | sparse.spmatrix, y: np.ndarray, device: str = "cpu"):
+        if sparse.issparse(x):
+            self.x = sparse.csr_array(x, dtype=np.float32)
+        else:
+            self.x = torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=device)
         self.y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.y)
 
     def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.x[index], self.y[index]
+        x = self.x[index]
+        return torch.as_tensor(x.toarray(), device=self.y.device) if sparse.issparse(x) else x, self.y[index]
+
+    def arrays(self) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
+        """X as float32 numpy array or sparse matrix, y as float64 numpy array."""
+        x = self.x if sparse.issparse(self.x) else self.x.cpu().numpy()
+        return x, self.y.cpu().numpy().astype(np.float64)
 
 
 def load(source: Source, settings: Preparation) -> ad.AnnData:
@@ -136,7 +149,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     for name, known in (("unconnected", ("error", "largest")), ("laplacian", ("unnormalized", "normalized"))):
         if getattr(settings, name) not in known:
             raise ValueError(f"{name}={getattr(settings, name)!r} is not known: choose {' or '.join(map(repr, known))}")
-    X, basis = graph_features(adata, settings)
+    X, basis = graph_features(adata.X, settings)
     found = nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
     adjacency = graph.adjacency(found, settings.graph_weights)
     part_sizes = graph.part_sizes(adjacency)
@@ -163,36 +176,42 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     return adata
 
 
-def graph_features(adata: ad.AnnData, settings: Preparation) -> tuple[np.ndarray, str]:
-    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components."""
+def graph_features(
+    X: np.ndarray | sparse.spmatrix, settings: Preparation, fit_rows: np.ndarray | slice = slice(None)
+) -> tuple[np.ndarray, str]:
+    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components.
+
+    X : (n_cells, n_genes), dense or sparse; sparse columns are centred implicitly, never made dense. Components are
+    those of the cells fit_rows.
+    """
+    n_cells, n_genes = X.shape
     n_components = settings.n_components
-    if n_components == 0 and adata.n_obs > N_EXACT and adata.n_vars > DEFAULT_COMPONENTS:
+    if n_components == 0 and n_cells > N_EXACT and n_genes > DEFAULT_COMPONENTS:
         n_components = DEFAULT_COMPONENTS
     if n_components == 0:
-        return adata.X, "all genes"
-    if not 1 <= n_components < min(adata.shape):
-        raise ValueError(f"n_components={n_components} is not possible: choose 0 (all genes) to {min(adata.shape) - 1}")
-    return principal_components(adata.X, n_components, settings.random_state), f"{n_components} components"
-
-
-def principal_components(X: np.ndarray | sparse.spmatrix, n_components: int, random_state: int = 0) -> np.ndarray:
-    """Coordinates of the cells on their leading principal components, (n_cells, n_components) float32.
-
-    X : (n_cells, n_genes), dense or sparse; sparse columns are centred implicitly, never made dense.
-    """
+        return X, "all genes"
+    if not 1 <= n_components < min(X.shape):
+        raise ValueError(f"n_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
     solver = "arpack" if sparse.issparse(X) else "randomized"
-    return PCA(n_components, svd_solver=solver, random_state=random_state).fit_transform(X).astype(np.float32)
+    pca = PCA(n_components, svd_solver=solver, random_state=settings.random_state).fit(X[fit_rows])
+    return pca.transform(X).astype(np.float32), f"{n_components} components"
+
+
+def split_rows(n_cells: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """70 % training, 15 % validation and 15 % test cells, seeded: their indices."""
+    if n_cells < 10:
+        raise ValueError(f"{n_cells} cells are too few to split into training, validation and test cells")
+    train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
+    validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    return np.sort(train), np.sort(validation), np.sort(test)
 
 
 def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
-    """70 % training, 15 % validation and 15 % test cells, seeded: obs["split"]."""
-    if adata.n_obs < 10:
-        raise ValueError(f"{adata.n_obs} cells are too few to split into training, validation and test cells")
-    train, rest = train_test_split(np.arange(adata.n_obs), train_size=0.7, random_state=random_state)
-    validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    """Training, validation and test cells, as `split_rows` draws them: obs["split"]."""
     split = np.empty(adata.n_obs, dtype=object)
-    split[train], split[validation], split[test] = "train", "val", "test"
-    adata.obs["split"] = pd.Categorical(split, categories=["train", "val", "test"])
+    for name, rows in zip(SPLITS, split_rows(adata.n_obs, random_state), strict=True):
+        split[rows] = name
+    adata.obs["split"] = pd.Categorical(split, categories=SPLITS)
     return adata
 
 
@@ -203,7 +222,7 @@ def prepare(source: Source, settings: Preparation) -> ad.AnnData:
 
 def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, CellDataset, CellDataset]:
     """Training, validation and test cells as torch data sets, in the order of the cells."""
-    members = [np.flatnonzero(adata.obs["split"] == name) for name in ("train", "val", "test")]
+    members = [np.flatnonzero(adata.obs["split"] == name) for name in SPLITS]
     return tuple(CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
 
 

@@ -9,17 +9,28 @@ import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
+import plotly.io as pio
 from plotly.subplots import make_subplots
 
 WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
 DIVERGING = "RdBu_r"
+# Paul Tol's "bright" colours: told apart with any common kind of colour vision, on white and on black. Where there are
+# more groups than colours, the next symbol follows.
+COLOURS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"]
+SYMBOLS = ["circle", "x", "diamond-open", "triangle-up"]
+MAX_WRITTEN = 40  # labels written among the cells
 COLUMNS = 3  # panels to a row
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 px.defaults.template = "plotly_white"
+pio.templates["plotly_white"].layout.update(colorway=COLOURS, annotationdefaults_bgcolor="rgba(255, 255, 255, 0.7)")
+
+
+def _text(value: object) -> str:
+    return escape(str(value), quote=False)  # plotly would show &quot; as it stands
 
 
 def _names(values) -> list[str]:
-    return [escape(str(value)) for value in values]
+    return [_text(value) for value in values]
 
 
 def _panels(titles: list[str], spacing: float, height: int = 320) -> go.Figure:
@@ -74,9 +85,14 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
-def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
-    """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq)."""
+def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, stability: np.ndarray) -> go.Figure:
+    """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq).
+
+    stability : (n_freq,) of the first modules.
+    """
     figure = frequency_scatter(xy, scores, freq_vals)
+    for note, title in zip(figure.layout.annotations, _module_titles(freq_vals, stability), strict=True):
+        note.text = title
     figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
     return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
 
@@ -85,8 +101,12 @@ def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
     """Cells coloured by a known label; xy : (n_cells, 2), labels : (n_cells,)."""
     names = pd.Series(_names(labels))
     order = {"color": sorted(names.unique(), key=_natural)}
-    palette = px.colors.qualitative.Dark24
-    figure = _cells(xy, color=names, title=escape(title), category_orders=order, color_discrete_sequence=palette)
+    figure = _cells(xy, color=names, title=_text(title), category_orders=order, color_discrete_sequence=COLOURS)
+    for number, trace in enumerate(figure.data):
+        trace.marker.symbol = SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
+    places = pd.DataFrame(xy).groupby(names.to_numpy()).median()
+    for name, (x, y) in places.iloc[:MAX_WRITTEN].iterrows():  # names among the cells: no colour need be looked up
+        figure.add_annotation(x=x, y=y, text=name, showarrow=False, font_size=11)
     return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
 
 
@@ -100,7 +120,7 @@ def label_counts(labels: pd.Series, title: str) -> go.Figure:
     """How many cells carry each label, as bars; labels : (n_cells,)."""
     counts = labels.value_counts()
     names = _names(counts.index)
-    figure = px.bar(x=counts.to_numpy(), y=names, title=escape(title), labels={"x": "cells", "y": ""}, width=700)
+    figure = px.bar(x=counts.to_numpy(), y=names, title=_text(title), labels={"x": "cells", "y": ""}, width=700)
     return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
 
 
@@ -148,9 +168,18 @@ def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
     )
 
 
+def _module_titles(freq_vals: np.ndarray, stability: np.ndarray) -> list[str]:
+    known = [f"stability {value:.2f}" if np.isfinite(value) else "stability unknown" for value in stability]
+    return [
+        f"Frequency {f} (λ={value:.4f}), {text}" for f, (value, text) in enumerate(zip(freq_vals, known, strict=True))
+    ]
+
+
 def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
     """Genes of both poles of the first module, one panel a frequency; table as from modules.module_table."""
-    figure = _panels([f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)], spacing=0.12, height=460)
+    first = table[table["module"] == 1].groupby("frequency")["stability"].first()
+    titles = _module_titles(freq_vals, first.reindex(range(len(freq_vals))).to_numpy())
+    figure = _panels(titles, spacing=0.12, height=460)
     for f in range(len(freq_vals)):
         chosen = table[(table["frequency"] == f) & (table["module"] == 1) & (table["rank"] <= n_genes)]
         chosen = chosen.sort_values("loading")
@@ -177,33 +206,3 @@ def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
         xaxis_title="frequency λ",
         yaxis_title="Jaccard similarity",
     )
-
-
-def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str]], n_terms: int = 3) -> go.Figure:
-    """Log-scaled significance, -log10 adjusted p, of the top terms of every pole, over all poles.
-
-    table : as from enrichment.over_representation; lists : (frequency, pole) of every gene list, the rows.
-    """
-    top = table.sort_values("adjusted_p", kind="stable").groupby(["frequency", "pole"]).head(n_terms)
-    if top.empty:
-        return go.Figure(layout_title="No gene set shares a gene with any pole")
-    terms = list(dict.fromkeys(top.sort_values(["frequency", "pole"])["term"]))
-    chosen = table[table["term"].isin(terms)]
-    grid = chosen.pivot_table(index=["frequency", "pole"], columns="term", values="adjusted_p", aggfunc="min")
-    grid = -np.log10(grid.reindex(index=pd.MultiIndex.from_tuples(lists), columns=terms).fillna(1.0).clip(lower=1e-10))
-    rows = [f"frequency {frequency}, {pole}" for frequency, pole in lists]
-    short = _names(term if len(term) <= 60 else term[:57] + "..." for term in terms)
-    figure = go.Figure(
-        go.Heatmap(
-            z=grid.to_numpy().T,
-            x=rows,
-            y=np.arange(len(short)),
-            customdata=np.broadcast_to(np.array(short, dtype=object)[:, None], (len(short), len(rows))),
-            colorscale="Viridis",
-            colorbar_title="-log10 adj. p",
-            hovertemplate="%{x}<br>%{customdata}<br>-log10 adjusted p: %{z:.2f}<extra></extra>",
-        )
-    )
-    ticks = {"tickvals": np.arange(len(short)), "ticktext": short, "autorange": "reversed"}
-    title = "Gene-set terms of both poles of every frequency"
-    return figure.update_layout(title=title, yaxis=ticks, height=220 + 20 * len(short), margin_l=20)

@@ -83,24 +83,39 @@ def about_labels(separation: pd.DataFrame, label: str) -> list[str]:
 
 
 def about_prediction(performance: pd.DataFrame) -> list[str]:
-    """What the held-out cells say of the model and of the linear rival.
+    """What the held-out cells say of the chosen model and of the linear rival, for each way to hold cells out.
 
-    performance : columns model, frequency, r2, mae, train_mae; the models "bilinear" and "linear ridge".
+    performance : columns protocol, split, model, frequency, r2, mae, train_mae, chosen; "linear ridge" is the rival.
     """
-    means = performance.groupby("model")[["r2", "mae", "train_mae"]].mean()
-    bilinear, linear = means.loc["bilinear"], means.loc["linear ridge"]
-    lead = bilinear["r2"] - linear["r2"]
-    verdict = "better than" if lead > 0 else "no better than"
-    sentences = [
-        f"On held-out cells the bilinear model reaches a mean R² of {bilinear['r2']:.2f}, {verdict} a linear ridge on "
-        f"the same cells ({linear['r2']:.2f}); predicting the mean gives 0."
-    ]
-    if bilinear["mae"] > 2 * bilinear["train_mae"]:
+    sentences = []
+    for protocol, table in performance.groupby("protocol", sort=False):
+        by_split = table.groupby(["model", "split"])["r2"].mean().groupby("model").agg(["mean", "std"]).fillna(0.0)
+        name = table.loc[table["chosen"], "model"].iloc[0]
+        bilinear, linear = by_split.loc[name], by_split.loc["linear ridge"]
+        verdict = "better than" if bilinear["mean"] > linear["mean"] else "no better than"
         sentences.append(
-            f"It overfits: its mean absolute error is {bilinear['mae']:.4f} on held-out cells and "
-            f"{bilinear['train_mae']:.4f} on the cells it was trained on. Read its modules with that in mind."
+            f"With {protocol}, the {name} model reaches a mean R² of {bilinear['mean']:.2f} "
+            f"(±{bilinear['std']:.3f} over {table['split'].nunique()} splits) on held-out cells, {verdict} a linear "
+            f"ridge on the same cells ({linear['mean']:.2f}); predicting the mean gives 0."
         )
+        errors = table[table["chosen"]][["mae", "train_mae"]].mean()
+        if errors["mae"] > 2 * errors["train_mae"]:
+            sentences.append(
+                f"It overfits: its mean absolute error is {errors['mae']:.4f} on held-out cells and "
+                f"{errors['train_mae']:.4f} on the cells it was trained on. Read its modules with that in mind."
+            )
     return sentences
+
+
+def about_stability(subsamples: pd.DataFrame) -> list[str]:
+    """How much of the first modules comes back in other cells; as from stability.agreement_table."""
+    mean = subsamples["first_module_jaccard"].mean()
+    weakest = subsamples.loc[subsamples["first_module_jaccard"].idxmin()]
+    return [
+        f"Fits to different 80% subsamples of the training cells share a mean Jaccard of {mean:.2f} of the genes at "
+        f"the poles of their first modules; least for frequency {weakest['frequency']:.0f} "
+        f"({weakest['first_module_jaccard']:.2f})."
+    ]
 
 
 def about_comparison(comparison: pd.DataFrame) -> list[str]:
@@ -117,16 +132,20 @@ def about_comparison(comparison: pd.DataFrame) -> list[str]:
 
 def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
     """How many gene lists have a significant term, the modules' beside the rival's; both as enrichment.summarise."""
+    if summary.empty:
+        return ["No module was tested for gene-set terms: none is trusted, or no gene-set library could be had."]
     n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
-    verdict = "more than" if n_found > n_rival else "as many as" if n_found == n_rival else "fewer than"
+    lead = n_found * len(rival) - n_rival * len(summary)  # of shares: there can be more modules than frequencies
+    verdict = "more than" if lead > 0 else "as many as" if lead == 0 else "fewer than"
     sentences = [
         f"{n_found} of {len(summary)} module poles have a gene-set term at FDR {fdr} with the measured genes as the "
-        f"background, {verdict} the poles of the plain correlation ({n_rival} of {len(rival)})."
+        f"background, in proportion {verdict} the poles of the plain correlation ({n_rival} of {len(rival)})."
     ]
     found = summary[summary["significant_terms"] > 0]
+    found = found.assign(source=found.get("source", "module 1"))
     sentences += [
-        f"Frequency {row.frequency}, {row.pole} pole: {row.top_term} (adjusted p {row.top_adjusted_p:.1e}, "
-        f"{row.significant_terms} significant terms)."
+        f"Frequency {row.frequency}, {row.source}, {row.pole} pole: {row.top_term} (adjusted p "
+        f"{row.top_adjusted_p:.1e}, {row.significant_terms} significant terms)."
         for row in found.itertuples()
     ]
     return sentences

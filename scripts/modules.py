@@ -49,19 +49,31 @@ class BilinearForm:
             )
 
     @classmethod
-    def from_factors(cls, w_l: np.ndarray, w_r: np.ndarray, w_p: np.ndarray, genes: list[str]) -> "BilinearForm":
+    def from_factors(
+        cls,
+        w_l: np.ndarray,
+        w_r: np.ndarray,
+        w_p: np.ndarray,
+        a: np.ndarray | float = 0.0,
+        b: np.ndarray | float = 0.0,
+        c: np.ndarray | float = 0.0,
+        *,
+        genes: list[str],
+    ) -> "BilinearForm":
         """The form that the weights of gradient descent stand for: B_f = sym(sum_h P[f, h] l_h r_h^T).
 
-        w_l, w_r : (n_hidden, n_genes); w_p : (n_freq, n_hidden). V is the QR basis of [w_l; w_r]^T.
+        w_l, w_r : (n_hidden, n_genes); w_p : (n_freq, n_hidden); a, b : (n_hidden,) and c : (n_freq,), the biases, from
+        which main effects and constants come. V is the QR basis of [w_l; w_r]^T.
         """
         w_l, w_r, w_p = (np.asarray(weights, dtype=np.float64) for weights in (w_l, w_r, w_p))
+        n_freq, n_hidden = w_p.shape
+        a, b = (np.broadcast_to(bias, n_hidden).astype(np.float64) for bias in (a, b))
         basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
-        left, right = triangle[:, : len(w_l)], triangle[:, len(w_l) :]
+        left, right = triangle[:, :n_hidden], triangle[:, n_hidden:]
         # the sum over h of P[f, h] l_h r_h^T as one matrix product a frequency: einsum would not use BLAS here
         core = (w_p[:, None, :] * left) @ right.T
         core = (core + core.swapaxes(1, 2)) / 2
-        n_freq, n_genes = len(w_p), w_l.shape[1]
-        return cls(basis, core, np.zeros((n_freq, n_genes)), np.zeros(n_freq), genes)
+        return cls(basis, core, (w_p * b) @ w_l + (w_p * a) @ w_r, w_p @ (a * b) + np.broadcast_to(c, n_freq), genes)
 
     @property
     def n_freq(self) -> int:
@@ -112,6 +124,14 @@ class BilinearForm:
         signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
         return values, loadings * signs
 
+    def truncated(self, n_modules: int) -> "BilinearForm":
+        """The form with the leading modules of each B_f alone; main effects and constants as they are."""
+        values, vectors = np.linalg.eigh(self.core)
+        order = np.argsort(-np.abs(values), axis=1)
+        np.put_along_axis(values, order[:, n_modules:], 0.0, axis=1)
+        core = (vectors * values[:, None, :]) @ vectors.swapaxes(1, 2)
+        return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
+
     def save(self, path: Path) -> None:
         """Write as safetensors, gene names in the header."""
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ("basis", "core", "main", "constant")}
@@ -153,22 +173,38 @@ def poles(loading: np.ndarray, genes: list[str], n_genes: int) -> dict[str, list
     return {"positive": positive, "negative": negative}
 
 
-def module_table(form: BilinearForm, n_modules: int, n_genes: int) -> pd.DataFrame:
+def module_table(
+    form: BilinearForm, n_modules: int, n_genes: int, stability: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Tidy table of the leading modules: one row for each gene of each pole.
+
+    stability : as from stability.module_stability; modules that it does not name have none.
 
     Returns
     -------
-    DataFrame with the columns frequency, module, eigenvalue, pole, rank, gene, loading; module and rank count from 1.
+    DataFrame
+        frequency, module, eigenvalue, pole, rank, gene, loading, stability; module and rank count from 1.
     """
     values, loadings = form.modules(n_modules)
     index = {gene: i for i, gene in enumerate(form.genes)}
+    known = {} if stability is None else stability.set_index(["frequency", "module"])["stability"].to_dict()
     rows = []
     for frequency in range(form.n_freq):
-        for module, value in enumerate(values[frequency]):
-            loading = loadings[frequency, :, module]
+        for module, value in enumerate(values[frequency], start=1):
+            loading = loadings[frequency, :, module - 1]
             for pole, names in poles(loading, form.genes, n_genes).items():
                 rows += [
-                    (frequency, module + 1, value, pole, rank, gene, loading[index[gene]])
+                    (
+                        frequency,
+                        module,
+                        value,
+                        pole,
+                        rank,
+                        gene,
+                        loading[index[gene]],
+                        known.get((frequency, module), np.nan),
+                    )
                     for rank, gene in enumerate(names, start=1)
                 ]
-    return pd.DataFrame(rows, columns=["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"])
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
+    return pd.DataFrame(rows, columns=columns)

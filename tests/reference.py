@@ -115,3 +115,42 @@ def entered(X_new, X, k):
     for x in range(len(across)):
         edges[x, np.argsort(-across[x])[:k]] = True
     return edges.astype(float)
+
+
+def bilinear_ridge(Z, y, main_penalty, pair_penalty):
+    """Ridge on z_i and, for i <= j, z_i z_j (times sqrt(2) where i < j), penalties in units of total variance.
+
+    One row of features a cell, written out; returns a function that predicts. Z (cells, r); y (cells, freq).
+    """
+
+    def features(Z):
+        rows = []
+        for z in np.asarray(Z, dtype=np.float64):
+            pairs = [z[i] * z[j] * (1 if i == j else np.sqrt(2)) for i in range(len(z)) for j in range(i, len(z))]
+            rows.append(np.concatenate([z, pairs]))
+        return np.array(rows)
+
+    F = features(Z)
+    n, r = len(F), Z.shape[1]
+    mean, y_mean = F.mean(axis=0), y.mean(axis=0)
+    F = F - mean
+    variance = (F**2).mean(axis=0)
+    penalty = np.concatenate(
+        [
+            np.full(r, main_penalty * variance[:r].sum()),
+            np.full(F.shape[1] - r, pair_penalty * variance[r:].sum()),
+        ]
+    )
+    weights = np.linalg.inv(F.T @ F / n + np.diag(penalty)) @ (F.T @ (y - y_mean) / n)
+    return lambda new: y_mean + (features(new) - mean) @ weights
+
+
+def multiple_correlation(X, y):
+    """R of the regression of each gene on all targets, one gene at a time."""
+    result = []
+    design = np.column_stack([np.ones(len(y)), y])
+    for gene in np.asarray(X, dtype=np.float64).T:
+        fitted = design @ np.linalg.lstsq(design, gene, rcond=None)[0]
+        total = ((gene - gene.mean()) ** 2).sum()
+        result.append(np.sqrt(max(0.0, 1 - ((gene - fitted) ** 2).sum() / total)) if total > 0 else 0.0)
+    return np.array(result)

@@ -1,9 +1,16 @@
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from scripts import descent
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.datasets import CellDataset, torch_splits
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def planted(n_cells=300, n_genes=12, seed=0):
@@ -13,8 +20,12 @@ def planted(n_cells=300, n_genes=12, seed=0):
     return CellDataset(x, np.stack([x[:, 0] * x[:, 1], x[:, 2] ** 2 - x[:, 3] * x[:, 4]], axis=1))
 
 
+GENES = [f"g{i}" for i in range(12)]
+
+
 def small(**changes):
-    return Config(**{"d_input": 12, "d_hidden": 8, "d_output": 2, "n_epochs": 60, "lr": 1e-2} | changes)
+    plain = {"n_components": 0, "bias": False, "standardize": False, "l2": 0.0, "patience": 0, "batch_size": 32}
+    return Config(**{"d_input": 12, "d_hidden": 8, "d_output": 2, "n_epochs": 60, "lr": 1e-2} | plain | changes)
 
 
 @pytest.mark.parametrize("loss_fn", ["l1", "mse", "huber"])
@@ -52,7 +63,7 @@ def test_prediction_is_the_formula_and_no_gradient_is_left():
     expected = torch.einsum("fh,hi,hj,ci,cj->cf", model.w_p, model.w_l, model.w_r, train.x, train.x)
     np.testing.assert_allclose(model.predict(train.x.numpy()), expected, rtol=1e-3, atol=1e-5)
     assert isinstance(model.predict(train.x), np.ndarray)
-    form = model.form([f"g{i}" for i in range(12)])
+    form = model.form(GENES)
     np.testing.assert_allclose(form.predict(train.x.numpy()), model.predict(train.x), atol=1e-5)
 
 
@@ -63,17 +74,82 @@ def test_bad_settings_are_named():
         small(lr=-1)
     with pytest.raises(ValueError, match="loss_fn='l3'"):
         ScBMLPRegressor(small(), loss_fn="l3")
+    with pytest.raises(ValueError, match="dropout=1"):
+        small(dropout=1.0)
+    with pytest.raises(ValueError, match="patience=-1"):
+        small(patience=-1)
     with pytest.raises(ValueError, match="7 genes"):
         ScBMLPRegressor(small()).fit(planted(n_genes=7), planted())
     with pytest.raises(ValueError, match="expected \\(n_cells, 12\\)"):
         ScBMLPRegressor(small()).predict(np.zeros((3, 4)))
+    constant = planted()
+    constant.y[:, 1] = 2.0
+    with pytest.raises(ValueError, match="frequency 1 is the same"):
+        ScBMLPRegressor(small()).fit(constant, planted())
 
 
 def test_a_fit_that_diverges_stops_and_says_so():
     model = ScBMLPRegressor(small(lr=1e30), loss_fn="mse")
     with pytest.raises(ValueError, match="choose a smaller lr"):
         model.fit(planted(), planted())
-    assert not model.w_l.requires_grad
+
+
+def test_biases_and_components_are_written_into_gene_space():
+    model = ScBMLPRegressor(small(bias=True, standardize=True, n_components=9, l2=1e-4))
+    train, val = planted(), planted(100, seed=1)
+    train.x.add_(0.7)
+    model.fit(train, val)
+    form = model.form(GENES)
+    np.testing.assert_allclose(form.predict(train.x.numpy()), model.predict(train.x), atol=1e-4)
+    left, right = train.x @ model.w_l.T + model.a, train.x @ model.w_r.T + model.b
+    np.testing.assert_allclose((left * right) @ model.w_p.T + model.c, model.predict(train.x), atol=1e-5)
+    assert np.abs(form.main).max() > 0 and form.basis.shape == (12, 12)
+
+
+def test_several_fits_average_their_interactions():
+    settings = {"bias": True, "n_epochs": 5, "n_components": 8}
+    train, val = planted(), planted(100, seed=1)
+    several, first, second = (
+        ScBMLPRegressor(small(**settings, **more)) for more in ({"n_fits": 2}, {}, {"random_state": 1})
+    )
+    for model in (several, first, second):
+        model.fit(train, val)
+    mean = (first.predict(val.x) + second.predict(val.x)) / 2
+    np.testing.assert_allclose(several.predict(val.x), mean, atol=1e-5)
+
+
+def test_early_stopping_keeps_the_best_weights():
+    model = ScBMLPRegressor(small(lr=0.1, n_epochs=200, patience=10), loss_fn="mse")
+    val = planted(60, seed=1)
+    _, val_losses = model.fit(planted(40), val)
+    assert len(val_losses) < 200 and int(np.argmin(val_losses)) == len(val_losses) - 11
+    assert min(val_losses) == pytest.approx(((model.predict(val.x) - val.y.numpy()) ** 2).mean(), rel=1e-4)
+
+
+def test_gradients_are_those_of_autograd():
+    torch.manual_seed(0)
+    network = descent.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
+    leaves = [tensor.requires_grad_() for tensor in network.copy().tensors()]
+    z, y = torch.randn(7, 5), torch.randn(7, 2)
+    reference = descent.Network(*leaves)
+    penalty = 0.1 * sum((tensor**2).sum() for tensor in leaves[:3])
+    (((reference(z) - y) ** 2).mean() + penalty).backward()
+    for tensor in network.tensors():
+        tensor.grad = torch.zeros_like(tensor)
+    left, right = torch.addmm(network.b_lr, z, network.w_lr).chunk(2, dim=1)
+    gradient = 2 * (network(z) - y) / y.numel()
+    descent._write_gradients(network, z, left, right, left * right, None, gradient, 0.1)
+    for tensor, leaf in zip(network.tensors(), leaves, strict=True):
+        torch.testing.assert_close(tensor.grad, leaf.grad)
+
+
+def test_noise_and_dropout_change_the_fit():
+    plain, noisy, dropped = (
+        ScBMLPRegressor(small(n_epochs=3, **more)) for more in ({}, {"input_noise": 0.5}, {"dropout": 0.5})
+    )
+    for model in (plain, noisy, dropped):
+        model.fit(planted(), planted(50, seed=1))
+    assert not torch.equal(plain.w_l, noisy.w_l) and not torch.equal(plain.w_l, dropped.w_l)
 
 
 @pytest.mark.paul15
@@ -81,7 +157,11 @@ def test_first_settings_reach_their_validation_error(paul15):
     """128 hidden, 500 epochs, lr 1e-4, l1, batches of 32: the settings the project began with."""
     adata, *_ = paul15
     train, val, test = torch_splits(adata)
-    model = ScBMLPRegressor(Config(d_input=3451, d_hidden=128, d_output=5, n_epochs=500, lr=1e-4, batch_size=32), "l1")
+    stored = yaml.safe_load((ROOT / "params" / "seed.yaml").read_text())
+    stored["n_components"] = stored["input_components"]
+    settings = {field.name: stored[field.name] for field in fields(Config) if field.name in stored}
+    assert (settings["d_hidden"], settings["n_epochs"], settings["lr"], settings["batch_size"]) == (128, 500, 1e-4, 32)
+    model = ScBMLPRegressor(Config(d_input=3451, d_output=5, **settings), stored["loss_fn"])
     train_losses, val_losses = model.fit(train, val)
     assert val_losses[-1] <= 0.0078
     assert train_losses[-1] < 1e-4  # it learns the training cells by heart

@@ -149,6 +149,22 @@ def test_a_slow_download_is_given_up(tmp_path):
     bar.close()
 
 
+def test_large_sparse_files_stay_sparse_to_the_end(tmp_path, monkeypatch):
+    adata = counts(200, 40)
+    adata.X = sp.csr_matrix(adata.X)
+    adata.write_h5ad(tmp_path / "sparse.h5ad")
+    source = resolve(str(tmp_path / "sparse.h5ad"))
+    settings = Preparation(k_neighbors=10, n_components=10, n_freq_comps=2)
+    dense = prepare(source, settings)
+    monkeypatch.setattr(datasets, "MAX_DENSE", 100)
+    kept = prepare(source, settings)
+    assert sp.issparse(kept.X) and kept.uns["dataset"]["sha256"] == dense.uns["dataset"]["sha256"]
+    np.testing.assert_allclose(np.asarray(kept.X.toarray()).std(axis=0, ddof=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(kept.uns["freq_vals"], dense.uns["freq_vals"], rtol=0.2)
+    train, val, test = datasets.torch_splits(kept)
+    assert sp.issparse(train.x) and train[3][0].shape == (40,) and train[3][0].dtype == train[3][1].dtype
+
+
 def test_a_graph_in_parts_is_an_error_or_its_largest_part(tmp_path):
     adata = counts(60)
     adata.X[:20, :10] += 100  # two kinds of cells that share no neighbour
@@ -167,7 +183,8 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
     centred = X - X.mean(axis=0)
     U, s, _ = np.linalg.svd(centred, full_matrices=False)
     for matrix in (X, sp.csr_matrix(X)):
-        found = datasets.principal_components(matrix, 5)
+        found, name = datasets.graph_features(matrix, Preparation(n_components=5))
+        assert name == "5 components"
         assert found.shape == (700, 5)
         overlap = np.abs((found / np.linalg.norm(found, axis=0) * U[:, :5]).sum(axis=0))
         np.testing.assert_allclose(overlap, 1, atol=1e-2)

@@ -4,9 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import figures
+from scripts import figures, figures_enrichment
 
 EVIL = "<script>alert('x')</script>"
+
+
+LISTS = [(0, "module 1", "positive"), (0, "module 1", "negative")]
+
+
+def terms(rows):
+    """A table as from enrichment.fold; rows : (term, pole, adjusted p)."""
+    table = pd.DataFrame(rows, columns=["term", "pole", "adjusted_p"])
+    return table.assign(frequency=0, source="module 1", library="sets", overlap=3, set_size=9, folded_into="")
 
 
 def text_of(figure):
@@ -27,7 +36,7 @@ def test_many_cells_are_drawn_with_webgl():
     assert figures.label_scatter(xy, pd.Series(["a"] * len(xy)), "cells").data[0].type == "scattergl"
 
 
-@pytest.mark.parametrize("kind", ["labels", "counts", "poles", "terms"])
+@pytest.mark.parametrize("kind", ["labels", "counts", "poles", "heatmap", "dots"])
 def test_names_from_data_are_escaped(kind):
     xy = np.zeros((3, 2))
     labels = pd.Series([EVIL, "b", "b"])
@@ -36,11 +45,13 @@ def test_names_from_data_are_escaped(kind):
     elif kind == "counts":
         figure = figures.label_counts(labels, EVIL)
     elif kind == "poles":
-        columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"]
-        figure = figures.pole_bars(pd.DataFrame([(0, 1, 1.0, "positive", 1, EVIL, 0.5)], columns=columns), np.ones(1))
+        columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
+        figure = figures.pole_bars(
+            pd.DataFrame([(0, 1, 1.0, "positive", 1, EVIL, 0.5, 0.7)], columns=columns), np.ones(1)
+        )
     else:
-        table = pd.DataFrame({"frequency": [0], "pole": ["positive"], "term": [EVIL], "adjusted_p": [0.01]})
-        figure = figures.enrichment_heatmap(table, [(0, "positive"), (0, "negative")])
+        draw = {"heatmap": figures_enrichment.enrichment_heatmap, "dots": figures_enrichment.term_dots}[kind]
+        figure = draw(terms([(EVIL, "positive", 0.01)]), LISTS)
     assert "<script>" not in text_of(figure)
     assert "&lt;script&gt;" in text_of(figure)
 
@@ -51,12 +62,29 @@ def test_clusters_sort_by_their_number():
     assert names == ["2Ery", "10GMP", "Mk"]
 
 
-def test_heatmap_shows_minus_log10_and_keeps_empty_rows():
-    table = pd.DataFrame({"frequency": [0, 0], "pole": ["positive"] * 2, "term": ["a", "b"], "adjusted_p": [0.01, 1.0]})
-    figure = figures.enrichment_heatmap(table, [(0, "positive"), (0, "negative")])
+def test_heatmap_shows_minus_log10_keeps_empty_lists_and_clusters_its_rows():
+    table = terms([("a", "positive", 0.01), ("b", "positive", 1.0)])
+    figure = figures_enrichment.enrichment_heatmap(table, LISTS)
     np.testing.assert_allclose(figure.data[0].z, [[2, 0], [0, 0]])
-    empty = figures.enrichment_heatmap(table.iloc[:0], [(0, "positive")])
-    assert "No gene set" in text_of(empty)
+    assert list(figure.data[0].x) == ["f0 module 1 +", "f0 module 1 −"]
+    alike = [("a", "positive", 1e-5), ("b", "negative", 1e-5), ("c", "positive", 1e-4), ("d", "negative", 1e-4)]
+    rows = figures_enrichment.enrichment_heatmap(terms(alike), LISTS).layout.yaxis.ticktext
+    assert {frozenset(rows[:2]), frozenset(rows[2:])} == {frozenset("ac"), frozenset("bd")}
+
+
+def test_dots_show_overlap_and_significance_of_terms_that_are_not_folded():
+    table = terms([("a", "positive", 0.01), ("b", "positive", 0.02), ("c", "negative", 1e-20)])
+    table.loc[1, "folded_into"] = "a"
+    dots = figures_enrichment.term_dots(table, LISTS).data[0]
+    np.testing.assert_allclose(dots.marker.color, [2, figures_enrichment.SURE])
+    np.testing.assert_array_equal(dots.marker.size, [3, 3])
+    assert list(figures_enrichment.term_dots(table, LISTS[:1]).layout.yaxis.ticktext) == ["a"]
+
+
+@pytest.mark.parametrize("draw", [figures_enrichment.enrichment_heatmap, figures_enrichment.term_dots])
+def test_figures_without_any_term_say_so(draw):
+    assert "No gene set" in text_of(draw(terms([]), LISTS))
+    assert "No gene set" in text_of(draw(terms([]), []))
 
 
 def test_the_other_figures_hold_their_data():

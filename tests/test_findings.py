@@ -5,8 +5,9 @@ from scripts import findings
 
 
 def performance(r2, mae, train_mae):
-    columns = ["model", "frequency", "r2", "mae", "train_mae"]
-    return pd.DataFrame([("bilinear", 0, r2, mae, train_mae), ("linear ridge", 0, 0.8, 0.01, 0.009)], columns=columns)
+    columns = ["protocol", "split", "model", "frequency", "r2", "mae", "train_mae", "chosen"]
+    rows = [("p", 0, "bilinear", 0, r2, mae, train_mae, True), ("p", 0, "linear ridge", 0, 0.8, 0.01, 0.009, False)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def test_label_separation_is_the_share_of_variance_between_labels():
@@ -24,7 +25,13 @@ def test_only_what_was_measured_is_said_of_the_model():
     worse = findings.about_prediction(performance(0.6, 0.01, 0.0))
     assert "no better than" in worse[0] and "0.60" in worse[0] and "overfits" in worse[1]
     better = findings.about_prediction(performance(0.9, 0.01, 0.009))
-    assert "0.90, better than" in better[0] and len(better) == 1
+    assert "0.90 (" in better[0] and "better than a linear" in better[0] and len(better) == 1
+
+
+def test_the_least_stable_frequency_is_named():
+    table = pd.DataFrame({"frequency": [0, 1], "first_module_jaccard": [0.8, 0.4]})
+    (sentence,) = findings.about_stability(table)
+    assert "0.60" in sentence and "least for frequency 1 (0.40)" in sentence
 
 
 def test_enrichment_is_told_beside_the_rival():

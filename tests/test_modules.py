@@ -8,7 +8,7 @@ GENES = [f"g{i}" for i in range(40)]
 
 
 def test_modules_equal_the_dense_eigenvectors(weights):
-    form = BilinearForm.from_factors(*weights, GENES)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
     values, loadings = form.modules(n_modules=12)
     for frequency, (dense_values, dense_vectors) in enumerate(
         reference.modules(reference.interaction_matrices(*weights))
@@ -23,7 +23,7 @@ def test_modules_equal_the_dense_eigenvectors(weights):
 def test_prediction_is_the_formula_and_the_sum_of_all_module_scores(weights):
     w_l, w_r, w_p = weights
     X = np.random.default_rng(1).normal(size=(15, 40))
-    form = BilinearForm.from_factors(*weights, GENES)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
     expected = ((X @ w_l.T) * (X @ w_r.T)) @ w_p.T
     np.testing.assert_allclose(form.predict(X), expected, rtol=1e-8)
     values, loadings = form.modules(n_modules=12)
@@ -33,7 +33,7 @@ def test_prediction_is_the_formula_and_the_sum_of_all_module_scores(weights):
 
 
 def test_main_effects_and_constant_are_part_of_the_prediction(weights):
-    form = BilinearForm.from_factors(*weights, GENES)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
     X = np.random.default_rng(1).normal(size=(15, 40))
     before = form.predict(X)
     form.main = np.random.default_rng(2).normal(size=(3, 40))
@@ -46,16 +46,33 @@ def test_agreement_equals_the_dense_formula(weights):
     other = (w_l + 0.5 * w_r, w_r, w_p[::-1])
     A, B = reference.interaction_matrices(*weights), reference.interaction_matrices(*other)
     expected = [np.trace(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(A, B, strict=True)]
-    form = BilinearForm.from_factors(*weights, GENES)
-    np.testing.assert_allclose(form.agreement(BilinearForm.from_factors(*other, GENES)), expected, rtol=1e-8)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    np.testing.assert_allclose(form.agreement(BilinearForm.from_factors(*other, genes=GENES)), expected, rtol=1e-8)
     np.testing.assert_allclose(form.agreement(form), 1)
 
 
 def test_hidden_units_may_be_permuted_and_rescaled(weights):
     w_l, w_r, w_p = weights
     order = [3, 1, 0, 2, 5, 4]
-    same = BilinearForm.from_factors(2 * w_l[order], w_r[order], w_p[:, order] / 2, GENES)
-    np.testing.assert_allclose(same.agreement(BilinearForm.from_factors(*weights, GENES)), 1)
+    same = BilinearForm.from_factors(2 * w_l[order], w_r[order], w_p[:, order] / 2, genes=GENES)
+    np.testing.assert_allclose(same.agreement(BilinearForm.from_factors(*weights, genes=GENES)), 1)
+
+
+def test_biases_become_main_effects_and_constants(weights):
+    w_l, w_r, w_p = weights
+    random = np.random.default_rng(4)
+    a, b, c, X = random.normal(size=6), random.normal(size=6), random.normal(size=3), random.normal(size=(15, 40))
+    form = BilinearForm.from_factors(*weights, a, b, c, genes=GENES)
+    np.testing.assert_allclose(form.predict(X), ((X @ w_l.T + a) * (X @ w_r.T + b)) @ w_p.T + c, rtol=1e-8)
+
+
+def test_truncation_keeps_the_leading_modules(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    values, loadings = form.modules(12)
+    kept = form.truncated(3)
+    np.testing.assert_allclose(kept.modules(3)[0], values[:, :3], rtol=1e-8)
+    B = kept.basis @ kept.core[1] @ kept.basis.T
+    np.testing.assert_allclose(B, (loadings[1, :, :3] * values[1, :3]) @ loadings[1, :, :3].T, atol=1e-8)
 
 
 def test_poles_never_share_a_gene():
@@ -65,7 +82,7 @@ def test_poles_never_share_a_gene():
 
 
 def test_table_is_tidy_and_ranked(weights):
-    form = BilinearForm.from_factors(*weights, GENES)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
     table = module_table(form, n_modules=2, n_genes=5)
     assert len(table) == 3 * 2 * 2 * 5
     positive = table.query("frequency == 1 and module == 2 and pole == 'positive'")
@@ -77,7 +94,7 @@ def test_table_is_tidy_and_ranked(weights):
 
 def test_saved_form_is_read_back(weights, tmp_path):
     genes = ["<b>", "β-globin", *GENES[2:]]
-    form = BilinearForm.from_factors(*weights, genes)
+    form = BilinearForm.from_factors(*weights, genes=genes)
     form.save(tmp_path / "model.safetensors")
     again = BilinearForm.load(tmp_path / "model.safetensors")
     assert again.genes == genes
@@ -89,6 +106,6 @@ def test_saved_form_is_read_back(weights, tmp_path):
 
 
 def test_parts_that_do_not_fit_are_named(weights):
-    form = BilinearForm.from_factors(*weights, GENES)
+    form = BilinearForm.from_factors(*weights, genes=GENES)
     with pytest.raises(ValueError, match="do not fit"):
         BilinearForm(form.basis, form.core, form.main, form.constant, GENES[:-1])

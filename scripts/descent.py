@@ -1,0 +1,171 @@
+"""Gradient descent on one bilinear network, y = P ((L z + a) * (R z + b)) + c. Knows tensors only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from scripts.bmlp import Config
+
+LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
+
+
+@dataclass
+class Network:
+    """Weights of one network.
+
+    w_lr : (d_in, 2 d_hidden), L and R side by side, so that a batch meets them in one matrix product; b_lr :
+    (2 d_hidden,), a and b; w_p : (d_out, d_hidden); c : (d_out,).
+    """
+
+    w_lr: torch.Tensor
+    b_lr: torch.Tensor
+    w_p: torch.Tensor
+    c: torch.Tensor
+
+    @classmethod
+    def first(cls, d_in: int, d_hidden: int, d_out: int, scale: float, generator: torch.Generator) -> Network:
+        """Weights drawn uniformly within scale / sqrt(fan in) of 0, and no biases."""
+
+        def draw(n_out: int, n_in: int) -> torch.Tensor:
+            bound = scale / math.sqrt(n_in)
+            return torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
+
+        w_lr = draw(2 * d_hidden, d_in).T.contiguous()
+        return cls(w_lr, torch.zeros(2 * d_hidden), draw(d_out, d_hidden), torch.zeros(d_out))
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All weights."""
+        return [self.w_lr, self.b_lr, self.w_p, self.c]
+
+    def to(self, device: str) -> Network:
+        """The same on another device."""
+        return Network(*(tensor.to(device) for tensor in self.tensors()))
+
+    def copy(self) -> Network:
+        """The same in memory of its own."""
+        return Network(*(tensor.detach().clone() for tensor in self.tensors()))
+
+    def outputs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Values of L z + a and R z + b, (n_cells, 2 d_hidden) -> (n_cells, d_out)."""
+        left, right = hidden.chunk(2, dim=1)
+        return torch.addmm(self.c, left * right, self.w_p.T)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """(n_cells, d_in) -> (n_cells, d_out)."""
+        return self.outputs(torch.addmm(self.b_lr, z, self.w_lr))
+
+
+def descend(
+    z: torch.Tensor, y: torch.Tensor, z_val: torch.Tensor, y_val: torch.Tensor, cfg: Config, loss_fn: str, seed: int
+) -> tuple[Network, list[float], list[float]]:
+    """Fit one network.
+
+    Parameters
+    ----------
+    z, z_val : (n_cells, d_in) float32
+    y, y_val : (n_cells, d_out) float32
+    cfg : Config
+    loss_fn : {"l1", "mse", "huber"}
+    seed : int
+        Of the first weights, the order of cells, noise and dropout.
+
+    Returns
+    -------
+    network : Network
+        Of the epoch of the smallest validation loss, if cfg.patience is set, else of the last one.
+    train_losses, val_losses : lists of float
+        One value an epoch: the mean over the epoch's batches, and over the validation cells after it.
+
+    Raises
+    ------
+    ValueError
+        If the loss stops being finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    network = Network.first(z.shape[1], cfg.d_hidden, y.shape[1], cfg.init_scale, generator).to(cfg.device)
+    small = [network.w_p, network.b_lr, network.c] if cfg.bias else [network.w_p]
+    for tensor in [network.w_lr, *small]:
+        tensor.grad = torch.zeros_like(tensor)
+    optimizer = torch.optim.AdamW([network.w_lr, *small], lr=cfg.lr, weight_decay=cfg.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cfg.n_epochs)
+    train_losses, val_losses, best = [], [], (math.inf, 0, network)
+    with tqdm(total=cfg.n_epochs, desc=f"Training for {cfg.n_epochs} epochs", mininterval=0.5) as bar:
+        for epoch in range(cfg.n_epochs):
+            train_losses.append(_epoch(network, z, y, optimizer, cfg, LOSSES[loss_fn], generator))
+            schedule.step()
+            val_losses.append(float(LOSSES[loss_fn](network(z_val), y_val)))
+            if not math.isfinite(train_losses[-1]):
+                raise ValueError(f"the training loss is {train_losses[-1]}: choose a smaller lr than {cfg.lr}")
+            bar.set_postfix(
+                {"train_loss": f"{train_losses[-1]:.4f}", "val_loss": f"{val_losses[-1]:.4f}"}, refresh=False
+            )
+            bar.update()
+            if cfg.patience and val_losses[-1] < best[0]:
+                best = val_losses[-1], epoch, network.copy()
+            if cfg.patience and epoch - best[1] >= cfg.patience:
+                break
+    return (best[2] if cfg.patience else network.copy()), train_losses, val_losses
+
+
+def _epoch(
+    network: Network,
+    z: torch.Tensor,
+    y: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    cfg: Config,
+    loss_function,
+    generator: torch.Generator,
+) -> float:
+    """One pass over the cells in a new order; the mean loss, without the penalty on the weights."""
+    order = torch.randperm(len(z), generator=generator).to(z.device)
+    z, y = z[order], y[order]  # once an epoch: batches are then slices, which cost nothing
+    loss_sum = torch.zeros((), device=z.device)
+    for z_batch, y_batch in zip(z.split(cfg.batch_size), y.split(cfg.batch_size), strict=True):
+        z_batch = _disturbed(z_batch, cfg, generator)
+        left, right = torch.addmm(network.b_lr, z_batch, network.w_lr).chunk(2, dim=1)
+        keep = _dropout_mask(left, cfg.dropout, generator)
+        products = left * right if keep is None else left * right * keep
+        predicted = torch.addmm(network.c, products, network.w_p.T).requires_grad_()
+        with torch.enable_grad():
+            loss = loss_function(predicted, y_batch)
+            (gradient,) = torch.autograd.grad(loss, predicted)
+        _write_gradients(network, z_batch, left, right, products, keep, gradient, cfg.l2)
+        optimizer.step()
+        loss_sum += loss.detach() * len(z_batch)
+    return float(loss_sum / len(z))
+
+
+def _write_gradients(network, z, left, right, products, keep, gradient, l2) -> None:
+    """Gradients of the loss and of l2 |weights|^2, written in place: L and R can be as large as the expression."""
+    of_products = gradient @ network.w_p
+    of_products = of_products if keep is None else of_products * keep
+    of_hidden = torch.cat([of_products * right, of_products * left], dim=1)
+    torch.mm(z.T, of_hidden, out=network.w_lr.grad)
+    torch.mm(gradient.T, products, out=network.w_p.grad)
+    torch.sum(of_hidden, dim=0, out=network.b_lr.grad)
+    torch.sum(gradient, dim=0, out=network.c.grad)
+    if l2:
+        for tensor in (network.w_lr, network.w_p, network.b_lr):
+            tensor.grad.add_(tensor, alpha=2 * l2)
+
+
+def _disturbed(z: torch.Tensor, cfg: Config, generator: torch.Generator) -> torch.Tensor:
+    """Inputs with noise of cfg.input_noise of each input's standard deviation."""
+    if not cfg.input_noise:
+        return z
+    noise = torch.randn(z.shape, generator=generator).to(z.device)
+    return z + cfg.input_noise * z.std(dim=0, correction=0) * noise
+
+
+def _dropout_mask(hidden: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor | None:
+    """0 for a share of the products and 1 / (1 - share) for the others."""
+    if not share:
+        return None
+    return (torch.rand(hidden.shape, generator=generator) >= share).to(hidden) / (1 - share)

@@ -1,0 +1,263 @@
+"""The bilinear model in closed form: a ridge on components and their products, solved exactly."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
+
+from scripts.components import Components, target_components
+from scripts.modules import BilinearForm
+
+N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
+N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
+
+
+@dataclass
+class BilinearRidge:
+    """y_f(x) = c_f + w_f . x + x^T B_f x with separate ridge penalties on w_f and B_f, chosen on validation cells.
+
+    Attributes
+    ----------
+    n_components : int
+        Components that the main effects use.
+    n_pair_components : tuple of int
+        Leading components whose products are used; the smallest number within one standard error of the best is taken.
+    main_penalties, pair_penalties : tuple of float
+        Tried penalties, in units of the features' total variance. For each frequency, the strongest penalty of the
+        pairs within half a standard error of the best is taken: pairs are then found again in other cells.
+    squares_only : bool
+        Leave out the products of different components: a diagonal core, as a rival.
+    chunk : int
+        Cells whose features are held in memory at a time.
+    components : Components
+        Of the training cells, once fitted.
+    chosen : DataFrame
+        One row a frequency: n_pair_components, main_penalty, pair_penalty, val_mse (of targets of variance 1).
+    """
+
+    n_components: int = 50
+    n_pair_components: tuple[int, ...] = (12, 16, 20)
+    main_penalties: tuple[float, ...] = tuple(np.logspace(-6, -2, 5))
+    pair_penalties: tuple[float, ...] = tuple(np.logspace(-6, -1, 11))
+    squares_only: bool = False
+    chunk: int = 20_000
+    components: Components = field(init=False)
+    chosen: pd.DataFrame = field(init=False)
+
+    def fit(self, train, val) -> pd.DataFrame:
+        """Fit on training cells, with penalties and size chosen on validation cells.
+
+        Parameters
+        ----------
+        train, val : CellDataset
+            x (n_cells, n_genes), dense or sparse, and y (n_cells, n_freq).
+
+        Returns
+        -------
+        DataFrame
+            The search: n_pair_components, main_penalty, pair_penalty, frequency, val_mse.
+
+        Raises
+        ------
+        ValueError
+            If values are not finite, a target is constant, or there are too few cells.
+        """
+        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        with threadpool_limits(1, "blas") if len(y) < N_SMALL else nullcontext():
+            return self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val, y_val) -> pd.DataFrame:
+        n_components = self._possible_components(X)
+        self.components = target_components(X, y, n_components)
+        self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
+        n_main = self.components.axes.shape[1]
+        sizes = sorted({min(r, n_main) for r in self.n_pair_components})
+        moments = _Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
+        rows = np.linspace(0, len(y_val) - 1, min(len(y_val), N_CHOICE)).astype(int)
+        held_out = np.concatenate(list(self._features(X_val[rows], sizes[-1]))) - moments.mean
+        y_held_out = (y_val[rows] - self._mean) / self._scale
+        tried, weights, errors = [], [], []
+        for r, main_penalty in product(sizes, self.main_penalties):
+            used = n_main + len(pair_indices(r, self.squares_only)[0])  # products of the first r components come first
+            tried += [(r, main_penalty, pair_penalty) for pair_penalty in self.pair_penalties]
+            weights += (solved := moments.solve(used, main_penalty, self.pair_penalties))
+            errors += [(y_held_out - held_out[:, :used] @ W) ** 2 for W in solved]
+        best = _choose(np.array(tried), np.array(errors))
+        self._n_pair = int(tried[best[0]][0])
+        used = len(weights[best[0]])
+        self._weights = np.stack([weights[i][:, f] for f, i in enumerate(best)], axis=1)
+        self._feature_mean = moments.mean[:used]
+        search = pd.DataFrame(
+            [
+                (*setting, f, e)
+                for setting, error in zip(tried, errors, strict=True)
+                for f, e in enumerate(error.mean(0))
+            ],
+            columns=["n_pair_components", "main_penalty", "pair_penalty", "frequency", "val_mse"],
+        )
+        n_freq = y.shape[1]
+        self.chosen = search.iloc[[i * n_freq + f for f, i in enumerate(best)]].set_index("frequency")
+        return search
+
+    def _possible_components(self, X: np.ndarray | sparse.csr_array) -> int:
+        n_cells, n_genes = X.shape
+        possible = min(self.n_components, n_genes, n_cells - 1)
+        if n_cells < 10:
+            raise ValueError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
+        if possible < min(self.n_components, n_genes):
+            warnings.warn(
+                f"{n_cells} training cells span no more than {possible} components: "
+                f"{possible} are used instead of {self.n_components}",
+                stacklevel=3,
+            )
+        return possible
+
+    def _features(self, X: np.ndarray | sparse.csr_array, n_pair: int) -> Iterator[np.ndarray]:
+        """Components and their products, chunk by chunk, (n_chunk, n_main + n_pairs)."""
+        for start in range(0, X.shape[0], self.chunk):
+            z = self.components.coordinates(X[start : start + self.chunk])
+            yield np.concatenate([z, products(z[:, :n_pair], self.squares_only)], axis=1)
+
+    def predict(self, X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
+        X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
+        standard = [(block - self._feature_mean) @ self._weights for block in self._features(X, self._n_pair)]
+        return self._mean + self._scale * np.concatenate(standard)
+
+    def form(self, genes: list[str]) -> BilinearForm:
+        """What was fitted, as the object that modules, pairs and scores are read from; genes : names of all genes."""
+        axes, offset = self.components.axes, self.components.offset
+        r, n_main = self._n_pair, axes.shape[1]
+        weights = self._weights * self._scale
+        linear, core = weights[:n_main].T.copy(), symmetric(weights[n_main:], r, self.squares_only)
+        # with z = q - offset: linear . z + z^T S z, written out in q = x axes
+        constant = self._mean - self._feature_mean @ weights - linear @ offset + offset[:r] @ core @ offset[:r]
+        linear[:, :r] -= 2 * core @ offset[:r]
+        basis, triangle = np.linalg.qr(axes[:, :r])
+        return BilinearForm(basis, triangle @ core @ triangle.T, linear @ axes.T, constant, genes)
+
+
+def pair_indices(r: int, squares_only: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i >= j of r components, those of the leading components first; or only each with itself."""
+    return (np.arange(r), np.arange(r)) if squares_only else np.tril_indices(r)
+
+
+def products(z: np.ndarray, squares_only: bool = False) -> np.ndarray:
+    """Products of all pairs of components, (n_cells, r (r + 1) / 2), in the order of `pair_indices`.
+
+    Products of two different ones carry a factor of sqrt(2), so that two cells' products have the scalar product
+    (z . z')^2. z : (n_cells, r).
+    """
+    i, j = pair_indices(z.shape[1], squares_only)
+    return z[:, i] * z[:, j] * np.where(i == j, 1, np.sqrt(2))
+
+
+def symmetric(weights: np.ndarray, r: int, squares_only: bool = False) -> np.ndarray:
+    """Matrices S_f with z^T S_f z = products(z) @ weights; weights : (n_products, n_freq). Returns (n_freq, r, r)."""
+    i, j = pair_indices(r, squares_only)
+    core = np.zeros((weights.shape[1], r, r))
+    core[:, i, j] = weights.T * np.where(i == j, 0.5, np.sqrt(0.5))
+    return core + core.swapaxes(1, 2)
+
+
+@dataclass
+class _Moments:
+    """All that a ridge needs to know of the cells, summed over chunks of them.
+
+    gram : (p, p) covariances of the features; cross : (p, n_freq), with the targets; mean : (p,); features : (n, p),
+    centred, kept only where cells are fewer than features and the kernel form is cheaper.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+    mean: np.ndarray
+    features: np.ndarray | None
+    y: np.ndarray
+    n_main: int
+
+    @classmethod
+    def of(cls, blocks: Iterator[np.ndarray], y: np.ndarray, n_main: int) -> "_Moments":
+        """Accumulate; blocks of (n_chunk, p) features, y (n_cells, n_freq) centred."""
+        start, gram, cross, total, kept = 0, 0.0, 0.0, 0.0, []
+        for block in blocks:
+            gram = gram + block.T @ block
+            cross = cross + block.T @ y[start : start + len(block)]
+            total = total + block.sum(axis=0)
+            start += len(block)
+            if len(y) < block.shape[1]:
+                kept.append(block)
+        mean = total / len(y)
+        features = np.concatenate(kept) - mean if kept else None
+        return cls(gram / len(y) - np.outer(mean, mean), cross / len(y), mean, features, y, n_main)
+
+    def solve(self, used: int, main_penalty: float, pair_penalties: tuple[float, ...]) -> list[np.ndarray]:
+        """Weights of the first `used` features, (used, n_freq), for each penalty of the pairs.
+
+        Penalties are in units of the total variance of the features they are for.
+        """
+        variance, n_main = self.gram.diagonal()[:used], self.n_main
+        main = main_penalty * variance[:n_main].sum() * np.eye(n_main)
+        pair = np.array(pair_penalties) * variance[n_main:].sum()
+        if self.features is not None and len(self.y) < used:
+            return [self._solve_by_kernel(used, main[0, 0], penalty) for penalty in pair]
+        # main effects eliminated, the rest diagonalised once for all penalties of the pairs
+        across, cross = self.gram[:n_main, n_main:used], self.cross[:used]
+        eliminated = np.linalg.solve(self.gram[:n_main, :n_main] + main, np.hstack([across, cross[:n_main]]))
+        slope, start = np.split(eliminated, [used - n_main], axis=1)
+        values, vectors = np.linalg.eigh(self.gram[n_main:used, n_main:used] - across.T @ slope)
+        rotated = vectors.T @ (cross[n_main:] - across.T @ start)
+        pairs = [vectors @ (rotated / (values[:, None] + penalty)) for penalty in pair]
+        return [np.vstack([start - slope @ weights, weights]) for weights in pairs]
+
+    def _solve_by_kernel(self, used: int, main: float, pair: float) -> np.ndarray:
+        """The same by the kernel (z . z') / main + (z . z')^2 / pair between cells, centred."""
+        penalty = np.repeat([main, pair], [self.n_main, used - self.n_main])
+        scaled = self.features[:, :used] / penalty
+        kernel = scaled @ self.features[:, :used].T
+        return scaled.T @ cho_solve(cho_factor(kernel + len(self.y) * np.eye(len(self.y))), self.y)
+
+
+def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:
+    """Which setting to take for each frequency; tried : (n_settings, 3); errors : (n_settings, n_cells, n_freq)."""
+    mse = errors.mean(axis=1)
+    standard_error = errors.std(axis=1) / np.sqrt(errors.shape[1])
+    size, main, pair = tried.T
+    by_size = {r: mse[size == r].min(axis=0).mean() for r in np.unique(size)}
+    best = min(by_size, key=by_size.get)
+    best_of_each = [np.flatnonzero(size == best)[column.argmin()] for column in mse[size == best].T]
+    per_cell = np.mean([errors[i, :, f] for f, i in enumerate(best_of_each)], axis=0)
+    limit = by_size[best] + per_cell.std() / np.sqrt(len(per_cell))
+    allowed = size == min(r for r in by_size if by_size[r] <= limit)
+    chosen = []
+    for f in range(mse.shape[1]):
+        best = np.where(allowed, mse[:, f], np.inf).argmin()
+        close = allowed & (mse[:, f] <= mse[best, f] + standard_error[best, f] / 2)
+        strongest = close & (pair == pair[close].max())
+        chosen.append(int(np.where(strongest, mse[:, f], np.inf).argmin()))
+    return chosen
+
+
+def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
+    """X (n_cells, n_genes) float32 and y (n_cells, n_freq) float64 of a CellDataset.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, a value is not finite, or a target is constant.
+    """
+    X, y = cells.arrays()
+    if len(y) == 0:
+        raise ValueError("there are no cells to fit or validate on")
+    if not (np.isfinite(X.data if sparse.issparse(X) else X).all() and np.isfinite(y).all()):
+        raise ValueError("the cells hold NaN or infinite values: remove or impute them first")
+    constant = np.flatnonzero(np.ptp(y, axis=0) <= 1e-9 * np.abs(y).max(axis=0))
+    if len(constant):
+        raise ValueError(f"frequency {constant[0]} is the same in all cells: there is nothing to predict; leave it out")
+    return X, y

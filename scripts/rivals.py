@@ -1,0 +1,123 @@
+"""What a sceptic would fit instead of the bilinear model: the mean, a linear ridge, and a black box."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from scripts.metrics import r2
+from scripts.ridge import BilinearRidge, checked_arrays
+
+MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX = (
+    "mean only",
+    "linear ridge",
+    "squares only",
+    "bilinear",
+    "bilinear, gradient descent",
+    "RBF kernel ridge",
+)
+MAX_KERNEL_CELLS = 5_000  # training cells, at most, of a model that compares all pairs of them
+LINEAR_PENALTIES = tuple(np.logspace(-1.5, 1, 6))  # these span little to nearly all shrinkage
+RBF_PENALTIES = (1e-3, 1e-2)
+RBF_WIDTHS = (2.0, 4.0, 8.0)  # gamma in units of 1 / median squared distance
+RBF_COMPONENTS = 20
+
+
+def models_to_compare(bilinear: Callable, descent: Callable) -> dict[str, Callable]:
+    """Every model of the report's table by its name, simple ones first; bilinear, descent : give new models."""
+    squares = partial(BilinearRidge, squares_only=True)
+    names = (MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX)
+    return dict(zip(names, (MeanOnly, linear_ridge, squares, bilinear, descent, rbf_ridge), strict=True))
+
+
+class MeanOnly:
+    """Predicts the mean of the training cells."""
+
+    def fit(self, train, val) -> None:
+        """Keep the mean; train, val : CellDataset."""
+        self._mean = checked_arrays(train)[1].mean(axis=0)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        return np.tile(self._mean, (X.shape[0], 1))
+
+
+@dataclass
+class KernelModel:
+    """Kernel ridge, its penalty and kernel chosen on validation cells.
+
+    Attributes
+    ----------
+    features : function
+        From the training cells X to a function that gives any cells' features.
+    kernels : function
+        From the features of the training cells to {name: function of two sets of features, (n, m)}.
+    penalties : tuple of float
+        In units of the mean of the kernel of a cell with itself.
+    """
+
+    features: Callable
+    kernels: Callable
+    penalties: tuple[float, ...]
+
+    def fit(self, train, val) -> None:
+        """Fit on at most 5,000 training cells; train, val : CellDataset."""
+        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        rows = np.linspace(0, len(y) - 1, min(len(y), MAX_KERNEL_CELLS)).astype(int)
+        self._features = self.features(X[rows])
+        self._cells, y = self._features(X[rows]), y[rows]
+        mean, scale = y.mean(axis=0), y.std(axis=0)
+        best = (-np.inf,)
+        held_out = self._features(X_val)
+        with threadpool_limits(1, "blas"):
+            for kernel in self.kernels(self._cells).values():
+                own, across = kernel(self._cells, self._cells), kernel(held_out, self._cells)
+                unit = own.diagonal().mean()
+                for penalty in self.penalties:
+                    weights = (
+                        KernelRidge(alpha=penalty * unit, kernel="precomputed").fit(own, (y - mean) / scale).dual_coef_
+                    )
+                    score = r2(y_val, mean + scale * (across @ weights)).mean()
+                    best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
+        _, self.penalty, self._kernel, self._weights = best
+        self._mean = mean
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        return self._mean + self._kernel(self._features(X), self._cells) @ self._weights
+
+
+def linear_ridge() -> KernelModel:
+    """Ridge on all genes, by the kernel x . x', its penalty chosen on the validation cells."""
+
+    def features(X: np.ndarray) -> Callable:
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        return lambda X: (X.toarray() if sparse.issparse(X) else X) - mean
+
+    return KernelModel(features, lambda cells: {"linear": lambda a, b: (a @ b.T).astype(np.float64)}, LINEAR_PENALTIES)
+
+
+def rbf_ridge() -> KernelModel:
+    """RBF kernel ridge on 20 principal components of cells of unit length: a black box, as a ceiling."""
+
+    def features(X: np.ndarray) -> Callable:
+        n_components = min(RBF_COMPONENTS, *(size - 1 for size in X.shape))
+        pca = PCA(n_components, svd_solver="arpack" if sparse.issparse(X) else "auto", random_state=0).fit(normalize(X))
+        return lambda X: pca.transform(normalize(X)).astype(np.float64)
+
+    def kernels(cells: np.ndarray) -> dict[float, Callable]:
+        median = np.median(euclidean_distances(cells[:500], squared=True))
+
+        def kernel(width: float) -> Callable:
+            return lambda a, b: np.exp(-width / median * euclidean_distances(a, b, squared=True))
+
+        return {width: kernel(width) for width in RBF_WIDTHS}
+
+    return KernelModel(features, kernels, RBF_PENALTIES)

@@ -1,0 +1,111 @@
+"""Whether modules come back: agreement of fits to other cells, or from other seeds. Knows bilinear forms only."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from scripts.modules import BilinearForm
+
+N_POLE_GENES = 25  # genes of each pole that are compared
+N_MATCHED = 3  # leading modules among which partners are looked for
+
+
+def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:
+    """Random subsets of the cells, without replacement, as sorted indices; at least two, to be compared."""
+    if n_subsamples < 2:
+        raise ValueError(f"n_subsamples={n_subsamples} is not possible: at least 2 are needed to compare fits")
+    size = int(share * n_cells)
+    seeds = range(random_state, random_state + n_subsamples)
+    return [np.sort(np.random.default_rng(seed).choice(n_cells, size, replace=False)) for seed in seeds]
+
+
+def subsample_forms(fit: Callable[[np.ndarray], BilinearForm], n_cells: int, n_subsamples: int) -> list[BilinearForm]:
+    """Fits on 80 % subsamples; fit : from the indices of training cells to the fitted form."""
+    return [fit(rows) for rows in subsamples(n_cells, n_subsamples)]
+
+
+def pole_sets(loadings: np.ndarray, n_genes: int = N_POLE_GENES) -> list[tuple[set[int], set[int]]]:
+    """Genes of largest positive and of largest negative loading of each module; loadings : (n_all_genes, n_modules)."""
+    orders = np.argsort(loadings, axis=0, kind="stable").T
+    return [(set(order[-n_genes:].tolist()), set(order[:n_genes].tolist())) for order in orders]
+
+
+def _jaccard(a: set[int], b: set[int]) -> float:
+    return len(a & b) / len(a | b)
+
+
+def pole_jaccard(first: tuple[set[int], set[int]], second: tuple[set[int], set[int]]) -> float:
+    """Mean Jaccard of two modules' poles, whichever way round fits better: the sign of a module is a convention."""
+    same = _jaccard(first[0], second[0]) + _jaccard(first[1], second[1])
+    turned = _jaccard(first[0], second[1]) + _jaccard(first[1], second[0])
+    return max(same, turned) / 2
+
+
+def match(first: list, second: list) -> np.ndarray:
+    """Partner of each module of one fit among those of another, by assignment of the largest total Jaccard.
+
+    first, second : poles as from `pole_sets`, equally many. Returns (n_modules,) indices into second.
+    """
+    similarity = np.array([[pole_jaccard(a, b) for b in second] for a in first])
+    return linear_sum_assignment(-similarity)[1]
+
+
+def matched_jaccard(a: BilinearForm, b: BilinearForm, n_modules: int = N_MATCHED) -> np.ndarray:
+    """Jaccard of the poles of each module of one fit with its partner's in the other, (n_freq, n_modules)."""
+    result = []
+    for first, second in zip(a.modules(n_modules)[1], b.modules(n_modules)[1], strict=True):
+        poles, others = pole_sets(first), pole_sets(second)
+        result.append([pole_jaccard(mine, others[j]) for mine, j in zip(poles, match(poles, others), strict=True)])
+    return np.array(result)
+
+
+def subspace_cosines(a: BilinearForm, b: BilinearForm, n_modules: int = N_MATCHED) -> np.ndarray:
+    """Cosines of the principal angles between the leading modules of two fits, (n_freq, n_modules), largest first."""
+    pairs = zip(a.modules(n_modules)[1], b.modules(n_modules)[1], strict=True)
+    return np.array([np.linalg.svd(first.T @ second, compute_uv=False) for first, second in pairs]).clip(0, 1)
+
+
+def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
+    """How much fits agree, over all pairs of them.
+
+    Returns
+    -------
+    DataFrame
+        One row a frequency: agreement, tr(B B') / (|B| |B'|); subspace_cosine, of the largest principal angle between
+        the leading modules; first_module_jaccard, of the first module's poles with its partner's; each with its spread
+        (standard deviation over pairs) in a column of the same name and _sd.
+    """
+    measures = {"agreement": [], "subspace_cosine": [], "first_module_jaccard": []}
+    n_modules = min(N_MATCHED, *(form.basis.shape[1] for form in forms))
+    for a, b in combinations(forms, 2):
+        measures["agreement"].append(a.agreement(b))
+        measures["subspace_cosine"].append(subspace_cosines(a, b, n_modules)[:, -1])
+        measures["first_module_jaccard"].append(matched_jaccard(a, b, n_modules)[:, 0])
+    columns = {"frequency": np.arange(forms[0].n_freq)}
+    for name, values in measures.items():
+        columns[name], columns[f"{name}_sd"] = np.mean(values, axis=0), np.std(values, axis=0)
+    return pd.DataFrame(columns)
+
+
+def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:
+    """How much of each module of a fit comes back in fits to subsamples of the cells.
+
+    Returns
+    -------
+    DataFrame
+        frequency, module (from 1), stability: the mean, over all pairs of subsamples, of the Jaccard of the poles of
+        the two modules that are its partners there.
+    """
+    n_modules = min(n_modules, *(fit.basis.shape[1] for fit in [form, *others]))
+    poles = [[pole_sets(loadings) for loadings in fit.modules(n_modules)[1]] for fit in [form, *others]]
+    rows = []
+    for frequency in range(form.n_freq):
+        own = poles[0][frequency]
+        partners = [[fit[frequency][j] for j in match(own, fit[frequency])] for fit in poles[1:]]
+        for module in range(n_modules):
+            pairs = combinations([found[module] for found in partners], 2)
+            rows.append((frequency, module + 1, np.mean([pole_jaccard(a, b) for a, b in pairs])))
+    return pd.DataFrame(rows, columns=["frequency", "module", "stability"])
