@@ -29,6 +29,7 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 
 bench: $(INSTALLED)  ## print each measured speed as a ratio
 	@$(VENV)/python -m scripts.bench
+	@$(VENV)/python -m scripts.bench_scaling
 
 $(INSTALLED): requirements.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }

@@ -15,6 +15,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from scripts import eigensolvers, graph, neighbors
+from scripts.datasets import CellDataset
+from scripts.ridge import BilinearRidge
 from scripts.simulate import branching_cells
 from tests import reference
 
@@ -40,6 +42,40 @@ def measure(n_cells: int) -> dict[str, float]:
     }
 
 
+def measure_ridge(n_cells: int) -> dict[str, float]:
+    """Bilinear ridge on 50 components and all their products, summed over chunks of cells; seconds and GB."""
+    X = branching_cells(n_cells + 1000)
+    y = np.tanh(X[:, :5])
+    train, val = CellDataset(X[:n_cells], y[:n_cells]), CellDataset(X[n_cells:], y[n_cells:])
+    model = BilinearRidge(50, (50,), (1e-4,), (1e-4,))
+    begin = time.perf_counter()
+    model.fit(train, val)
+    return {
+        "seconds": time.perf_counter() - begin,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def ridge_table(largest: int) -> None:
+    """Print time and memory of the normal equations, and how they grow."""
+    sizes = [size for size in (10_000, 100_000, 1_000_000) if size <= largest]
+    print("cells      bilinear ridge s  peak GB")
+    total = {}
+    for n_cells in sizes:
+        row = in_own_process("measure_ridge", n_cells)
+        total[n_cells] = row["seconds"]
+        print(f"{n_cells:<9,}  {row['seconds']:16.1f}  {row['peak_gb']:7.2f}", flush=True)
+    if len(total) > 1:
+        exponent = np.log(total[sizes[-1]] / total[sizes[0]]) / np.log(sizes[-1] / sizes[0])
+        print(f"growth from {sizes[0]:,} to {sizes[-1]:,} cells: n^{exponent:.2f} (bound 1.1; memory bound 4 GB)")
+
+
+def in_own_process(function: str, n_cells: int) -> dict[str, float]:
+    """What a function of this module returns, from a process whose peak memory is its own."""
+    code = f"import json; from scripts.bench_scaling import {function}; print(json.dumps({function}({n_cells})))"
+    return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+
+
 def dense_seconds(n_cells: int) -> float:
     """The dense method extrapolated from smaller sizes: t = a n^2 + b n^3, both at least 0."""
     sizes = np.array(DENSE_SIZES, dtype=float)
@@ -61,14 +97,14 @@ def main() -> None:
     print("cells      graph s  frequencies s  peak GB  recall  residual")
     total = {}
     for n_cells in (size for size in SIZES if size <= largest):
-        code = f"import json; from scripts.bench_scaling import measure; print(json.dumps(measure({n_cells})))"
-        row = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+        row = in_own_process("measure", n_cells)
         total[n_cells] = row["graph_s"] + row["frequencies_s"]
         print(
             f"{n_cells:<9,}  {row['graph_s']:7.1f}  {row['frequencies_s']:13.1f}  {row['peak_gb']:7.2f}  "
             f"{row['recall']:6.3f}  {row['residual']:8.1e}",
             flush=True,
         )
+    ridge_table(largest)
     if {100_000, 1_000_000} <= set(total):
         print(
             f"growth from 100,000 to 1,000,000 cells: n^{np.log10(total[1_000_000] / total[100_000]):.2f} (bound 1.2)"

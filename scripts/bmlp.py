@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from scripts.components import Components, target_components
+from scripts.components import Components, few_threads, target_components
 from scripts.datasets import CellDataset
 from scripts.descent import LOSSES, Network, descend
 from scripts.modules import BilinearForm
@@ -96,6 +96,10 @@ class ScBMLPRegressor:
         self._check(train)
         self._check(val)
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        with few_threads(len(y) if self.cfg.n_components else np.inf), torch.no_grad():
+            return self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
         n_components = min(self.cfg.n_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         mean, scale = (y.mean(axis=0), y.std(axis=0)) if self.cfg.standardize else (0.0, 1.0)
@@ -107,9 +111,8 @@ class ScBMLPRegressor:
         ]
         tensors = [torch.as_tensor(array, dtype=torch.float32, device=self.cfg.device) for array in tensors]
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
-        with torch.no_grad():
-            fits = [descend(*tensors, self.cfg, self.loss_fn, seed) for seed in seeds]
-            self._keep([network for network, *_ in fits], components, mean, scale)
+        fits = [descend(*tensors, self.cfg, self.loss_fn, seed) for seed in seeds]
+        self._keep([network for network, *_ in fits], components, mean, scale)
         return fits[0][1:]
 
     def _check(self, cells: CellDataset) -> None:

@@ -1,14 +1,22 @@
 """Components: the few directions of gene space in which the models are fitted."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
+N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
+
+
+def few_threads(n_cells: int) -> AbstractContextManager:
+    """One thread for the linear algebra of few cells, all of them for many."""
+    return threadpool_limits(1) if n_cells < N_SMALL else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,9 @@ def _epoch(
     generator: torch.Generator,
 ) -> float:
     """One pass over the cells in a new order; the mean loss, without the penalty on the weights."""
-    order = torch.randperm(len(z), generator=generator).to(z.device)
-    z, y = z[order], y[order]  # once an epoch: batches are then slices, which cost nothing
+    if len(z) > cfg.batch_size:
+        order = torch.randperm(len(z), generator=generator).to(z.device)
+        z, y = z[order], y[order]  # once an epoch: batches are then slices, which cost nothing
     loss_sum = torch.zeros((), device=z.device)
     for z_batch, y_batch in zip(z.split(cfg.batch_size), y.split(cfg.batch_size), strict=True):
         z_batch = _disturbed(z_batch, cfg, generator)

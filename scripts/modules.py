@@ -93,7 +93,7 @@ class BilinearForm:
     def agreement(self, other: "BilinearForm") -> np.ndarray:
         """Cosine of each B_f with that of another fit, tr(B B') / (|B| |B'|), (n_freq,)."""
         overlap = self.basis.T @ other.basis
-        across = einsum(overlap, other.core, overlap, "r_i r_k, freq r_k r_l, r_j r_l -> freq r_i r_j")
+        across = overlap @ other.core @ overlap.T  # of each frequency
         return (self.core * across).sum(axis=(1, 2)) / (self.norm() * other.norm())
 
     def eigenvalues(self) -> np.ndarray:

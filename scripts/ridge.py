@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -10,12 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
 
-from scripts.components import Components, target_components
+from scripts.components import Components, few_threads, target_components
 from scripts.modules import BilinearForm
 
-N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
 N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
 
 
@@ -70,7 +67,7 @@ class BilinearRidge:
             If values are not finite, a target is constant, or there are too few cells.
         """
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
-        with threadpool_limits(1, "blas") if len(y) < N_SMALL else nullcontext():
+        with few_threads(len(y)):
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> pd.DataFrame:

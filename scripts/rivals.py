@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
+from scripts.components import few_threads
 from scripts.metrics import r2
 from scripts.ridge import BilinearRidge, checked_arrays
 
@@ -70,22 +70,25 @@ class KernelModel:
     def fit(self, train, val) -> None:
         """Fit on at most 5,000 training cells; train, val : CellDataset."""
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        with few_threads(len(y)):
+            self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val, y_val) -> None:
         rows = np.linspace(0, len(y) - 1, min(len(y), MAX_KERNEL_CELLS)).astype(int)
         self._features = self.features(X[rows])
         self._cells, y = self._features(X[rows]), y[rows]
         mean, scale = y.mean(axis=0), y.std(axis=0)
         best = (-np.inf,)
         held_out = self._features(X_val)
-        with threadpool_limits(1, "blas"):
-            for kernel in self.kernels(self._cells).values():
-                own, across = kernel(self._cells, self._cells), kernel(held_out, self._cells)
-                unit = own.diagonal().mean()
-                for penalty in self.penalties:
-                    weights = (
-                        KernelRidge(alpha=penalty * unit, kernel="precomputed").fit(own, (y - mean) / scale).dual_coef_
-                    )
-                    score = r2(y_val, mean + scale * (across @ weights)).mean()
-                    best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
+        for kernel in self.kernels(self._cells).values():
+            own, across = kernel(self._cells, self._cells), kernel(held_out, self._cells)
+            unit = own.diagonal().mean()
+            for penalty in self.penalties:
+                weights = (
+                    KernelRidge(alpha=penalty * unit, kernel="precomputed").fit(own, (y - mean) / scale).dual_coef_
+                )
+                score = r2(y_val, mean + scale * (across @ weights)).mean()
+                best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
         _, self.penalty, self._kernel, self._weights = best
         self._mean = mean
 

@@ -53,19 +53,24 @@ def match(first: list, second: list) -> np.ndarray:
     return linear_sum_assignment(-similarity)[1]
 
 
-def matched_jaccard(a: BilinearForm, b: BilinearForm, n_modules: int = N_MATCHED) -> np.ndarray:
-    """Jaccard of the poles of each module of one fit with its partner's in the other, (n_freq, n_modules)."""
+def matched_jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Jaccard of the poles of each module of one fit with its partner's in the other, (n_freq, n_modules).
+
+    a, b : (n_freq, n_genes, n_modules) loadings.
+    """
     result = []
-    for first, second in zip(a.modules(n_modules)[1], b.modules(n_modules)[1], strict=True):
+    for first, second in zip(a, b, strict=True):
         poles, others = pole_sets(first), pole_sets(second)
         result.append([pole_jaccard(mine, others[j]) for mine, j in zip(poles, match(poles, others), strict=True)])
     return np.array(result)
 
 
-def subspace_cosines(a: BilinearForm, b: BilinearForm, n_modules: int = N_MATCHED) -> np.ndarray:
-    """Cosines of the principal angles between the leading modules of two fits, (n_freq, n_modules), largest first."""
-    pairs = zip(a.modules(n_modules)[1], b.modules(n_modules)[1], strict=True)
-    return np.array([np.linalg.svd(first.T @ second, compute_uv=False) for first, second in pairs]).clip(0, 1)
+def subspace_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosines of the principal angles between the leading modules of two fits, (n_freq, n_modules), largest first.
+
+    a, b : (n_freq, n_genes, n_modules) loadings.
+    """
+    return np.linalg.svd(a.swapaxes(1, 2) @ b, compute_uv=False).clip(0, 1)
 
 
 def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
@@ -80,10 +85,11 @@ def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
     """
     measures = {"agreement": [], "subspace_cosine": [], "first_module_jaccard": []}
     n_modules = min(N_MATCHED, *(form.basis.shape[1] for form in forms))
-    for a, b in combinations(forms, 2):
+    leading = [form.modules(n_modules)[1] for form in forms]
+    for (a, a_modules), (b, b_modules) in combinations(zip(forms, leading, strict=True), 2):
         measures["agreement"].append(a.agreement(b))
-        measures["subspace_cosine"].append(subspace_cosines(a, b, n_modules)[:, -1])
-        measures["first_module_jaccard"].append(matched_jaccard(a, b, n_modules)[:, 0])
+        measures["subspace_cosine"].append(subspace_cosines(a_modules, b_modules)[:, -1])
+        measures["first_module_jaccard"].append(matched_jaccard(a_modules, b_modules)[:, 0])
     columns = {"frequency": np.arange(forms[0].n_freq)}
     for name, values in measures.items():
         columns[name], columns[f"{name}_sd"] = np.mean(values, axis=0), np.std(values, axis=0)
