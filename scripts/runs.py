@@ -33,6 +33,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "pairs.csv": "04_interpret",
     "comparison.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
+    "planted.csv": "07_planted_truth",
 }
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy"]
 TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
