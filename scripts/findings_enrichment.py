@@ -1,0 +1,105 @@
+"""Sentences on gene-set terms, each filled from measured values; see also findings.about_enrichment."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from scripts.genesets import Libraries
+
+
+def about_libraries(libraries: Libraries) -> list[str]:
+    """Which libraries are used, and why others are not."""
+    sentences = [f"Used: {', '.join(f'{name} ({place})' for name, place in libraries.origin.items())}."]
+    if not libraries.sets:
+        sentences = ["**No gene-set library could be had: nothing is tested, and this page says nothing of any term.**"]
+    missing = [reason if name in reason else f"{name}: {reason}" for name, reason in libraries.missing.items()]
+    return sentences + [f"Not used: {reason}." for reason in missing]
+
+
+def about_symbols(counts: pd.Series) -> list[str]:
+    """How the measured genes were matched; counts : as from symbols.symbol_counts."""
+    n_genes = counts["as they are"] + counts["by upper-casing"] + counts["unmapped"]
+    if counts["unmapped"] == n_genes:
+        return ["No measured gene matches a symbol of a library, as it is or in upper case."]
+    return [
+        f"Of {n_genes:,} measured genes, the libraries know {counts['as they are']:,} as they are and "
+        f"{counts['by upper-casing']:,} more in upper case. Upper-casing (mouse Mpo to human MPO) is no true "
+        "orthology: it is right for most genes, and wrong for some.",
+        f"{counts['unmapped']:,} match no symbol; they stay in the background, as they could have been drawn.",
+    ]
+
+
+def about_lists(gene_lists: dict, n_freq: int) -> list[str]:
+    """Of which frequencies no module, and whether any main effect, is there to be tested; as from enrichment."""
+    tested = {frequency for frequency, source, _ in gene_lists if source.startswith("module")}
+    without = [str(frequency) for frequency in range(n_freq) if frequency not in tested]
+    sentences = [f"No module of frequency {', '.join(without)} is trusted, so none is tested."] if without else []
+    if not any(source == "main effects" for _, source, _ in gene_lists):
+        sentences.append("The model has no main effects, so there are none to test.")
+    return sentences
+
+
+def about_chance(counts: pd.Series, fdr: float) -> list[str]:
+    """Whether random lists have terms more often than they should; counts : as from enrichment.chance."""
+    n_lists, n_with = counts["random lists"], counts["with a term"]
+    if not n_lists:
+        return ["Nothing was tested on random lists: there is no gene set, or no gene list."]
+    p_value = binom.sf(n_with - 1, n_lists, fdr)
+    verdict = (
+        "That is more than chance allows for: take single terms with caution."
+        if p_value < 0.05
+        else "That fits the nominal rate."
+    )
+    return [
+        f"Of {n_lists} random lists, as many genes and of similar mean expression, {n_with} ({n_with / n_lists:.1%}) "
+        f"have a term at FDR {fdr}; the nominal rate is {fdr:.1%} of lists. {verdict} They have "
+        f"{counts['terms of all'] / n_lists:.2f} terms on average and {counts['most terms of a list']} at most."
+    ]
+
+
+def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: str, freq_vals: np.ndarray) -> list[str]:
+    """One sentence for each frequency: at which scale it varies, which labels are its ends, and by which terms.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As from enrichment.summarise, of all gene lists.
+    separation : DataFrame
+        As from findings.label_separation.
+    label : str
+        Name of the labels.
+    freq_vals : (n_freq,)
+        Eigenvalues lambda: the larger, the finer the scale.
+    """
+    sentences = []
+    for row in separation.itertuples():
+        value = freq_vals[row.frequency]
+        pace = "the coarsest" if row.frequency == 0 else f"{value / freq_vals[0]:.1f} times that of the coarsest"
+        ends = (
+            f"it runs from {row.lowest} (low) to {row.highest} (high)"
+            if row.variance_between_labels > 0.5
+            else f"less than half of its variance lies between the {label}"
+        )
+        of_frequency = summary[summary["frequency"] == row.frequency]
+        terms = _terms(of_frequency)
+        sentences.append(f"Frequency {row.frequency} (λ {value:.3g}, {pace}): {ends}. {terms}")
+    return sentences
+
+
+def _terms(summary: pd.DataFrame) -> str:
+    """The most significant term of each gene list of a frequency."""
+    if summary.empty:
+        return "No gene list of it was tested."
+    found = summary[summary["significant_terms"] > 0]
+    if found.empty:
+        return "No gene list of it has a significant term."
+    named = [f"{row.top_term} ({row.source}, {row.pole} pole, {row.top_adjusted_p:.1e})" for row in found.itertuples()]
+    return f"Terms of the genes that tell its branches apart: {'; '.join(named)}."
+
+
+def key_figure(summary: pd.DataFrame, rival: pd.DataFrame) -> str:
+    """How many poles have a term, in short, beside the rival's; both as from enrichment.summarise."""
+    n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
+    if rival.empty:
+        return "not tested: no gene-set library could be had"
+    return f"{n_found} of {len(summary)} (plain correlation: {n_rival} of {len(rival)})"
