@@ -1,8 +1,11 @@
 """Figures on the models: each function takes data and returns one plotly figure; none shows it."""
 
+import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
+
+from scripts.figures import _names, _panels, _place
 
 
 def performance_dots(performance: pd.DataFrame) -> go.Figure:
@@ -63,3 +66,15 @@ def agreement_bars(tables: dict[str, pd.DataFrame]) -> go.Figure:
         )
     title = "First module of each frequency: the share of its genes that another fit names again"
     return figure.update_layout(title=title, yaxis_title="matched Jaccard of the poles", yaxis_range=[0, 1])
+
+
+def main_effect_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
+    """Genes of the largest main effects, one panel a frequency; table as from modules.main_effect_table."""
+    figure = _panels([f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)], spacing=0.12, height=460)
+    for f in range(len(freq_vals)):
+        chosen = table[(table["frequency"] == f) & (table["rank"] <= n_genes)].sort_values("effect")
+        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        bars = go.Bar(x=chosen["effect"], y=_names(chosen["gene"]), orientation="h", marker_color=colours)
+        figure.add_trace(bars, **_place(f))
+    figure.update_xaxes(title="effect").update_yaxes(dtick=1, tickfont_size=10)
+    return figure.update_layout(title="Main effects of single genes, beside the modules")

@@ -107,6 +107,26 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def about_trusted(trusted: pd.DataFrame) -> list[str]:
+    """Which modules are worth reading; as from stability.trusted_modules."""
+    sentences = []
+    for frequency, table in trusted.groupby("frequency"):
+        kept = table.loc[table["trusted"], "module"].tolist()
+        if kept:
+            named = f"module{'s' if len(kept) > 1 else ''} {', '.join(map(str, kept))}"
+            sentences.append(
+                f"Frequency {frequency}: {named} can be trusted; prediction needs {table['needed'].sum()}."
+            )
+        elif not table["needed"].any():
+            sentences.append(f"Frequency {frequency}: main effects alone predict as well; no module is worth reading.")
+        else:
+            sentences.append(
+                f"Frequency {frequency}: prediction needs {table['needed'].sum()} of the modules, but none comes back "
+                "in other cells as it is; read them together, with caution."
+            )
+    return sentences
+
+
 def about_stability(subsamples: pd.DataFrame) -> list[str]:
     """How much of the first modules comes back in other cells; as from stability.agreement_table."""
     mean = subsamples["first_module_jaccard"].mean()
@@ -122,12 +142,18 @@ def about_comparison(comparison: pd.DataFrame) -> list[str]:
     """Whether the modules differ from the most correlated genes, beside what chance gives."""
     mean, chance = comparison["best_jaccard"].mean(), comparison["expected_jaccard"].mean()
     n_shared = int((comparison["p_value"] < 0.05).sum())
-    return [
+    sentences = [
         f"The better pole of the first module shares a mean Jaccard of {mean:.3f} with the most correlated genes "
         f"(range {comparison['best_jaccard'].min():.3f} to {comparison['best_jaccard'].max():.3f}; random genes "
         f"{chance:.3f}). The overlap is more than chance (p < 0.05) for {n_shared} of {len(comparison)} frequencies.",
-        "A low overlap says that the lists differ, not that either is better.",
     ]
+    if "rbo" in comparison:
+        sentences.append(
+            f"Ranked over all genes, first module and correlation have a mean rank-biased overlap of "
+            f"{comparison['rbo'].mean():.3f} (permuted rankings: {comparison['expected_rbo'].mean():.3f}), more than "
+            f"chance for {(comparison['rbo_p_value'] < 0.05).sum()} of {len(comparison)} frequencies."
+        )
+    return [*sentences, "A low overlap says that the lists differ, not that either is better."]
 
 
 def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:

@@ -31,6 +31,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "agreement.csv": "03_train",
     "modules.csv": "04_interpret",
     "pairs.csv": "04_interpret",
+    "main_effects.csv": "04_interpret",
     "comparison.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
     "planted.csv": "07_planted_truth",

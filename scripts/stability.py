@@ -96,6 +96,33 @@ def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def trusted_modules(
+    stability: pd.DataFrame, truncation: pd.DataFrame, min_stability: float = 0.5, tolerance: float = 0.005
+) -> pd.DataFrame:
+    """Which modules are worth reading: those that prediction needs and that come back in other cells.
+
+    Parameters
+    ----------
+    stability : DataFrame
+        As from `module_stability`.
+    truncation : DataFrame
+        As from protocols.truncation_curve; the validation cells decide.
+    min_stability : float
+        Least stability.
+    tolerance : float
+        A frequency needs the fewest modules whose R2 is within this of the best.
+
+    Returns
+    -------
+    DataFrame
+        stability with the columns needed and trusted (both bool) added.
+    """
+    best = truncation.groupby("frequency")["val_r2"].transform("max")
+    enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
+    needed = stability["module"] <= stability["frequency"].map(enough)
+    return stability.assign(needed=needed, trusted=needed & (stability["stability"] >= min_stability))
+
+
 def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:
     """How much of each module of a fit comes back in fits to subsamples of the cells.
 

@@ -34,6 +34,20 @@ def test_the_least_stable_frequency_is_named():
     assert "0.60" in sentence and "least for frequency 1 (0.40)" in sentence
 
 
+def test_untrusted_modules_are_not_praised():
+    table = pd.DataFrame(
+        {
+            "frequency": [0, 0, 1, 1, 2, 2],
+            "module": [1, 2] * 3,
+            "needed": [True, True, False, False, True, False],
+            "trusted": [True, False, False, False, False, False],
+        }
+    )
+    first, second, third = findings.about_trusted(table)
+    assert "module 1 can be trusted" in first and "prediction needs 2" in first
+    assert "main effects alone predict as well" in second and "none comes back" in third
+
+
 def test_enrichment_is_told_beside_the_rival():
     summary = pd.DataFrame(
         {

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from scripts.modules import BilinearForm, module_scores, module_table, poles
+from scripts.modules import BilinearForm, main_effect_table, module_scores, module_table, poles
 from tests import reference
 
 GENES = [f"g{i}" for i in range(40)]
@@ -90,6 +91,20 @@ def test_table_is_tidy_and_ranked(weights):
     assert positive["loading"].is_monotonic_decreasing and (positive["loading"] > 0).all()
     _, loadings = form.modules(2)
     assert positive["gene"].iloc[0] == GENES[loadings[1, :, 1].argmax()]
+
+
+def test_hidden_genes_leave_the_tables_alone(weights):
+    form = BilinearForm.from_factors(*weights, 1.0, 2.0, genes=GENES)
+    stable = pd.DataFrame({"frequency": [1], "module": [1], "stability": [0.7], "trusted": [True]})
+    table = module_table(form, 2, 8, stable, hidden="^g1")
+    assert not table["gene"].str.startswith("g1").any() and len(table) == 3 * 2 * 2 * 8
+    assert table[table["trusted"]][["frequency", "module", "stability"]].drop_duplicates().values.tolist() == [
+        [1, 1, 0.7]
+    ]
+    effects = main_effect_table(form, 5, hidden="^g1")
+    top = effects[(effects["frequency"] == 2) & (effects["rank"] == 1) & (effects["pole"] == "positive")].iloc[0]
+    kept = [i for i in range(40) if not GENES[i].startswith("g1")]
+    assert top["gene"] == GENES[max(kept, key=lambda i: form.main[2, i])] and top["effect"] == form.main[2, kept].max()
 
 
 def test_saved_form_is_read_back(weights, tmp_path):

@@ -1,6 +1,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scripts import stability
@@ -60,6 +61,23 @@ def test_tables_are_means_over_pairs(vectors):
     assert each.columns.tolist() == ["frequency", "module", "stability"] and len(each) == 3
     same = stability.module_stability(others[0], [others[0], others[0]], n_modules=3)
     np.testing.assert_allclose(same["stability"], 1)
+
+
+def test_trusted_modules_are_needed_and_come_back():
+    stable = pd.DataFrame(
+        {"frequency": [0, 0, 1, 1], "module": [1, 2, 1, 2], "stability": [0.8, 0.3, 0.9, 0.9]},
+    )
+    curve = pd.DataFrame(
+        {
+            "frequency": [0, 0, 0, 1, 1, 1],
+            "n_modules": [0, 1, 2, 0, 1, 2],
+            "val_r2": [0.5, 0.7, 0.8, 0.8, 0.801, 0.79],
+            "test_r2": 0.0,
+        }
+    )
+    table = stability.trusted_modules(stable, curve)
+    assert table["needed"].tolist() == [True, True, False, False]
+    assert table["trusted"].tolist() == [True, False, False, False]
 
 
 def test_subsamples_are_seeded_and_of_their_share():

@@ -1,0 +1,233 @@
+"""Refits of a chosen bilinear ridge: to resampled cells, for intervals, and to shuffled targets, for the null."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy import sparse, stats
+from scipy.optimize import linear_sum_assignment
+
+from scripts.components import target_components
+from scripts.modules import BilinearForm
+from scripts.protocols import side_by_side
+from scripts.ridge import BilinearRidge, _Moments, checked_arrays, products
+
+NULLS = ("residuals", "targets")  # what is shuffled over the cells
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A fit with the size and the penalties of an earlier one.
+
+    Attributes
+    ----------
+    form : BilinearForm
+    axes : (n_genes, r) float64
+        Components whose products the fit uses.
+    covariance : (n_freq, n_products, n_products) float64
+        Of the weights of these products, given the components.
+    squares_only : bool
+    """
+
+    form: BilinearForm
+    axes: np.ndarray
+    covariance: np.ndarray
+    squares_only: bool
+
+    def standard_errors(self, frequency: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Of the weights 2 B_f[i, j] of given pairs, (n_pairs,); frequency, i, j : (n_pairs,) int."""
+        a, b = self.axes[i], self.axes[j]  # 2 a^T S b = ((a + b)^T S (a + b) - (a - b)^T S (a - b)) / 2
+        slope = (products(a + b, self.squares_only) - products(a - b, self.squares_only)) / 2
+        variance = np.empty(len(slope))
+        for f in np.unique(frequency):
+            of_f = frequency == f
+            variance[of_f] = np.einsum("pk,pk->p", slope[of_f] @ self.covariance[f], slope[of_f])
+        return np.sqrt(variance.clip(np.finfo(float).tiny))
+
+
+def refit(
+    chosen: BilinearRidge, X: np.ndarray | sparse.csr_array, y: np.ndarray, genes: list[str], pairs: bool = True
+) -> Refit:
+    """Fit to other cells or targets with the penalties and numbers of components that a fitted ridge has chosen.
+
+    Components are computed again: they depend on the cells and on the targets, so intervals and the null must include
+    how much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to fit.
+
+    Parameters
+    ----------
+    chosen : BilinearRidge
+        Fitted.
+    X : (n_cells, n_genes) array or sparse matrix; y : (n_cells, n_freq)
+    genes : list of str
+    pairs : bool
+        False leaves the interactions out: main effects alone.
+    """
+    model = copy(chosen)
+    model.components = target_components(X, y, min(model.n_components, X.shape[1], X.shape[0] - 1))
+    model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
+    n_main = model.components.axes.shape[1]
+    model._n_pair = min(chosen._n_pair, n_main)
+    standard = (y - model._mean) / model._scale
+    moments = _Moments.of(model._features(X, model._n_pair), standard, n_main)
+    model._feature_mean, model._weights = moments.mean, np.zeros_like(moments.cross)
+    variance, used = moments.gram.diagonal(), len(moments.gram) if pairs else n_main
+    inverses = []
+    for f, (main, pair) in enumerate(chosen.chosen[["main_penalty", "pair_penalty"]].to_numpy()):
+        penalty = np.repeat([main * variance[:n_main].sum(), pair * variance[n_main:].sum()], [n_main, used - n_main])
+        inverses.append(np.linalg.inv(moments.gram[:used, :used] + np.diag(penalty)))
+        model._weights[:used, f] = inverses[f] @ moments.cross[:used, f]
+    covariance = _covariance(model, X, standard, np.array(inverses)) if pairs else np.empty(0)
+    return Refit(model.form(genes), model.components.axes[:, : model._n_pair], covariance, model.squares_only)
+
+
+def _covariance(model: BilinearRidge, X, standard: np.ndarray, inverses: np.ndarray) -> np.ndarray:
+    """Of the products' weights, (n_freq, n_products, n_products): A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2.
+
+    This sandwich (White, Econometrica 48, 817, 1980) allows for cells whose targets are noisier than others'.
+    """
+    meat, start = np.zeros_like(inverses), 0
+    for block in model._features(X, model._n_pair):
+        block = block - model._feature_mean
+        left = standard[start : start + len(block)] - block @ model._weights
+        for f, residual in enumerate(left.T):
+            weighted = block * residual[:, None]
+            meat[f] += weighted.T @ weighted
+        start += len(block)
+    n_main = model.components.axes.shape[1]
+    rows = inverses[:, n_main:]
+    scale = (model._scale / len(standard))[:, None, None]
+    return scale**2 * (rows @ meat @ rows.swapaxes(1, 2))
+
+
+def bootstrap(
+    chosen: BilinearRidge, train, genes: list[str], read: Callable[[BilinearForm], tuple], n_bootstraps: int = 30
+) -> list[np.ndarray]:
+    """What is read from fits to training cells drawn again with replacement.
+
+    Penalties and numbers of components are kept, components are computed again in each refit. The frequencies of the
+    cells stay as they are: intervals do not include what another cell graph would change.
+
+    Parameters
+    ----------
+    chosen : BilinearRidge
+        Fitted.
+    train : CellDataset
+    genes : list of str
+    read : function
+        From a BilinearForm to a tuple of arrays of fixed shapes; the forms themselves are not kept.
+    n_bootstraps : int
+        At least 10.
+
+    Returns
+    -------
+    list of (n_bootstraps, ...) float64, one for each array read
+    """
+    if n_bootstraps < 10:
+        raise ValueError(f"n_bootstraps={n_bootstraps} are too few for an interval: take at least 10")
+    X, y = checked_arrays(train)
+
+    def one(seed: int) -> tuple:
+        rows = np.sort(np.random.default_rng([1, seed]).integers(len(y), size=len(y)))
+        return read(refit(chosen, X[rows], y[rows], genes).form)
+
+    return [np.array(values) for values in zip(*side_by_side(one, range(n_bootstraps)), strict=True)]
+
+
+def normal_interval(
+    estimate: np.ndarray, resampled: np.ndarray, coverage: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the interval around an estimate whose standard error is the spread over bootstraps.
+
+    Student's t with as many degrees of freedom as bootstraps allow: a few dozen of them do not reach the outer
+    percentiles. A ridge shrinks weights, so the interval is for the shrunken weight.
+
+    estimate : (...); resampled : (n_bootstraps, ...). Returns low and high, (...).
+    """
+    quantile = stats.t.ppf((1 + coverage) / 2, len(resampled) - 1)
+    reach = quantile * resampled.std(axis=0, ddof=1)
+    return estimate - reach, estimate + reach
+
+
+def shuffled_refits(
+    chosen: BilinearRidge, train, genes: list[str], read: Callable, n_shuffles: int = 20, null: str = "residuals"
+) -> list:
+    """What is read from fits to targets that are shuffled over the training cells, all frequencies together.
+
+    Parameters
+    ----------
+    read : function
+        From a Refit to whatever is wanted of it.
+    null : str
+        "residuals": main effects are fitted alone, what they leave of the targets is shuffled and added to them again
+        (Freedman & Lane, J. Bus. Econ. Stat. 1, 292, 1983), so that genes with main effects alone, to which the
+        components turn, do not pass for pairs. "targets": the targets themselves are shuffled.
+
+    Penalties are those chosen on the true targets. Chosen again on shuffled ones they would be the strongest tried,
+    null weights would vanish, and every weight would seem significant just because some frequency can be predicted.
+    """
+    if null not in NULLS:
+        raise ValueError(f"null={null!r} is not known: choose {' or '.join(map(repr, NULLS))}")
+    X, y = checked_arrays(train)
+    explained = 0.0
+    if null == "residuals":
+        main = refit(chosen, X, y, genes, pairs=False).form
+        explained = main.constant + np.asarray(X @ main.main.T)
+    return side_by_side(partial(_shuffled, chosen, X, explained, y - explained, genes, read), range(n_shuffles))
+
+
+def _shuffled(chosen, X, explained, left, genes, read, seed: int):
+    order = np.random.default_rng([2, seed]).permutation(len(left))
+    return read(refit(chosen, X, explained + left[order], genes))
+
+
+def pole_loadings(form: BilinearForm, n_modules: int = 5, n_genes: int = 50) -> pd.DataFrame:
+    """Genes of both poles of the leading modules, those that modules.module_table names.
+
+    Returns
+    -------
+    DataFrame
+        frequency, module (from 1), gene, place (among all genes), loading; the positive pole first.
+    """
+    _, loadings = form.modules(n_modules)
+    rows = []
+    for f, of_frequency in enumerate(loadings):
+        for module, loading in enumerate(of_frequency.T, start=1):
+            order = np.argsort(-loading, kind="stable")
+            ends = [i for i in order[:n_genes] if loading[i] > 0] + [i for i in order[::-1][:n_genes] if loading[i] < 0]
+            rows += [(f, module, form.genes[i], i, loading[i]) for i in ends]
+    return pd.DataFrame(rows, columns=["frequency", "module", "gene", "place", "loading"])
+
+
+def matched_loadings(form: BilinearForm, other: BilinearForm, listed: pd.DataFrame) -> np.ndarray:
+    """Loadings of listed genes in the modules of another fit that are the partners of this one's, (n_listed,).
+
+    Partners are assigned for the largest total |cosine|, among twice as many modules of the other fit, as modules of
+    near-equal eigenvalues change places; the sign is turned to that of this fit. listed : as from `pole_loadings`.
+    """
+    n_modules = int(listed["module"].max())
+    result = np.empty(len(listed))
+    own, others = form.modules(n_modules)[1], other.modules(2 * n_modules)[1]
+    for f, rows in listed.groupby("frequency").indices.items():
+        cosines = own[f].T @ others[f]
+        mine, partner = linear_sum_assignment(-np.abs(cosines))
+        turned = np.zeros_like(own[f])  # where the other fit has fewer modules, the rest have no partner
+        turned[:, mine] = others[f][:, partner] * np.sign(cosines[mine, partner])
+        result[rows] = turned[listed["place"].to_numpy()[rows], listed["module"].to_numpy()[rows] - 1]
+    return result
+
+
+def loading_intervals(listed: pd.DataFrame, resampled: np.ndarray) -> pd.DataFrame:
+    """95 % intervals of the loadings of the genes at the poles.
+
+    listed : as from `pole_loadings`; resampled : (n_bootstraps, n_listed), their loadings in refits to resampled cells.
+
+    Returns
+    -------
+    DataFrame
+        frequency, module, gene, loading, low, high. Wide where a module does not come back in other cells.
+    """
+    low, high = normal_interval(listed["loading"].to_numpy(), resampled)
+    return listed.drop(columns="place").assign(low=low, high=high)
