@@ -41,6 +41,84 @@ def overlap_p_value(n_shared: int, n_a: int, n_b: int, n_genes: int) -> float:
     return float(stats.hypergeom(n_genes, n_a, n_b).sf(n_shared - 1))
 
 
+def driver_table(correlation: np.ndarray, n_cells: int, genes: list[str], level: float = 0.95) -> pd.DataFrame:
+    """Correlated genes with intervals and adjusted p-values, as CellRank tests lineage drivers.
+
+    Fisher's transform: atanh(r) has the standard error 1 / sqrt(n - 3) (Lange et al., Nature Methods 19, 159, 2022; the
+    test is two-sided). It takes cells for independent, which neighbours on a cell graph are not: q-values are lower
+    bounds. They are adjusted over all genes of a frequency (Benjamini-Hochberg).
+
+    Parameters
+    ----------
+    correlation : (n_genes, n_freq)
+        As from `correlations`.
+    n_cells : int
+        Cells that it was measured on.
+    genes : list of str
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        frequency, gene, correlation, ci_low, ci_high, p_value, q_value; the largest absolute correlation first.
+    """
+    if n_cells < 4:
+        raise ValueError(f"{n_cells} cells are too few for intervals of correlations: at least 4 are needed")
+    z = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
+    error = 1 / np.sqrt(n_cells - 3)
+    reach = stats.norm.ppf((1 + level) / 2) * error
+    p = 2 * stats.norm.sf(np.abs(z) / error)
+    tables = []
+    for f in range(correlation.shape[1]):
+        columns = {"frequency": f, "gene": genes, "correlation": correlation[:, f]}
+        columns |= {"ci_low": np.tanh(z[:, f] - reach), "ci_high": np.tanh(z[:, f] + reach), "p_value": p[:, f]}
+        columns["q_value"] = stats.false_discovery_control(p[:, f])
+        tables.append(pd.DataFrame(columns).sort_values("correlation", key=lambda r: -r.abs(), kind="stable"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def rank_biased_overlap(a: np.ndarray, b: np.ndarray, p: float = 0.98) -> float:
+    """Extrapolated rank-biased overlap of two rankings of the same genes (Webber et al., ACM TOIS 28, 20, 2010).
+
+    1 for the same ranking; near 0 where the first ranks share nothing.
+
+    a, b : (n_genes,) rank of each gene, from 0, without ties; p : how slowly the weight of a depth falls: the first
+    1 / (1 - p) ranks hold most of it.
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"p={p} is not possible: choose a number between 0 and 1")
+    depth = np.arange(1, len(a) + 1)
+    shared = np.cumsum(np.bincount(np.maximum(a, b), minlength=len(a)))
+    weights = (1 - p) * p ** (depth - 1)
+    return float((weights * shared / depth).sum() + shared[-1] / depth[-1] * p ** len(a))
+
+
+def _ranks(weights: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(weights), dtype=int)
+    ranks[np.argsort(-np.abs(weights), kind="stable")] = np.arange(len(weights))
+    return ranks
+
+
+def ranking_overlap(
+    form: BilinearForm, correlation: np.ndarray, p: float = 0.98, n_permutations: int = 200, random_state: int = 0
+) -> pd.DataFrame:
+    """Rank-biased overlap of all genes by |loading| on the first module with all genes by |correlation|.
+
+    correlation : (n_genes, n_freq); p : see `rank_biased_overlap`; n_permutations : of the second ranking, for chance.
+    Returns frequency, rbo, expected_rbo (mean of permutations) and rbo_p_value (of as much overlap by chance).
+    """
+    _, loadings = form.modules(1)
+    random = np.random.default_rng(random_state)
+    rows = []
+    for f in range(form.n_freq):
+        module, rival = _ranks(loadings[f, :, 0]), _ranks(correlation[:, f])
+        found = rank_biased_overlap(module, rival, p)
+        chance = np.array([rank_biased_overlap(module, random.permutation(rival), p) for _ in range(n_permutations)])
+        rows.append((f, found, chance.mean(), (1 + (chance >= found).sum()) / (1 + n_permutations)))
+    return pd.DataFrame(rows, columns=["frequency", "rbo", "expected_rbo", "rbo_p_value"])
+
+
 def compare_with_correlation(
     form: BilinearForm, correlation: np.ndarray, freq_vals: np.ndarray, n_genes: int = 25
 ) -> pd.DataFrame:

@@ -188,21 +188,3 @@ def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> 
         figure.add_trace(bars, **_place(f))
     figure.update_xaxes(title="loading").update_yaxes(dtick=1, tickfont_size=10)
     return figure.update_layout(title="First module of each frequency: the genes of its two poles")
-
-
-def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
-    """Jaccard of modules and correlated genes against lambda, with what random genes give."""
-    figure = go.Figure(layout_template="plotly_white")
-    lines = {"best_jaccard": "better pole", "jaccard_positive": "positive pole", "jaccard_negative": "negative pole"}
-    for column, name in lines.items():
-        dash = "solid" if column == "best_jaccard" else "dot"
-        figure.add_scatter(
-            x=comparison["lambda"], y=comparison[column], mode="lines+markers", name=name, line_dash=dash, visible=True
-        )
-    chance = comparison["expected_jaccard"]
-    figure.add_scatter(x=comparison["lambda"], y=chance, mode="lines", name="random genes", line={"color": "grey"})
-    return figure.update_layout(
-        title="First module and most correlated genes: how much they share",
-        xaxis_title="frequency λ",
-        yaxis_title="Jaccard similarity",
-    )

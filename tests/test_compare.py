@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from scipy import stats
 
 from scripts import compare
-from scripts.datasets import CellDataset
 from scripts.modules import BilinearForm
 from tests import reference
 
@@ -59,23 +58,40 @@ def test_comparison_finds_a_module_that_is_the_correlation_and_one_that_is_not()
     assert table["n_shared"].iloc[0] == len(table["shared_genes"].iloc[0].split())
 
 
-def test_linear_rival_is_a_ridge_chosen_on_validation_cells_and_the_table_is_on_test_cells():
+def test_rank_biased_overlap_equals_the_sum_over_depths():
     random = np.random.default_rng(0)
-    slope = random.normal(size=(30, 2))
-    parts = []
-    for n_cells in (80, 40, 40):
-        x = random.normal(size=(n_cells, 30))
-        parts.append(CellDataset(x, x @ slope + random.normal(size=(n_cells, 2))))
-    train, val, test = parts
-    ridge = compare.linear_ridge(train, val)
-    scores = [
-        compare.r2(val.y.numpy(), Ridge(alpha=a).fit(train.x, train.y).predict(val.x)).mean() for a in compare.PENALTIES
-    ]
-    assert ridge.alpha == compare.PENALTIES[int(np.argmax(scores))]
-    table = compare.performance_table(
-        {"linear ridge": ridge.predict, "mean": lambda X: np.zeros((len(X), 2))}, train, test
-    )
-    rows = table.set_index(["model", "frequency"])
-    residual = test.y.numpy()[:, 1] - ridge.predict(test.x.numpy())[:, 1]
-    assert rows.loc[("linear ridge", 1), "mae"] == pytest.approx(np.abs(residual).mean(), rel=1e-4)
-    assert rows.loc[("linear ridge", 1), "r2"] > 0.8 > rows.loc[("mean", 1), "r2"]
+    a, b, p = random.permutation(30), random.permutation(30), 0.9
+    first, second = np.argsort(a), np.argsort(b)
+    agreement = [len(set(first[:d]) & set(second[:d])) / d for d in range(1, 31)]
+    expected = agreement[-1] * p**30 + (1 - p) / p * sum(x * p**d for d, x in enumerate(agreement, start=1))
+    assert compare.rank_biased_overlap(a, b, p) == pytest.approx(expected)
+    assert compare.rank_biased_overlap(a, a, p) == pytest.approx(1)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        compare.rank_biased_overlap(a, b, 1.0)
+
+
+def test_ranking_overlap_sees_the_module_that_is_the_correlation():
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(200, 2)))[0]
+    core = np.array([np.diag([2.0, 0.0]), np.diag([0.0, -2.0])])
+    form = BilinearForm(basis, core, np.zeros((2, 200)), np.zeros(2), [f"g{i}" for i in range(200)])
+    rival = np.stack([basis[:, 0], random.normal(size=200)], axis=1)
+    table = compare.ranking_overlap(form, rival, p=0.95)
+    assert table["rbo"].iloc[0] == pytest.approx(1) and table["rbo_p_value"].iloc[0] < 0.01
+    assert table["rbo_p_value"].iloc[1] > 0.01 and table["rbo"].iloc[1] < 0.4
+
+
+def test_driver_intervals_and_p_values_equal_scipy_and_hold_their_level():
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 400)), random.normal(size=(60, 1))
+    X[:, 0] += 3 * y[:, 0]
+    table = compare.driver_table(compare.correlations(X, y), 60, [f"g{i}" for i in range(400)])
+    first = table.iloc[0]
+    interval = stats.pearsonr(X[:, 0], y[:, 0]).confidence_interval(0.95)
+    assert first["gene"] == "g0" and first["q_value"] < 1e-6
+    assert (first["ci_low"], first["ci_high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+    null = table.iloc[1:]
+    assert 0.02 < (null["p_value"] < 0.05).mean() < 0.09 and (null["q_value"] >= null["p_value"]).all()
+    assert ((null["ci_low"] < 0) & (null["ci_high"] > 0)).mean() == pytest.approx((null["p_value"] > 0.05).mean())
+    with pytest.raises(ValueError, match="too few"):
+        compare.driver_table(np.zeros((2, 1)), 3, ["a", "b"])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import figures, figures_enrichment
+from scripts import figures, figures_compare, figures_enrichment
 
 EVIL = "<script>alert('x')</script>"
 
@@ -103,4 +103,4 @@ def test_the_other_figures_hold_their_data():
             "expected_jaccard": [0.01, 0.01],
         }
     )
-    assert len(figures.jaccard_by_frequency(comparison).data) == 4
+    assert len(figures_compare.jaccard_by_frequency(comparison).data) == 4

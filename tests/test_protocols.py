@@ -2,7 +2,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pytest
 from sklearn.linear_model import Ridge
 
 from scripts import metrics, protocols, rivals

@@ -1,0 +1,190 @@
+"""Panels: how well the few genes that a method names predict a frequency, and whether other cells give them again."""
+
+from collections.abc import Callable
+from itertools import combinations, product
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy.linalg import cho_factor, cho_solve
+
+from scripts.metrics import r2
+from scripts.protocols import Split, refit, side_by_side, transductive_split
+from scripts.rankings import Expression, rankings
+from scripts.stability import subsamples
+
+SIZES = (5, 10, 25, 50, 100)  # genes of a panel
+N_CENTRES = 200  # training cells that carry the kernel, see `panel_r2`
+N_ROUND = 20  # centres drawn at a time
+N_TRAINING = 20_000  # training cells, at most, that the regressor is fitted to
+WIDTHS = (0.2, 1.0)  # of the kernel: gamma in units of 1 / median squared distance
+PENALTIES = (0.03, 0.1, 0.3)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances, (n_a, n_b) float32: half the time of float64; a : (n_a, n_chosen), b : (n_b, n_chosen)."""
+    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T), 0)
+
+
+def _spread(cells: np.ndarray, n_centres: int) -> np.ndarray:
+    """Indices of cells that lie far from each other: drawn in rounds, in proportion to the distance from those drawn.
+
+    As k-means|| seeds its centres (Bahmani et al., VLDB 5, 622, 2012). Evenly drawn ones would leave out rare programs,
+    which some panels consist of. cells : (n_cells, n_chosen).
+    """
+    if n_centres >= len(cells):
+        return np.arange(len(cells))
+    random = np.random.default_rng(0)
+    nearest = np.sqrt(_squared_distances(cells, cells.mean(axis=0, keepdims=True))).ravel().astype(np.float64)
+    chosen = []
+    while len(chosen) < n_centres and (apart := np.flatnonzero(nearest > 1e-2)).size:
+        n_drawn = min(N_ROUND, n_centres - len(chosen), apart.size)
+        share = nearest[apart] / nearest[apart].sum()
+        drawn = random.choice(apart, n_drawn, replace=False, p=share)
+        chosen.extend(drawn.tolist())
+        nearest = np.minimum(nearest, np.sqrt(_squared_distances(cells, cells[drawn]).min(axis=1)))
+        nearest[drawn] = 0
+    return np.array(chosen or [0])
+
+
+def panel_r2(
+    split: Split, expression: Expression, genes: np.ndarray, frequency: int, n_centres: int = N_CENTRES
+) -> float:
+    """R2, on test cells, of one frequency predicted from a few genes by a regressor that favours no method.
+
+    Ridge with a Gaussian kernel, width and penalty chosen on the validation cells. The kernel is carried by some of the
+    training cells, and fitted to all of them (subset of regressors; Rasmussen & Williams, Gaussian Processes for
+    Machine Learning, 2006, section 8.3.1).
+
+    Parameters
+    ----------
+    split : Split
+    expression : Expression
+        Of the split's training cells.
+    genes : (n_chosen,) int
+    frequency : int
+    n_centres : int
+        Cells that carry the kernel; as many as training cells or more: all, the plain kernel ridge.
+    """
+    parts = [cells.arrays() for cells in (split.train, split.val, split.test)]
+    rows = np.linspace(0, len(split.train) - 1, min(len(split.train), N_TRAINING)).astype(int)
+    parts[0] = tuple(array[rows] for array in parts[0])
+    cells = [expression.columns(X, genes) for X, _ in parts]
+    y, y_val, y_test = (targets[:, frequency].astype(np.float64) for _, targets in parts)
+    centres = cells[0][_spread(cells[0], n_centres)]
+    distances = [_squared_distances(part, centres) for part in (*cells, centres)]
+    typical = np.median(distances[0][:: max(1, len(y) // 200)]) or 1.0
+    mean, scale = y.mean(), y.std()
+    best = (-np.inf, None)
+    for width in WIDTHS:
+        own, val, test, among = (
+            np.exp(distance * np.float32(-width / typical)).astype(np.float64) for distance in distances
+        )
+        gram, cross = own.T @ own, own.T @ ((y - mean) / scale)
+        jitter = 1e-7 * len(y) * np.eye(len(centres))  # cells that are alike would make the matrix singular
+        for penalty in PENALTIES:
+            weights = scale * cho_solve(cho_factor(gram + penalty * among + jitter), cross)
+            score = r2(y_val, mean + val @ weights)
+            best = max(best, (score, mean + test @ weights), key=lambda entry: entry[0])
+    return float(r2(y_test, best[1]))
+
+
+def panel_splits(
+    adata: ad.AnnData, make: Callable, n_splits: int, n_genes: int, random_state: int = 0
+) -> list[tuple[Split, dict]]:
+    """Several splits of the cells, each with what every method names from its training cells.
+
+    make : gives a new model with fit(train, val) and form(genes); n_genes : genes that each method names.
+    Returns [(split, rankings as from rankings.rankings)]; number 0 is the run's own split.
+    """
+    names = list(adata.var_names)
+
+    def one(number: int) -> tuple[Split, dict]:
+        split = transductive_split(adata, random_state, number)
+        model = make()
+        model.fit(split.train, split.val)
+        return split, rankings(model.form(names), split.train, n_genes, random_state + number)
+
+    return side_by_side(one, list(range(n_splits)))
+
+
+def panel_table(
+    splits: list[tuple[Split, dict]], genes: list[str], sizes: tuple[int, ...] = SIZES, n_centres: int = N_CENTRES
+) -> pd.DataFrame:
+    """Held-out R2 of panels of several sizes.
+
+    Parameters
+    ----------
+    splits : as from `panel_splits`
+    genes : list of str
+        Names of all genes.
+    sizes : tuple of int
+        Genes of a panel; a method that names fewer gives what it has.
+    n_centres : int
+        See `panel_r2`.
+
+    Returns
+    -------
+    DataFrame
+        split, method, frequency, n_genes, r2, genes (their names, in order).
+    """
+    expressions = [Expression.of(split.train.arrays()[0]) for split, _ in splits]
+    items = [(i, key, size) for i, (_, found) in enumerate(splits) for key, size in product(found, sizes)]
+
+    def one(item: tuple) -> tuple:
+        i, (method, frequency), size = item
+        split, found = splits[i]
+        panel = found[method, frequency][:size]
+        score = panel_r2(split, expressions[i], panel, frequency, n_centres)
+        return split.number, method, frequency, size, score, " ".join(genes[gene] for gene in panel)
+
+    return pd.DataFrame(side_by_side(one, items), columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
+
+
+def panel_summary(panels: pd.DataFrame) -> pd.DataFrame:
+    """Mean over frequencies of each split, then mean and standard deviation over splits: method, n_genes, mean, sd."""
+    by_split = panels.groupby(["method", "n_genes", "split"], sort=False)["r2"].mean()
+    table = by_split.groupby(["method", "n_genes"], sort=False).agg(mean="mean", sd="std")
+    return table.fillna({"sd": 0.0}).reset_index()
+
+
+def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> pd.Series:
+    """By how much R2 a method's panels beat a rival's, of each split: mean over frequencies, index split."""
+    of_size = panels[panels["n_genes"] == n_genes]
+    table = of_size.pivot_table(index="split", columns="method", values="r2")
+    return table[method] - table[rival]
+
+
+def panel_stability(split: Split, make: Callable, genes: list[str], n_genes: int, n_subsamples: int) -> pd.DataFrame:
+    """How many of each method's genes 80 % subsamples of the training cells give again.
+
+    Parameters
+    ----------
+    split : Split
+    make : function
+        Gives a new model.
+    genes : list of str
+        Names of all genes.
+    n_genes, n_subsamples : int
+        Genes of a panel; subsamples, at least 2.
+
+    Returns
+    -------
+    DataFrame
+        method, frequency, jaccard (mean over pairs of subsamples), jaccard_sd. Random genes are drawn anew each time.
+    """
+    X, y = split.train.arrays()
+    fit = refit(make, split, genes)
+    samples = subsamples(len(y), n_subsamples)
+
+    def one(number: int) -> dict:
+        rows = samples[number]
+        return rankings(fit(rows), type(split.train)(X[rows], y[rows]), n_genes, number)
+
+    found = side_by_side(one, list(range(n_subsamples)))
+    rows = []
+    for method, frequency in found[0]:
+        sets = [set(of_sample[method, frequency].tolist()) for of_sample in found]
+        shared = [len(a & b) / len(a | b) for a, b in combinations(sets, 2)]
+        rows.append((method, frequency, np.mean(shared), np.std(shared)))
+    return pd.DataFrame(rows, columns=["method", "frequency", "jaccard", "jaccard_sd"])
