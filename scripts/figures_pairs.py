@@ -20,9 +20,7 @@ def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> g
     for frequency, listed in table.groupby("frequency"):
         found = listed[(listed["adjusted_p"] <= fdr) & ((listed["low"] > 0) | (listed["high"] < 0))]
         shown = (listed if found.empty else found).nsmallest(n_pairs, "rank")
-        what = f"strongest {len(shown)}, none significant" if found.empty else f"{len(found)} significant"
-        more = f", {len(shown)} drawn" if len(found) > len(shown) else ""
-        titles.append(f"Frequency {frequency}: {what}{more}")
+        titles.append(f"Frequency {frequency}: {len(found) or 'none'} significant")
         drawn.append((shown, "dot" if found.empty else "solid"))
     figure = _panels(titles, spacing=0.06, height=430)
     for panel, (shown, dash) in enumerate(drawn):
@@ -31,7 +29,9 @@ def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> g
             figure.add_trace(line, **_place(panel))
         figure.add_trace(_gene_names(places), **_place(panel))
     figure.update_xaxes(visible=False, range=[-1.7, 1.7]).update_yaxes(visible=False, range=[-1.4, 1.4])
-    return figure.update_layout(title=f"Gene pairs (FDR {fdr}): red positive, blue negative weights")
+    return figure.update_layout(
+        title=f"Gene pairs (FDR {fdr}; at most {n_pairs} drawn): red positive, blue negative weights"
+    )
 
 
 def _circle(shown: pd.DataFrame) -> dict[str, tuple[float, float]]:

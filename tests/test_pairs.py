@@ -217,7 +217,7 @@ def test_network_draws_significant_pairs_with_escaped_names():
     assert [(line.line.color, line.line.dash) for line in lines] == [("#2166ac", "solid")]
     assert "&lt;b&gt;a" in lines[0].text and "<b>" not in figure.to_json().replace("\\u003c", "<")
     none = pair_network(table_of(0.5))
-    assert none.layout.annotations[0].text == "Frequency 0: strongest 2, none significant"
+    assert none.layout.annotations[0].text == "Frequency 0: none significant"
     assert len([trace for trace in none.data if trace.mode == "lines"]) == 2
 
 
