@@ -31,17 +31,10 @@ def report(what: str, ours: float, theirs: float, bound: float, unit: str = "s")
 
 def training(train: CellDataset, val: CellDataset) -> tuple[ScBMLPRegressor, float]:
     """First settings, against torch's item-by-item loader; returns the model and the reference's seconds."""
-    first = {
-        "d_hidden": 128,
-        "n_epochs": 500,
-        "lr": 1e-4,
-        "batch_size": 32,
-        "n_components": 0,
-        "l2": 0.0,
-        "patience": 0,
-    }
+    first = {"d_hidden": 128, "n_epochs": 500, "lr": 1e-4, "batch_size": 32, "n_components": 0}
+    plain = {"bias": False, "standardize": False, "l2": 0.0, "patience": 0}
     sizes = {"d_input": train.x.shape[1], "d_output": train.y.shape[1]}
-    model = ScBMLPRegressor(Config(**sizes, **first, bias=False, standardize=False, l2=0.0, patience=0), loss_fn="l1")
+    model = ScBMLPRegressor(Config(**sizes, **first, **plain), loss_fn="l1")
     ours, losses = seconds(lambda: model.fit(train, val))
     theirs, _ = seconds(lambda: reference.train_seed(train, val))
     report("training, 500 epochs", ours, theirs, 0.65)

@@ -1,28 +1,30 @@
 """Executed notebooks as HTML pages that open from disk, on any machine, without a network.
 
-A page carries everything it shows: style, script, figures, and plotly.js once, compressed. Its content security policy
-lets the browser run this project's script alone and load nothing, so that text from data can do no harm even where a
-notebook displays it as HTML.
+A page carries everything it shows: style, script, figures, and plotly.js once, compressed; passed on alone, it still
+opens. Its content security policy lets the browser run this project's script alone and load nothing, so that text from
+data can do no harm even where a notebook displays it as HTML.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import functools
-import gzip
 import hashlib
 import itertools
-import json
 import re
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import mistune
 import nbformat
-import yaml
 from nbconvert import HTMLExporter
+
+from scripts import thumbnails
+from scripts.page_figures import figure_html
+from scripts.page_plotly import packed_plotly
 
 if TYPE_CHECKING:
     from scripts.runs import Run
@@ -44,7 +46,9 @@ POLICY = "; ".join(
 )
 CONTENTS_HERE, PLOTLY_HERE = "<!-- contents -->", "<!-- plotly.js -->"  # filled in after the conversion
 HEADING = re.compile(r'<h([23])\b[^>]*\bid="([^"]*)"[^>]*>(.*?)(?:<a class="anchor-link".*?)?</h\1>', re.DOTALL)
-PLOTLY_TAG = re.compile(r"</?(?:a|b|br|em|i|span|sub|sup|u)\b[^<>]*>")  # the tags plotly understands in its texts
+CODE_ONLY = re.compile(r'<section class="code-only">.*?</section>', re.DOTALL)
+PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)  # meant for one table, but works on all
+KINDS = ["text/html", "text/markdown", "image/png", "text/plain"]  # shown outputs besides figures, the best first
 
 
 def write_pages(run: Run) -> Path:
@@ -58,7 +62,7 @@ def write_pages(run: Run) -> Path:
     notebooks = [(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
     links = [None, *({"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks), None]
     for (stem, notebook), previous, here, following in zip(notebooks, links, links[1:], links[2:], strict=False):
-        page = {"title": here["title"], "previous": previous, "next": following, **_data_and_settings(run)}
+        page = {"title": here["title"], "previous": previous, "next": following, **_data_and_settings(run, first=stem)}
         html = page_html(notebook, page)
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
     return write_index(run)
@@ -72,29 +76,19 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
     notebook : NotebookNode
         With its outputs.
     page : dict
-        `title`, `data` (first line), `settings` (text), `previous` and `next` (None or a dict with `file`, `title`).
+        `title`, `data` (first line), `settings` (dict of dicts), `previous` and `next` (None or a dict with `file` and
+        `title`).
     """
+    notebook = _without_empty_sections(notebook)
     fixed = {"style": STYLE, "script": SCRIPT, "policy": POLICY}
     fixed |= {"contents_here": CONTENTS_HERE, "plotly_here": PLOTLY_HERE}
     html, _ = _exporter().from_notebook_node(notebook, resources={"page": page | fixed})
-    plotly = _packed_plotly() if count_figures(notebook) else ""
+    plotly = packed_plotly() if count_figures(notebook) else ""
     return html.replace(CONTENTS_HERE, _contents(html), 1).replace(PLOTLY_HERE, plotly, 1)
 
 
 def write_index(run: Run) -> Path:
     """Write `index.html`: the data, the run's key figures, its pages and its files."""
-    pages = []
-    for path in run.notebooks():
-        notebook = nbformat.read(path, as_version=4)
-        seconds = notebook.metadata.get("papermill", {}).get("duration")
-        pages.append(
-            {
-                "file": f"{path.stem}.html",
-                "title": _title(path.stem, notebook),
-                "figures": count_figures(notebook),
-                "seconds": "" if seconds is None else f"{seconds:.0f}",
-            }
-        )
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
     html = (
         _exporter()
@@ -102,8 +96,9 @@ def write_index(run: Run) -> Path:
         .render(
             title=run.folder.resolve().name,
             style=STYLE,
+            script=SCRIPT,
             policy=POLICY,
-            pages=pages,
+            pages=[_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()],
             files=[{"name": path.name, "size": _size(path)} for path in files if not path.name.startswith(".")],
             key_figures=_settings(run).get("key_figures", {}),
             **_data_and_settings(run),
@@ -112,35 +107,28 @@ def write_index(run: Run) -> Path:
     return run.write("index.html", lambda aside: aside.write_text(html, encoding="utf-8"))
 
 
+def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
+    """What the index shows of one page."""
+    seconds = notebook.metadata.get("papermill", {}).get("duration")
+    figures = _figures(notebook)
+    return {
+        "file": f"{stem}.html",
+        "title": _title(stem, notebook),
+        "question": _question(notebook),
+        "figures": len(figures),
+        "sketch": next(filter(None, map(thumbnails.sketch, figures)), ""),
+        "seconds": "" if seconds is None else f"{seconds:.0f}",
+    }
+
+
 def count_figures(notebook: nbformat.NotebookNode) -> int:
     """Count the plotly figures among the outputs of a notebook."""
+    return len(_figures(notebook))
+
+
+def _figures(notebook: nbformat.NotebookNode) -> list[dict]:
     outputs = itertools.chain.from_iterable(cell.get("outputs", []) for cell in notebook.cells)
-    return sum(FIGURE in output.get("data", {}) for output in outputs)
-
-
-def figure_html(figure: dict, number: int) -> str:
-    """Place of one figure and its JSON, which the page's script draws.
-
-    Parameters
-    ----------
-    figure : dict
-        `data` and `layout` of a plotly figure.
-    number : int
-        Makes its id unique in the page.
-    """
-    layout = figure.get("layout", {})
-    title = layout.get("title") or "Figure"
-    title = title.get("text") or "Figure" if isinstance(title, dict) else title
-    label = unescape(" ".join(PLOTLY_TAG.sub(" ", title).split()))
-    drawn = json.dumps({"data": figure.get("data", []), "layout": layout}, ensure_ascii=False).replace("<", r"\u003c")
-    height = int(
-        layout.get("height") or 450
-    )  # plotly's default; the text below keeps its place while figures are drawn
-    return (
-        f'<div class="figure"><div class="plotly-graph-div" id="figure-{number}" role="img" '
-        f'aria-label="{escape(label)}" style="min-height:{height}px"></div>'
-        f'<script type="application/json">{drawn}</script></div>'
-    )
+    return [output["data"][FIGURE] for output in outputs if FIGURE in output.get("data", {})]
 
 
 class _MarkdownFromData(mistune.HTMLRenderer):
@@ -150,6 +138,7 @@ class _MarkdownFromData(mistune.HTMLRenderer):
         super().__init__(escape=True)
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
+        """Text alternative of the picture in its place."""
         return text
 
 
@@ -160,26 +149,21 @@ def _exporter() -> HTMLExporter:
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_anchor_links=False,
-        filters={"markdown_from_data": markdown, "figure": lambda figure: figure_html(figure, next(numbers))},
+        filters={
+            "markdown_from_data": markdown,
+            "figure": lambda figure: figure_html(figure, next(numbers)),
+            "without_style": lambda html: PANDAS_STYLE.sub("", html),
+        },
     )
-    kinds = ["text/html", "text/markdown", "image/png", "text/plain"]
-    exporter.config.NbConvertBase.display_data_priority = [FIGURE, *kinds]
+    exporter.config.NbConvertBase.display_data_priority = [FIGURE, *KINDS]
     return exporter
-
-
-@functools.cache
-def _packed_plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    packed = base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
-    return f'<script type="text/plain" id="plotly-js">{packed}</script>'
 
 
 def _contents(html: str) -> str:
     """List of links to the headings of a page."""
     entries = [
         f'<li class="level-{level}"><a href="#{quote(unescape(name))}">{re.sub("<[^>]*>", "", text)}</a></li>'
-        for level, name, text in HEADING.findall(html)
+        for level, name, text in HEADING.findall(CODE_ONLY.sub("", html))
     ]
     return f"<ul>{''.join(entries)}</ul>"
 
@@ -193,17 +177,62 @@ def _title(stem: str, notebook: nbformat.NotebookNode) -> str:
     return stem
 
 
+def _question(notebook: nbformat.NotebookNode) -> str:
+    """First sentence of a notebook's text, most often the question it answers; empty where it has no text."""
+    for cell in notebook.cells:
+        text = "" if cell.cell_type != "markdown" else re.sub(r"^#.*$", "", cell.source, flags=re.MULTILINE)
+        found = re.match(r"[^.?!]*[.?!]", re.sub(r"[*`$]", "", " ".join(text.split())))
+        if found:
+            return found[0]
+    return ""
+
+
+def _without_empty_sections(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Copy of a notebook that marks headings which have nothing but code below them: they appear with the code."""
+    notebook = copy.deepcopy(notebook)
+    heading = None
+    for cell in notebook.cells:
+        lines = cell.source.strip().splitlines()
+        if cell.cell_type == "markdown" and lines:
+            is_bare = len(lines) == 1 and re.match("##+ ", lines[0])
+            heading = cell if is_bare else None
+            if is_bare:
+                cell.metadata["code_only"] = True
+        elif heading is not None and any(map(_is_shown, cell.get("outputs", []))):
+            heading.metadata["code_only"] = False
+    return notebook
+
+
+def _is_shown(output: nbformat.NotebookNode) -> bool:
+    if output.output_type == "stream":
+        return output.name == "stdout"
+    return output.output_type == "error" or any(kind in output.data for kind in [FIGURE, *KINDS])
+
+
 def _settings(run: Run) -> dict:
     return run.settings() if run.path("params.yaml").exists() else {}
 
 
-def _data_and_settings(run: Run) -> dict[str, str]:
-    settings = _settings(run)
-    shown = {key: value for key, value in settings.items() if key != "key_figures"}
-    data = settings.get("notebooks", {}).get("01_data", {}).get("data", "Data: not recorded in this run folder")
-    return {"data": str(data), "settings": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)}
+def _data_and_settings(run: Run, first: str = "") -> dict:
+    """First line of every page, and the settings as texts, `{group: {name: text}}`, those of one notebook first."""
+    recorded = _settings(run)
+    notebooks = recorded.get("notebooks", {})
+    groups = {first: notebooks.get(first, {}), **notebooks, "versions": recorded.get("versions", {})}
+    return {
+        "data": str(notebooks.get("01_data", {}).get("data", "Data: not recorded in this run folder")),
+        "settings": {
+            group: {name: _setting(value) for name, value in entries.items()}
+            for group, entries in groups.items()
+            if entries
+        },
+    }
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    return "not set" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _size(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+    return f"{path.stat().st_size / 1e3:,.1f}"

@@ -1,9 +1,12 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from scripts import datasets
+from scripts.runs import Run
+from tests import chain_runs
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +24,17 @@ def paul15():
 def pbmc():
     """pbmc68k_reduced at its default settings, which every machine has."""
     return datasets.prepare(datasets.resolve("pbmc68k_reduced"), datasets.Preparation())
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """Run of the whole chain on pbmc68k_reduced with small settings, for reading."""
+    folder = tmp_path_factory.mktemp("reports")
+    done = chain_runs.report(folder, "pbmc68k_reduced", "small", chain_runs.SMALL)
+    assert done.returncode == 0, done.stderr
+    assert str(folder / "small" / "index.html") in done.stdout
+    # a copy: its notebooks, executed again, clear the folder that they were made in
+    return Run(shutil.copytree(folder / "small", folder / "kept"))
 
 
 @pytest.fixture

@@ -1,30 +1,218 @@
 "use strict";
-const button = document.getElementById("code-switch");
-button.addEventListener("click", () => {
-  const shown = document.body.classList.toggle("show-code");
-  button.textContent = shown ? "Hide code" : "Show code";
-  button.setAttribute("aria-pressed", shown);
-});
+// Runs in the head: the theme is set before anything is painted, all else waits for the document.
+const root = document.documentElement;
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+const isPhone = matchMedia("(max-width: 40rem)");
+const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches);
 
-async function loadPlotly() {
-  const packed = document.getElementById("plotly-js").textContent.trim();
-  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-  const code = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  (0, eval)(await new Response(code).text());
+// Where the browser keeps nothing for pages from disk, the switch holds for one page.
+function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+if (["light", "dark"].includes(kept("theme"))) root.dataset.theme = kept("theme");
+
+function setUpSwitches() {
+  const code = document.getElementById("code-switch");
+  code?.addEventListener("click", () => {
+    const shown = document.body.classList.toggle("show-code");
+    code.textContent = shown ? "Hide code" : "Show code";
+    code.setAttribute("aria-pressed", shown);
+  });
+  const theme = document.getElementById("theme-switch");
+  const name = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    kept("theme", root.dataset.theme);
+    name();
+    redraw();
+  });
+  systemIsDark.addEventListener("change", () => { name(); redraw(); });
+  isPhone.addEventListener("change", redraw);
+  name();
 }
 
-function drawOne(place) {
-  const figure = JSON.parse(place.nextElementSibling.textContent);
+/* Tables: columns of numbers to the right, and a click on a heading sorts. */
+
+const NUMBER = /^([-+]?(\d[\d,]*)?\.?\d*(e[-+]?\d+)?|[-+]?inf)\s*%?$/i;
+const MISSING = ["", "nan", "none", "-", "–"];
+const cellText = (row, column) => (row.cells[column]?.textContent ?? "").trim().replace("\u2212", "-");
+const isMissing = (text) => MISSING.includes(text.toLowerCase());
+const toNumber = (text) => Number(text.replace(/[,%\s]/g, "").replace(/inf/i, "Infinity"));
+
+// Lowest named heading of each column; headings over several columns name none of them.
+function headings(table) {
+  const found = [];
+  for (const row of table.tHead?.rows ?? []) {
+    let column = 0;
+    for (const cell of row.cells) {
+      if (cell.colSpan === 1 && cell.textContent.trim()) found[column] = cell;
+      column += cell.colSpan;
+    }
+  }
+  return found;
+}
+
+function sortBy(table, column, heading, isNumeric) {
+  const direction = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  for (const other of table.querySelectorAll("[aria-sort]")) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", direction);
+  const sign = direction === "ascending" ? 1 : -1;
+  const compare = (a, b) => {
+    const [left, right] = [cellText(a, column), cellText(b, column)];
+    if (isMissing(left) || isMissing(right)) return isMissing(left) - isMissing(right); // always last
+    if (!isNumeric) return sign * left.localeCompare(right, undefined, { numeric: true });
+    const [x, y] = [toNumber(left), toNumber(right)];
+    return x === y ? 0 : sign * (x < y ? -1 : 1);
+  };
+  table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
+}
+
+// pandas names the index in a row of its own; where the row above has room, both become one.
+function mergeHeadings(head) {
+  const [above, last] = [...(head?.rows ?? [])].slice(-2);
+  if (!last || above.cells.length !== last.cells.length) return;
+  const pairs = [...last.cells].map((cell, place) => [above.cells[place], cell]);
+  if (pairs.some(([upper, lower]) => upper.colSpan > 1 || (upper.textContent.trim() && lower.textContent.trim()))) return;
+  for (const [upper, lower] of pairs) upper.append(...lower.childNodes);
+  last.remove();
+}
+
+// A cell that stands for several rows is repeated in each, so that rows can be sorted.
+function repeatCells(rows) {
+  rows.forEach((row, place) => {
+    for (const cell of [...row.cells]) {
+      const span = cell.rowSpan;
+      cell.rowSpan = 1;
+      for (const below of rows.slice(place + 1, place + span)) {
+        below.insertBefore(cell.cloneNode(true), below.cells[cell.cellIndex] ?? null);
+      }
+    }
+  });
+}
+
+function setUpTable(table) {
+  if (!table.closest(".table")) {
+    const box = document.createElement("div"); // scrolls by itself where the table is wider than the page
+    box.className = "table";
+    table.replaceWith(box);
+    box.append(table);
+  }
+  const rows = [...(table.tBodies[0]?.rows ?? [])];
+  table.parentElement.hidden = rows.length === 0;
+  if (rows.some((row) => [...row.cells].some((cell) => cell.colSpan > 1))) return;
+  repeatCells(rows);
+  mergeHeadings(table.tHead);
+  const named = headings(table);
+  const sortable = rows.length > 1 && named.filter(Boolean).length > 1;
+  for (let column = 0; column < (rows[0]?.cells.length ?? 0); column++) {
+    const texts = rows.map((row) => cellText(row, column)).filter((text) => !isMissing(text));
+    const isNumeric = texts.length > 0 && texts.every((text) => NUMBER.test(text));
+    const longest = Math.max(0, ...texts.map((text) => text.length));
+    const kind = isNumeric ? "number" : longest > 40 ? "long" : longest > 24 ? "text" : "short";
+    for (const row of [...table.tHead?.rows ?? [], ...rows]) {
+      const plain = [...row.cells].every((cell) => cell.colSpan === 1);
+      if (plain) row.cells[column]?.classList.add(kind);
+    }
+    if (!named[column] && rows.every((row, place) => cellText(row, column) === String(place))) {
+      for (const row of rows) row.cells[column].classList.add("quiet"); // row numbers
+    }
+    if (sortable && named[column]) addSortButton(table, column, named[column], isNumeric);
+  }
+}
+
+function addSortButton(table, column, heading, isNumeric) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "sort";
+  button.title = "Sort";
+  button.append(...heading.childNodes);
+  heading.append(button);
+  button.addEventListener("click", () => sortBy(table, column, heading, isNumeric));
+}
+
+/* Figures */
+
+// Two letters are 13 bits; see scripts/page_plotly.py.
+function bytesOf(element) {
+  const letters = element.textContent;
+  const bytes = new Uint8Array(Number(element.dataset.bytes) + 1);
+  const digit = (place) => { const code = letters.charCodeAt(place); return code - (code > 60 ? 36 : 35); };
+  let [bits, count, end] = [0, 0, 0];
+  for (let place = 0; place < letters.length; place += 2) {
+    bits = (bits << 13) | (digit(place) * 91 + digit(place + 1));
+    for (count += 13; count >= 8; count -= 8) bytes[end++] = bits >> (count - 8);
+    bits &= (1 << count) - 1;
+  }
+  return bytes.subarray(0, -1);
+}
+
+async function loadPlotly() {
+  const packed = new Blob([bytesOf(document.getElementById("plotly-js"))]);
+  const code = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  (0, eval)(code);
+}
+
+// Blue and red with a middle near the colour of the page, but still to be seen on it.
+const DIVERGING = {
+  light: ["#053061", "#4393c3", "#d5d9dd", "#d6604d", "#67001f"],
+  dark: ["#a6d3f5", "#3f83bd", "#434b53", "#c4553f", "#ffb9a1"],
+};
+
+// Colours go into the template, where whatever a figure sets for itself comes first.
+function applyTheme(figure) {
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const axis = { gridcolor: colour("--grid"), linecolor: colour("--line"), zerolinecolor: colour("--line") };
+  const layout = figure.layout;
+  const base = layout.template?.layout ?? {};
+  const ground = { paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper") };
+  const merged = { ...base, ...ground, font: { ...base.font, color: colour("--ink") } };
+  merged.annotationdefaults = { ...base.annotationdefaults, bgcolor: colour("--veil") };
+  for (const name of ["xaxis", "yaxis"]) merged[name] = { ...base[name], ...axis };
+  layout.template = { ...layout.template, layout: merged };
+  replaceBlack(figure, colour("--ink"));
+  const scales = Object.keys(layout).filter((key) => key.startsWith("coloraxis")).map((key) => layout[key]);
+  for (const trace of figure.data) scales.push(trace, trace.marker ?? {});
+  const diverging = DIVERGING[isDark() ? "dark" : "light"].map((shade, step) => [step / 4, shade]);
+  for (const scale of scales) {
+    if (scale.cmid !== undefined || scale.zmid !== undefined) scale.colorscale = diverging;
+  }
+}
+
+// Black lines of a figure are meant to stand out, on a dark page too.
+function replaceBlack(figure, ink) {
+  for (const trace of figure.data) {
+    for (const part of [trace.marker, trace.line, trace.marker?.line]) if (part?.color === "black") part.color = ink;
+  }
+}
+
+function fitPhone(layout) {
+  if (!isPhone.matches) return;
+  layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top" };
+  layout.margin = { ...layout.margin, l: 44, r: 12 };
+}
+
+function drawOne(place, width) {
+  const figure = JSON.parse(place.parentElement.querySelector("script").textContent);
+  applyTheme(figure);
+  fitPhone(figure.layout);
+  if (width) figure.layout.width = width;
+  figure.layout.uirevision = true; // zoom and hidden series outlast a change of theme
   // Plotly offers to upload figures to its makers' service; unpublished data stay here.
-  const config = { responsive: true, displaylogo: false, showSendToCloud: false };
-  return Plotly.newPlot(place, figure.data, figure.layout, config);
+  const image = { filename: place.dataset.name, scale: 2 };
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: image };
+  return Plotly.react(place, figure.data, figure.layout, config);
 }
 
 // One after the other with a pause between, so that the page can be read and scrolled meanwhile.
 async function drawAll() {
   const places = [...document.querySelectorAll(".plotly-graph-div")];
   if (places.length === 0) return 0;
-  await loadPlotly();
+  if (!window.Plotly) await loadPlotly();
   for (const place of places) {
     await drawOne(place);
     await new Promise((resume) => setTimeout(resume, 0));
@@ -32,10 +220,41 @@ async function drawAll() {
   return places.length;
 }
 
+function redraw() {
+  window.figuresDrawn = window.figuresDrawn.then(drawAll);
+}
+
+// Paper is white and narrow, whatever the screen is.
+const PAPER_WIDTH = 680;
+function setUpPrinting() {
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+    for (const place of document.querySelectorAll(".js-plotly-plot")) {
+      drawOne(place, Math.min(PAPER_WIDTH, place.clientWidth));
+    }
+  });
+  addEventListener("afterprint", () => {
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    redraw();
+  });
+}
+
+function start() {
+  setUpSwitches();
+  setUpPrinting();
+  document.querySelectorAll("main table").forEach(setUpTable);
+  return drawAll();
+}
+
 // Resolves to the number of drawn figures: tests and printing wait for it.
-window.figuresDrawn = drawAll().catch((error) => {
-  for (const place of document.querySelectorAll(".plotly-graph-div:not(.js-plotly-plot)")) {
-    place.textContent = "This browser cannot draw the figure: " + error.message;
-  }
-  throw error;
-});
+window.figuresDrawn = new Promise((ready) => document.addEventListener("DOMContentLoaded", ready, { once: true }))
+  .then(start)
+  .catch((error) => {
+    for (const place of document.querySelectorAll(".plotly-graph-div:not(.js-plotly-plot)")) {
+      place.textContent = "This browser cannot draw the figure: " + error.message;
+    }
+    throw error;
+  });

@@ -1,0 +1,62 @@
+"""Runs of the whole chain, as a user starts them, on data made for tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "n_epochs": 20,
+    "d_hidden": 16,
+    "n_freq_comps": 3,
+    "n_splits": 2,
+    "n_subsamples": 2,
+    "n_seeds": 2,
+    "n_pairs": 10,
+    "n_bootstraps": 10,
+    "n_shuffles": 19,
+    "panel_sizes": [5, 25],
+    "n_permutations": 20,
+    "planted_interactions": [0.0, 1.0],
+    "planted_seeds": 1,
+    "krumsiek_seeds": 1,
+}
+HOSTILE = {
+    "script": "<script>window.hostile='script'</script>",
+    "quotes": '"it\'s" quoted',
+    "Cyrillic": "Ген β",
+    "Japanese": "遺伝子",
+    "image": "<img src=x onerror=window.hostile='image'>",
+    "entity": "a&lt;b&amp;c",
+    "bold": "<b>bold</b>",
+    "handler": "\" onmouseover=\"window.hostile='handler'",
+}
+
+
+def report(folder, dataset, name, settings):
+    """Run the chain in a process of its own; `name` is the name of the run, None to take that of the data set."""
+    params = folder / "params-of-test.yaml"
+    params.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "scripts.runs", "report", "--dataset", dataset, *(["--run", name] if name else [])]
+    command += ["--params", str(params), "--reports", str(folder)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def write_hostile_cells(folder):
+    """Write 160 cells along a line, whose genes, clusters, column and file are named to do harm; returns the path."""
+    random = np.random.default_rng(0)
+    place = np.sort(random.random(160))
+    peaks = np.linspace(0, 1, 60)
+    counts = random.poisson(8 * np.exp(-20 * (place[:, None] - peaks) ** 2) + 0.2).astype(np.float32)
+    genes = [f"{name} {number}" for number, name in zip(range(60), list(HOSTILE.values()) * 8, strict=False)]
+    clusters = np.array([HOSTILE[kind] for kind in ("script", "quotes", "Cyrillic", "Japanese", "image")])
+    obs = pd.DataFrame({HOSTILE["bold"].replace("/", " "): pd.Categorical(clusters[(place * 4.999).astype(int)])})
+    obs.index = [f"<i>cell</i> {number}" for number in range(160)]
+    path = folder / '<script>window.hostile=1<script> "it\'s" 細胞.h5ad'
+    anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes)).write_h5ad(path)
+    return path
