@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from scripts.protocols import ALL_CELLS, INDUCTIVE
+from scripts.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
 from tests.chain_runs import report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +57,15 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert list(small_run.load_table("modules.csv").columns)[:7] == columns
     assert len(small_run.load_table("history.csv")) == 20
     assert len(small_run.load_table("comparison.csv")) == 3
-    assert set(small_run.load_table("performance.csv")["model"]) == {"bilinear", "linear ridge"}
+    performance = small_run.load_table("performance.csv")
+    models = [MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX]
+    assert performance.loc[performance["protocol"] == ALL_CELLS, "model"].drop_duplicates().tolist() == models
+    assert set(performance.loc[performance["protocol"] == INDUCTIVE, "model"]) == {LINEAR, BILINEAR}
+    assert performance["split"].nunique() == 2
+    assert {"stability", "trusted", "low", "high"} <= set(small_run.load_table("modules.csv"))
+    assert small_run.load_table("pairs.csv").groupby("frequency").size().tolist() == [10, 10, 10]
+    for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "main_effects.csv", "planted.csv"):
+        assert len(small_run.load_table(name)) > 0
     assert len(small_run.load_table("enrichment.csv")) > 0
     settings = small_run.settings()
     assert set(settings["notebooks"]) == set(FIGURES)
@@ -72,9 +82,10 @@ def test_closing_discussion_says_what_the_tables_say(small_run):
         for output in cell.get("outputs", [])
         if "text/markdown" in output.get("data", {})
     ]
-    r2 = small_run.load_table("performance.csv").groupby("model")["r2"].mean()
-    assert f"R² of {r2['bilinear']:.2f}" in said[-1]
-    assert f"({r2['linear ridge']:.2f})" in said[-1]
+    r2 = small_run.load_table("performance.csv").groupby(["protocol", "model"])["r2"].mean()
+    for protocol in (ALL_CELLS, INDUCTIVE):
+        assert f"With {protocol}, the bilinear model reaches a mean R² of {r2[protocol, BILINEAR]:.2f}" in said[-1]
+        assert f"({r2[protocol, LINEAR]:.2f}); predicting the mean" in said[-1]
     comparison = small_run.load_table("comparison.csv")
     assert f"mean Jaccard of {comparison['best_jaccard'].mean():.3f}" in said[-1]
 
