@@ -14,8 +14,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.sparse.linalg import lobpcg as scipy_lobpcg
 
 SHIFT = -1e-3  # a little below 0, so that L - shift is definite and can be factorised
-CHEBYSHEV_STEPS = 15
-CHEBYSHEV_RANGE = (0.02, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
+CHEBYSHEV_STEPS = 30
+CHEBYSHEV_RANGE = (0.007, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
 N_SMOOTH = 2  # times that the first vectors are smoothed: the steps between groups would take more iterations to go
 N_SPARE = 3  # vectors iterated beyond those wanted: the last ones of a block converge slowly
 N_GROUPS = 5_000  # groups of cells, at most, that the first vectors are computed on
@@ -38,13 +38,14 @@ def lobpcg(L: csr_array, n_comps: int, trivial: np.ndarray, max_residual: float)
     """Locally optimal block preconditioned conjugate gradients (Knyazev 2001), the trivial vector projected out."""
     n_cells = len(trivial)
     order = csgraph.reverse_cuthill_mckee(L, symmetric_mode=True)  # neighbours close in memory: a quarter faster
-    L, trivial = L[order][:, order], trivial[order]
-    solve_roughly = _chebyshev(L)
+    L, trivial = L[order], trivial[order]
+    L.indices = np.argsort(order).astype(L.indices.dtype)[L.indices]
     vectors = _vectors_of_groups(L, min(n_comps + N_SPARE, n_cells // 5), trivial)
+    solve_roughly = _chebyshev(L, vectors.shape[1])
     for _ in range(N_SMOOTH):
         vectors -= solve_roughly(L @ vectors)
-    preconditioner = LinearOperator(L.shape, matvec=solve_roughly, matmat=solve_roughly)
-    for n_steps in (6, *[2] * 20):  # scipy stops only when the whole block has converged: look every few steps instead
+    preconditioner = LinearOperator(L.shape, matvec=solve_roughly, matmat=solve_roughly, dtype=L.dtype)
+    for n_steps in (3, *[2] * 20):  # scipy stops only when the whole block has converged: look every few steps instead
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged yet is expected; the residual is checked
             values, vectors = scipy_lobpcg(
@@ -67,12 +68,14 @@ def _vectors_of_groups(L: csr_array, n_vectors: int, trivial: np.ndarray) -> np.
     """
     n_cells = len(trivial)
     random = np.random.default_rng(0)
-    best = random.permutation(n_cells)
-    while len(leaders := np.unique(best)) > N_GROUPS:
+    best = random.permutation(n_cells).astype(np.int32)
+    leaders = np.arange(n_cells)
+    while len(leaders) > N_GROUPS:
         further = np.maximum(best, np.maximum.reduceat(best[L.indices], L.indptr[:-1]))
-        if len(np.unique(further)) < 5 * n_vectors:
+        fewer = np.unique(further)
+        if len(fewer) < 5 * n_vectors:
             break
-        best = further
+        best, leaders = further, fewer
     if not 5 * n_vectors <= len(leaders) <= 4 * N_GROUPS:
         return random.standard_normal((n_cells, n_vectors))
     group = np.searchsorted(leaders, best)
@@ -82,8 +85,8 @@ def _vectors_of_groups(L: csr_array, n_vectors: int, trivial: np.ndarray) -> np.
     return groups @ shift_invert(csr_array(groups.T @ L @ groups), n_vectors, alone, 0)[1]
 
 
-def _chebyshev(L: csr_array) -> Callable[[np.ndarray], np.ndarray]:
-    """Rough solver of L x = b for many b at once: Chebyshev iteration on D^-1 L.
+def _chebyshev(L: csr_array, n_vectors: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Rough solver of L x = b for up to n_vectors of b at once: Chebyshev iteration on D^-1 L.
 
     Saad, Iterative Methods for Sparse Linear Systems, 2003, algorithm 12.1. In float32 and on all cores, by torch: this
     is where the time goes, and a preconditioner need not be precise.
@@ -98,13 +101,14 @@ def _chebyshev(L: csr_array) -> Callable[[np.ndarray], np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its sparse matrices beta; the residual is checked afterwards
         matrix = torch.sparse_csr_tensor(*parts, scaled.shape)
+    memory = torch.empty(3, L.shape[0] * n_vectors)  # asked for once: asking at each call takes longer than two steps
 
     def solve(b: np.ndarray) -> np.ndarray:
-        columns = b.reshape(len(b), -1).astype(np.float32)
-        columns *= inverse_degree[:, None]
-        residual = torch.from_numpy(columns)
-        step = residual / centre
-        x = step.clone()
+        columns = torch.from_numpy(b).reshape(len(b), -1)
+        residual, step, x = (part[: columns.numel()].view(columns.shape) for part in memory)
+        torch.mul(columns, torch.from_numpy(inverse_degree)[:, None], out=residual)
+        torch.div(residual, centre, out=step)
+        x.copy_(step)
         rho = radius / centre
         for _ in range(CHEBYSHEV_STEPS - 1):
             torch.addmm(residual, matrix, step, alpha=-1, out=residual)
@@ -112,6 +116,6 @@ def _chebyshev(L: csr_array) -> Callable[[np.ndarray], np.ndarray]:
             step.mul_(rho_next * rho).add_(residual, alpha=2 * rho_next / radius)
             x += step
             rho = rho_next
-        return x.numpy().astype(np.float64).reshape(b.shape)
+        return x.double().numpy().reshape(b.shape)
 
     return solve

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.sparse import coo_array, csgraph, csr_array, diags_array
 
 from scripts.eigensolvers import lobpcg, residuals, shift_invert
+from scripts.memory import freed_memory_kept
 from scripts.neighbors import Neighbors, nearest_neighbors
 
 MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
@@ -52,7 +53,7 @@ def adjacency(neighbors: Neighbors, weights: str = "unweighted") -> csr_array:
     of the k-th neighbour (Zelnik-Manor & Perona 2004); "fuzzy", UMAP's fuzzy union (McInnes et al. 2018) as scanpy's.
     """
     n_cells, k = neighbors.indices.shape
-    rows, columns = np.repeat(np.arange(n_cells), k), neighbors.indices.ravel()
+    rows, columns = np.repeat(np.arange(n_cells), k), neighbors.indices.ravel().astype(np.int32)
     if weights == "unweighted":
         values = np.ones(rows.size)
     elif weights == "gaussian":
@@ -63,7 +64,9 @@ def adjacency(neighbors: Neighbors, weights: str = "unweighted") -> csr_array:
         return _fuzzy_union(neighbors)
     else:
         raise ValueError(f"weights={weights!r} is not known: choose 'unweighted', 'gaussian' or 'fuzzy'")
-    directed = csr_array((values, columns, np.arange(0, n_cells * k + 1, k)), shape=(n_cells, n_cells))
+    row_starts = np.arange(0, n_cells * k + 1, k, dtype=np.int32)
+    directed = csr_array((values, columns, row_starts), shape=(n_cells, n_cells))
+    directed.sort_indices()  # merging sorted rows takes half the time
     return directed.maximum(directed.T.tocsr())
 
 
@@ -116,6 +119,7 @@ def solver_for(n_cells: int) -> str:
     return "shift-invert" if n_cells <= N_DIRECT else "lobpcg"
 
 
+@freed_memory_kept()
 def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Lowest non-trivial eigenpairs of the Laplacian: the scales along which the cells vary, coarse to fine.
 
@@ -143,8 +147,9 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
     n_cells = adjacency.shape[0]
     if not 1 <= n_comps <= n_cells - 2:
         raise ValueError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
-    sizes = part_sizes(adjacency)
-    if len(sizes) > 1:
+    reached = csgraph.breadth_first_order(adjacency, 0, return_predecessors=False)  # a fifth of the time of all parts
+    if len(reached) < n_cells:
+        sizes = part_sizes(adjacency)
         shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
         raise ValueError(
             f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "

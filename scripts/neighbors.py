@@ -1,6 +1,9 @@
 """Nearest neighbours of cells: exact up to some 50,000 cells, approximate with a measured recall above. Arrays only."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from scipy import sparse
@@ -8,7 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 N_EXACT = 50_000  # cells up to which all distances are compared
-MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached
+MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached, or reports less
+N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
+N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32, 48, 64, 96, 128)  # lists searched for a cell, until that recall
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
 
 
@@ -108,43 +113,83 @@ def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.n
 
 
 def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
-    """Inverted lists of a k-means (faiss), more of them searched until the recall is reached.
-
-    Distances are summed over the leading half of the features first, and the rest only where a cell can still be among
-    the nearest (faiss's "panorama"): components fall off, so most cells are ruled out by half.
-    """
+    """Inverted lists of a k-means (faiss), more of them searched until the recall is reached."""
     import faiss
 
-    n_cells, n_features = points.shape
-    n_lists = int(np.sqrt(n_cells))
-    quantizer = faiss.IndexFlatL2(n_features)
-    index = faiss.IndexIVFFlatPanorama(quantizer, n_features, n_lists, 2)
-    index.cp.niter, index.cp.seed, index.cp.max_points_per_centroid = 5, random_state + 1, 64
-    index.train(points)
-    index.add(points)
-    # cells of one list are searched together: their lists are then still in the processor's cache
-    lists = index.invlists
-    order = np.concatenate([faiss.rev_swig_ptr(lists.get_ids(i), lists.list_size(i)) for i in range(n_lists)])
+    n_cells = len(points)
     sample = np.sort(np.random.default_rng(random_state).choice(n_cells, min(N_RECALL_CELLS, n_cells), replace=False))
-    index.nprobe = n_lists
-    true, _ = _search(index, points, sample, k)
-    for index.nprobe in (8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 64, 96, 128, n_lists):
-        found, _ = _search(index, points, sample, k)
+    exact = NearestNeighbors(algorithm="brute").fit(points)
+    true, _ = _neighbors_of(exact.kneighbors(points[sample], k + 1), sample)
+    points = _padded(points)
+    index = _inverted_lists(points, random_state)
+    to_centroids, lists = index.quantizer.search(points, 16)
+    own_list = lists[:, 0].copy()
+    index.add_core(n_cells, faiss.swig_ptr(points), None, faiss.swig_ptr(own_list))
+
+    def search(rows: np.ndarray, n_searched: int) -> tuple[np.ndarray, np.ndarray]:
+        index.nprobe = n_searched
+        found = index.search_preassigned(points[rows], k + 1, lists[rows, :n_searched], to_centroids[rows, :n_searched])
+        return _neighbors_of(found, rows)
+
+    for n_searched in N_SEARCHED:
+        if n_searched > lists.shape[1]:
+            to_centroids, lists = index.quantizer.search(points, 2 * lists.shape[1])
+        found, _ = search(sample, n_searched)
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
         if recall >= MIN_RECALL:
             break
     indices, distances = np.empty((n_cells, k), np.int64), np.empty((n_cells, k), np.float32)
-    for rows in np.array_split(order, -(-n_cells // 50_000)):
-        indices[rows], distances[rows] = _search(index, points, rows, k)
+    # cells of one list are searched together: their lists are then still in the processor's cache
+    parts = np.array_split(np.argsort(own_list), -(-n_cells // 20_000))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # this search of faiss uses one core
+        for rows, found in zip(parts, pool.map(search, parts, repeat(n_searched)), strict=True):
+            indices[rows], distances[rows] = found
+    distances = np.sqrt(np.maximum(distances, 0))  # faiss gives squares
+    if len(lost := np.flatnonzero((indices < 0).any(axis=1))):  # cells far out, with too few others in their lists
+        found = exact.kneighbors(points[lost, : exact.n_features_in_], k + 1)
+        indices[lost], distances[lost] = _neighbors_of(found, lost)
     return Neighbors(indices, distances, recall)
 
 
-def _search(index, points: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Found neighbours of some cells and their distances, (n_rows, k) each."""
-    squares, found = index.search(points[rows], k + 1)
+def _padded(points: np.ndarray) -> np.ndarray:
+    """Points with features of zeros up to a multiple of the features that are summed at a time."""
+    n_cells, n_features = points.shape
+    padded = np.zeros((n_cells, -(-n_features // N_SUMMED) * N_SUMMED), np.float32)
+    padded[:, :n_features] = points
+    return padded
+
+
+def _inverted_lists(points: np.ndarray, random_state: int):
+    """Empty index (faiss) of lists around the centroids of a k-means.
+
+    Distances are summed over a few leading features first, and over more of them only where a cell can still be among
+    the nearest (faiss's "panorama"): components fall off, so most cells are ruled out early. The lists nearest to a
+    cell are themselves looked up in lists of lists: comparing with all of them would take the longer the more cells.
+    """
+    import faiss
+
+    n_cells, n_features = points.shape
+    n_lists = 2 * int(np.sqrt(n_cells))
+    clustering = faiss.Clustering(n_features, n_lists)
+    clustering.niter, clustering.seed, clustering.max_points_per_centroid = 3, random_state + 1, 39
+    clustering.min_points_per_centroid = 1  # the default only prints a warning
+    clustering.train(points, faiss.IndexFlatL2(n_features))
+    centroids = faiss.vector_to_array(clustering.centroids).reshape(n_lists, n_features)
+    nearest_list = faiss.IndexIVFFlat(faiss.IndexFlatL2(n_features), n_features, int(np.sqrt(n_lists)))
+    nearest_list.cp.min_points_per_centroid = 1
+    nearest_list.train(centroids)
+    nearest_list.add(centroids)
+    nearest_list.nprobe = 4
+    index = faiss.IndexIVFFlatPanorama(nearest_list, n_features, n_lists, n_features // N_SUMMED)
+    index.is_trained = True
+    return index
+
+
+def _neighbors_of(result: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some cells and their distances, (n_rows, k) each, from a search for k + 1, the cells among them."""
+    distances, found = result
     keep = _without_self(found, rows)
-    distances = np.sqrt(np.maximum(squares[keep].reshape(len(rows), k), 0))
-    return found[keep].reshape(len(rows), k), distances
+    return found[keep].reshape(len(rows), -1), distances[keep].reshape(len(rows), -1)
 
 
 def _without_self(found: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,10 +1,13 @@
+import platform
+
 import numpy as np
+import psutil
 import pytest
 import scanpy as sc
 from scipy.sparse import csr_matrix
 from sklearn.model_selection import train_test_split
 
-from scripts import eigensolvers, graph, neighbors
+from scripts import eigensolvers, graph, memory, neighbors
 from scripts.metrics import aligned_r2
 from scripts.simulate import branching_cells
 from tests import reference
@@ -56,6 +59,25 @@ def test_approximate_search_finds_nearly_all_neighbours_each_time_the_same():
     assert not (found.indices == np.arange(20_000)[:, None]).any()
     with pytest.raises(ValueError, match="reduce them to components"):
         neighbors.nearest_neighbors(csr_matrix(X), 10, "euclidean", n_exact=1000)
+
+
+def test_cells_with_too_few_others_in_their_lists_are_searched_exactly(monkeypatch):
+    X = branching_cells(2000, n_components=20)
+    exact = neighbors.nearest_neighbors(X, 200, "euclidean")
+    monkeypatch.setattr(neighbors, "N_SEARCHED", (1,))  # of 88 lists, none of which holds 200 cells
+    found = neighbors.nearest_neighbors(X, 200, "euclidean", n_exact=1000)
+    np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-4)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_memory_of_freed_arrays_is_kept_only_within():
+    process = psutil.Process()
+    with memory.freed_memory_kept():
+        blocks = [np.ones(2**24) for _ in range(3)]  # 128 MB each
+        peak = process.memory_info().rss
+        del blocks
+        assert process.memory_info().rss > peak - 1e8
+    assert process.memory_info().rss < peak - 3e8
 
 
 def test_both_solvers_agree_with_dense_eigenvectors(pbmc):
