@@ -7,7 +7,8 @@ import time
 import gseapy
 import pandas as pd
 
-from scripts.enrichment import LIST, GeneLists
+from scripts.enrichment import LIST
+from scripts.genelists import GeneLists
 from scripts.genesets import reachable, within
 from scripts.symbols import TestedSets
 

@@ -65,7 +65,13 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
     assert "mine.gmt (the file as named)" in text and "No module of frequency 1 is trusted" in text
     assert "No gene list has left this machine" in text and "Of 20 random lists" in text
     table = run.load_table("enrichment.csv")
-    assert set(table["source"]) == {"module 1", "module 2", "correlation"} and EVIL in set(table["term"])
+    assert set(table["source"]) == {
+        "module 1",
+        "module 2",
+        "module 1 loadings",
+        "module 2 loadings",
+        "correlation",
+    } and EVIL in set(table["term"])
     shown = [
         str(output["data"][kind]) for output in outputs for kind in output.get("data", {}) if "markdown" not in kind
     ]
