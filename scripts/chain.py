@@ -9,32 +9,28 @@ import argparse
 import ast
 import contextlib
 import difflib
-import os
 import re
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
 from scripts.runs import ASIDE, Run
 
 if TYPE_CHECKING:
-    from jupyter_client.manager import KernelManager
+    from scripts.kernels import Kernel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
+INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
 RESERVED = {"dataset": "--dataset", "run_dir": "--run"}  # parameters that the chain sets
 EXPECTED_ERRORS = {"ValueError", "FileNotFoundError", "ConnectionError", "TimeoutError"}  # their message says enough
-KERNEL_ENVIRONMENT = {
-    "PLOTLY_RENDERER": "plotly_mimetype",  # figures as JSON, which the pages draw
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel warns on stderr about its debugger
-}
 DESCRIPTION = "Execute all notebooks on one data set and write HTML pages into reports/<run>/."
 HELP = """\
 examples:
@@ -136,88 +132,105 @@ def _like_default(name: str, value: object, parameter: dict) -> object:
     raise ValueError(f"setting {name!r}: expected {expected}, found {value!r}")
 
 
-def execute(run: Run, steps: list[tuple[Path, dict]]) -> None:
-    """Execute the notebooks in order into the run folder; NotebookFailed names the first that stops."""
-    os.environ.update(KERNEL_ENVIRONMENT)
+def execute(run: Run, steps: list[tuple[Path, dict]], kernel: Kernel | None = None) -> None:
+    """Execute the notebooks in order into the run folder; NotebookFailed names the first that stops.
+
+    Notebooks that are marked as independent are executed beside the others, in a second kernel. A kernel that has been
+    started before is used, and stopped at the end.
+    """
+    from scripts.kernels import Kernel
+
+    jobs = [
+        _Job(f"[{number}/{len(steps)}] {path.stem}", path, values) for number, (path, values) in enumerate(steps, 1)
+    ]
+    beside = [job for job in jobs if _is_independent(job.notebook)]
+    in_order = [job for job in jobs if job not in beside]
+    if not in_order:
+        beside, in_order = [], jobs
     is_new = not run.folder.exists()
     run.start()
     try:
-        with _kernel(steps[0][0].parent) as kernel:
-            for number, (notebook, parameters) in enumerate(steps, 1):
-                with _clock(f"[{number}/{len(steps)}] {notebook.stem}"):
-                    _execute_one(run, notebook, parameters, kernel)
-    except BaseException:
+        with kernel or Kernel(steps[0][0].parent) as kernel:
+            if beside:
+                _execute_both(run, in_order, beside, kernel)
+            else:
+                _execute_in_order(run, in_order, kernel)
+    except BaseException:  # the kernels are stopped by now, and write no more
         for aside in run.folder.glob(ASIDE + "*"):  # a kernel that was killed could not clean up
             aside.unlink()
-        if is_new and not run.notebooks():
+        if is_new and not any(run.path(job.notebook.name).exists() for job in in_order):
             shutil.rmtree(run.folder)
         raise
 
 
-@contextlib.contextmanager
-def _kernel(folder: Path) -> Iterator[KernelManager]:
-    """One Python process for all notebooks: what they import is imported once. It starts in folder."""
-    from jupyter_client.manager import KernelManager
-
-    kernel = KernelManager(kernel_name="python3")
-    kernel.start_kernel(cwd=str(folder), extra_arguments=["--IPKernelApp.log_level=CRITICAL"])  # keeps the clock's line
-    try:
-        yield kernel
-    finally:
-        kernel.shutdown_kernel(now=True)
+class _Job(NamedTuple):
+    label: str
+    notebook: Path
+    parameters: dict
 
 
-def _forget(kernel: KernelManager) -> None:
-    """Delete all names of the last notebook, so that the next one cannot lean on them."""
-    client = kernel.blocking_client()
-    client.start_channels()
-    client.wait_for_ready()
-    client.execute_interactive("%reset -f", silent=True, store_history=False)
-    client.stop_channels()
-
-
-def _execute_one(run: Run, notebook: Path, parameters: dict, kernel: KernelManager) -> None:
+def _is_independent(notebook: Path) -> bool:
     import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
 
-    try:  # no output path: papermill would leave a half-executed notebook there
-        _forget(kernel)
-        executed = papermill.execute_notebook(
-            notebook,
-            None,
-            parameters,
-            kernel_name="python3",
-            cwd=notebook.parent,
-            progress_bar=False,
-            km=kernel,
-        )
+    return nbformat.read(notebook, as_version=4).metadata.get(INDEPENDENT) is True
+
+
+def _execute_both(run: Run, in_order: list[_Job], beside: list[_Job], kernel: Kernel) -> None:
+    """Execute `in_order` in the kernel, and at the same time `beside` in a second one."""
+    from scripts.kernels import Kernel
+
+    with Kernel(beside[0].notebook.parent) as second, ThreadPoolExecutor(1) as pool:
+        others = pool.submit(_execute_in_order, run, beside, second, is_beside=True)
+        try:
+            for job in in_order:
+                _execute_in_order(run, [job], kernel)
+                if others.done():
+                    others.result()  # raises if one has failed
+            others.result()
+        except BaseException:
+            second.kill()  # else the end of this block would wait for its notebook
+            raise
+
+
+def _execute_in_order(run: Run, jobs: list[_Job], kernel: Kernel, is_beside: bool = False) -> None:
+    for job in jobs:
+        with _clock(job.label, is_beside):
+            _execute_one(run, job.notebook, job.parameters, kernel)
+
+
+def _execute_one(run: Run, notebook: Path, parameters: dict, kernel: Kernel) -> None:
+    import nbformat
+    from nbclient.exceptions import DeadKernelError
+    from papermill import PapermillExecutionError
+
+    try:
+        executed = kernel.execute(notebook, parameters)
     except DeadKernelError as error:
         raise NotebookFailed(f"{notebook.stem}: Python died, perhaps for lack of memory") from error
-    except papermill.PapermillExecutionError as error:
+    except PapermillExecutionError as error:
         if error.ename not in EXPECTED_ERRORS:
-            print("", *error.traceback, sep="\n", file=sys.stderr)
+            _say("\n".join(["", *error.traceback, ""]))
         named = "" if error.ename in EXPECTED_ERRORS else f"{error.ename}: "
         raise NotebookFailed(f"{notebook.stem}: {named}{_one_line(error.evalue)}") from error
     run.write(notebook.name, lambda aside: nbformat.write(executed, aside))
 
 
 @contextlib.contextmanager
-def _clock(label: str) -> Iterator[None]:
-    """Print `label ... 41 s` on stderr: each second on a terminal, once at the end in a log."""
-    begin, done = time.monotonic(), threading.Event()
+def _clock(label: str, is_beside: bool = False) -> Iterator[None]:
+    """Print `label ... 41 s` on stderr at the end; on a terminal each second too, unless it is beside another line."""
+    begin, done, on_terminal = time.monotonic(), threading.Event(), sys.stderr.isatty()
 
     def show(end: str = "") -> None:
-        head = f"\r{label} ..." if sys.stderr.isatty() else ""
-        print(f"{head} {time.monotonic() - begin:.0f} s", end=end, file=sys.stderr, flush=True)
+        erase = "\r\x1b[K" if on_terminal else ""  # of the running line, which may be that of another notebook
+        _say(f"{erase}{label} ... {time.monotonic() - begin:.0f} s{end}")
 
     def tick() -> None:
+        show()
         while not done.wait(1):
             show()
 
-    print(f"{label} ...", end="", file=sys.stderr, flush=True)
     ticker = threading.Thread(target=tick, daemon=True)
-    if sys.stderr.isatty():
+    if on_terminal and not is_beside:
         ticker.start()
     try:
         yield
@@ -228,6 +241,12 @@ def _clock(label: str) -> Iterator[None]:
         show(end="\n")
 
 
+def _say(text: str) -> None:
+    """Write on stderr whole: lines of two threads do not mix."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def _one_line(error: object) -> str:
     return " ".join(str(error).split())
 
@@ -236,12 +255,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     begin = time.monotonic()
-    status = 2
+    status = 1
     try:
-        run, steps, reason = plan(options.dataset, options.run, options.params, options.reports)
-        status = 1
-        print(reason, file=sys.stderr)
-        execute(run, steps)
+        from scripts.kernels import SLOW_MODULES, Kernel
+
+        with Kernel(NOTEBOOKS) as kernel:
+            kernel.preload(SLOW_MODULES)  # before the plan, which has slow imports of its own
+            status = 2
+            run, steps, reason = plan(options.dataset, options.run, options.params, options.reports)
+            status = 1
+            _say(f"{reason}\n")
+            execute(run, steps, kernel)
         with _clock("pages"):
             from scripts.pages import write_pages
 

@@ -19,6 +19,7 @@ from scripts.datasets import CellDataset, Preparation, graph_features, split_row
 from scripts.metrics import aligned_r2, r2
 from scripts.modules import BilinearForm
 from scripts.neighbors import entered_neighbors, nearest_neighbors
+from scripts.stability import subsamples
 
 N_WORKERS = os.cpu_count() or 1
 ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training cells"
@@ -130,6 +131,11 @@ def refit(make: Callable, split: Split, genes: list[str]) -> Callable[[np.ndarra
     return fit
 
 
+def forms_of_subsamples(make: Callable, split: Split, genes: list[str], n_subsamples: int) -> list[BilinearForm]:
+    """Fits on 80 % subsamples of a split's training cells; make : gives a new model."""
+    return side_by_side(refit(make, split, genes), subsamples(len(split.train), n_subsamples))
+
+
 def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:
     """What each further module adds: frequency, n_modules, val_r2 and test_r2 of the form with that many modules."""
     (X_val, y_val), (X, y) = split.val.arrays(), split.test.arrays()
@@ -157,8 +163,8 @@ def inductive_table(performance: pd.DataFrame, splits: list[Split]) -> pd.DataFr
 
 
 def forms_of_seeds(cfg: Config, loss_fn: str, split: Split, genes: list[str], n_seeds: int) -> list[BilinearForm]:
-    """Gradient descent on the same cells from several seeds."""
-    seeds = range(cfg.random_state, cfg.random_state + n_seeds)
+    """Gradient descent on the same cells from the seeds after that of the configuration."""
+    seeds = range(cfg.random_state + 1, cfg.random_state + 1 + n_seeds)
     makers = [partial(ScBMLPRegressor, replace(cfg, random_state=seed), loss_fn) for seed in seeds]
     every = np.arange(len(split.train))
     return side_by_side(lambda make: refit(make, split, genes)(every), makers)

@@ -91,7 +91,7 @@ def form_targets(form: BilinearForm, X: np.ndarray | sparse.spmatrix, frequency:
     values, vectors = np.linalg.eigh(form.core[frequency])
     leading = np.argsort(-np.abs(values))[:N_DIRECTIONS]
     directions = np.column_stack([form.main[frequency], form.basis @ vectors[:, leading]])
-    scores = np.asarray(X @ directions, dtype=np.float64)
+    scores = np.asarray(X @ directions.astype(X.dtype), dtype=np.float64)
     scores -= scores.mean(axis=0)
     size = scores.std(axis=0)
     added = np.concatenate([size[:1], np.abs(values[leading]) * (scores[:, 1:] ** 2).std(axis=0)])

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
 from sklearn.decomposition import PCA
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
 
@@ -84,9 +84,9 @@ class KernelModel:
             own, across = kernel(self._cells, self._cells), kernel(held_out, self._cells)
             unit = own.diagonal().mean()
             for penalty in self.penalties:
-                weights = (
-                    KernelRidge(alpha=penalty * unit, kernel="precomputed").fit(own, (y - mean) / scale).dual_coef_
-                )
+                penalised = own + penalty * unit * np.eye(len(own))
+                factor = cho_factor(penalised, overwrite_a=True, check_finite=False)
+                weights = cho_solve(factor, (y - mean) / scale, check_finite=False)
                 score = r2(y_val, mean + scale * (across @ weights)).mean()
                 best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
         _, self.penalty, self._kernel, self._weights = best

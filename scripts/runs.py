@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +43,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy"]
 TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
 ASIDE = ".aside-"  # prefix of a file that is being written
+IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 
 
 class Run:
@@ -67,7 +70,13 @@ class Run:
         return path
 
     def start(self) -> None:
-        """Make the folder and delete what an earlier run of this program left in it; other files stay."""
+        """Make the folder and delete what an earlier run of this program left in it; other files stay.
+
+        In a kernel of the chain it does nothing: the chain has started the run, and notebooks that are executed beside
+        this one may have written since.
+        """
+        if os.environ.get(IN_CHAIN):
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         for pattern in [*MAKERS, "[0-9][0-9]_*.ipynb", "[0-9][0-9]_*.html", "index.html", ASIDE + "*"]:
             for path in self.folder.glob(pattern):
@@ -100,16 +109,14 @@ class Run:
 
     def record(self, notebook_stem: str, settings: dict) -> None:
         """Write the settings of one notebook and the package versions into `params.yaml`; those of others stay."""
-        record = self._recorded()
-        record["versions"] = {"python": platform.python_version(), **_versions()}
-        record.setdefault("notebooks", {})[notebook_stem] = _plain(settings)
-        self._save_record(record)
+        with self._changing_record() as record:
+            record["versions"] = {"python": platform.python_version(), **_versions()}
+            record.setdefault("notebooks", {})[notebook_stem] = _plain(settings)
 
     def record_key_figures(self, figures: dict[str, object]) -> None:
         """Add `{label: text}` to the key figures that `index.html` shows."""
-        record = self._recorded()
-        record.setdefault("key_figures", {}).update(_plain(figures))
-        self._save_record(record)
+        with self._changing_record() as record:
+            record.setdefault("key_figures", {}).update(_plain(figures))
 
     def settings(self) -> dict:
         """Content of `params.yaml`: `versions`, `notebooks` (settings by notebook) and `key_figures`."""
@@ -151,12 +158,18 @@ class Run:
         except ValueError as error:
             raise ValueError(_damaged(path)) from error
 
-    def _recorded(self) -> dict:
-        return self.settings() if self.path("params.yaml").exists() else {}
+    @contextlib.contextmanager
+    def _changing_record(self) -> Iterator[dict]:
+        """Content of `params.yaml` to be changed, one at a time: notebooks of two kernels may record at once."""
+        import filelock
 
-    def _save_record(self, record: dict) -> None:
-        text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
-        self.write("params.yaml", lambda aside: aside.write_text(text, encoding="utf-8"))
+        folder = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
+        # in the system's folder: the run folder is for results, and the lock must outlive each use of it
+        with filelock.FileLock(Path(tempfile.gettempdir()) / f"bmlp-{folder[:16]}.lock"):
+            record = self.settings() if self.path("params.yaml").exists() else {}
+            yield record
+            text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
+            self.write("params.yaml", lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def _remedy(name: str, sentence: str) -> str:

@@ -1,6 +1,5 @@
 """Whether modules come back: agreement of fits to other cells, or from other seeds. Knows bilinear forms only."""
 
-from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -20,11 +19,6 @@ def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state
     size = int(share * n_cells)
     seeds = range(random_state, random_state + n_subsamples)
     return [np.sort(np.random.default_rng(seed).choice(n_cells, size, replace=False)) for seed in seeds]
-
-
-def subsample_forms(fit: Callable[[np.ndarray], BilinearForm], n_cells: int, n_subsamples: int) -> list[BilinearForm]:
-    """Fits on 80 % subsamples; fit : from the indices of training cells to the fitted form."""
-    return [fit(rows) for rows in subsamples(n_cells, n_subsamples)]
 
 
 def pole_sets(loadings: np.ndarray, n_genes: int = N_POLE_GENES) -> list[tuple[set[int], set[int]]]:

@@ -15,6 +15,7 @@ SMALL = {
     "d_hidden": 16,
     "n_freq_comps": 3,
     "n_splits": 2,
+    "n_inductive": 2,
     "n_subsamples": 2,
     "n_seeds": 2,
     "n_pairs": 10,
