@@ -90,6 +90,7 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
 def write_index(run: Run) -> Path:
     """Write `index.html`: the data, the run's key figures, its pages and its files."""
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
+    figures = _settings(run).get("key_figures", {})
     html = (
         _exporter()
         .environment.get_template("run.html.j2")
@@ -100,7 +101,7 @@ def write_index(run: Run) -> Path:
             policy=POLICY,
             pages=[_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()],
             files=[{"name": path.name, "size": _size(path)} for path in files if not path.name.startswith(".")],
-            key_figures=_settings(run).get("key_figures", {}),
+            key_figures=dict(item for _, of_notebook in sorted(figures.items()) for item in of_notebook.items()),
             **_data_and_settings(run),
         )
     )
@@ -216,7 +217,7 @@ def _settings(run: Run) -> dict:
 def _data_and_settings(run: Run, first: str = "") -> dict:
     """First line of every page, and the settings as texts, `{group: {name: text}}`, those of one notebook first."""
     recorded = _settings(run)
-    notebooks = recorded.get("notebooks", {})
+    notebooks = dict(sorted(recorded.get("notebooks", {}).items()))  # in their order, whichever was done first
     groups = {first: notebooks.get(first, {}), **notebooks, "versions": recorded.get("versions", {})}
     return {
         "data": str(notebooks.get("01_data", {}).get("data", "Data: not recorded in this run folder")),

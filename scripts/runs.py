@@ -113,13 +113,13 @@ class Run:
             record["versions"] = {"python": platform.python_version(), **_versions()}
             record.setdefault("notebooks", {})[notebook_stem] = _plain(settings)
 
-    def record_key_figures(self, figures: dict[str, object]) -> None:
-        """Add `{label: text}` to the key figures that `index.html` shows."""
+    def record_key_figures(self, notebook_stem: str, figures: dict[str, object]) -> None:
+        """Add `{label: text}` to the key figures of one notebook that `index.html` shows."""
         with self._changing_record() as record:
-            record.setdefault("key_figures", {}).update(_plain(figures))
+            record.setdefault("key_figures", {}).setdefault(notebook_stem, {}).update(_plain(figures))
 
     def settings(self) -> dict:
-        """Content of `params.yaml`: `versions`, `notebooks` (settings by notebook) and `key_figures`."""
+        """Content of `params.yaml`: `versions`, and, by notebook, settings in `notebooks` and `key_figures`."""
         path = self.need("params.yaml")
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))

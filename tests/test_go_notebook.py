@@ -86,5 +86,5 @@ def test_notebook_without_any_library_says_so_and_ends(run, tmp_path):
     assert "No gene-set library could be had" in text and "missing.gmt: no such file" in text
     assert "Nothing was tested on random lists" in text and "No module was tested for gene-set terms" in text
     assert run.load_table("enrichment.csv").empty
-    assert "not tested" in run.settings()["key_figures"]["poles with a gene-set term"]
+    assert "not tested" in run.settings()["key_figures"]["06_go_terms"]["poles with a gene-set term"]
     nbformat.validate(nbformat.read(NOTEBOOK, as_version=4))

@@ -64,7 +64,8 @@ def run(tmp_path):
     """A run of two notebooks whose data carry HTML everywhere."""
     run = Run(tmp_path / "first")
     run.record("01_data", {"data": f"paul15 {EVIL}: 2,730 cells", "k": 3})
-    run.record_key_figures({f"Best {EVIL}": f"0.5 {EVIL}"})
+    run.record_key_figures("07_last", {"Done first": "yes"})
+    run.record_key_figures("03_train", {f"Best {EVIL}": f"0.5 {EVIL}"})
     sentence = f"Gene *{EVIL}* ![p](http://a.example/p.png) <img src=http://a.example/q.png>\n\n```mermaid\n{EVIL}\n```"
     outputs = [
         new_output("stream", name="stdout", text=f"printed {EVIL}"),
@@ -226,6 +227,7 @@ def test_index_lists_pages_key_figures_and_files(run):
         assert link in links
     for text in ["What are the data?", f"Best {EVIL}", f"0.5 {EVIL}", "a & <b>.txt", "computed in 12 s", "How many?"]:
         assert text in page.text
+    assert page.text.index("Best") < page.text.index("Done first")  # in the order of the notebooks
     assert len(page.of_class("sketch")) == 1  # 02_look has no figure
     assert "Settings and versions" in page.text
 

@@ -86,14 +86,14 @@ def test_need_names_the_file_and_the_notebook(run, name, maker):
 def test_record_merges_plain_types(run):
     run.record("01_data", {"k": np.int64(3), "file": Path("a/b"), "rates": (np.float32(0.5),), "none": None})
     run.record("03_train", {"seed": 0})
-    run.record_key_figures({"MAE": np.float64(0.25)})
+    run.record_key_figures("02", {"MAE": np.float64(0.25)})
     run.record("03_train", {"seed": 1})
     settings = run.settings()
     assert settings["notebooks"] == {
         "01_data": {"k": 3, "file": "a/b", "rates": [0.5], "none": None},
         "03_train": {"seed": 1},
     }
-    assert settings["key_figures"] == {"MAE": 0.25}
+    assert settings["key_figures"] == {"02": {"MAE": 0.25}}
     assert {"python", "torch", "scanpy", "gseapy"} <= settings["versions"].keys()
 
 
@@ -104,7 +104,7 @@ def test_many_that_record_at_once_lose_nothing(run):
         from scripts.runs import Run
         def record(number):
             Run(sys.argv[1]).record(f"{sys.argv[2]} {number}", {"number": number})
-            Run(sys.argv[1]).record_key_figures({f"{sys.argv[2]} {number}": number})
+            Run(sys.argv[1]).record_key_figures(f"{sys.argv[2]} {number}", {"number": number})
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(record, range(8)))
     """
