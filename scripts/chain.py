@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from scripts.runs import ASIDE, Run
+from scripts.runs import ASIDE, REPOSITORY, Run
 
 if TYPE_CHECKING:
     from scripts.kernels import Kernel
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
 RESERVED = {"dataset": "--dataset", "run_dir": "--run"}  # parameters that the chain sets

@@ -28,8 +28,8 @@ def over_representation(gene_lists: GeneLists, tested: TestedSets) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row for each list and each gene set that shares a gene with it: hypergeometric p-value (gseapy), and
-        adjusted_p, see `adjusted`.
+        One row for each list and each gene set that shares a gene with it: hypergeometric p-value (gseapy), and its
+        Benjamini-Hochberg adjustment over all tested sets of all libraries, those that share no gene (p = 1) included.
     """
     tables = [_test(genes, tested).assign(**dict(zip(LIST, key, strict=True))) for key, genes in gene_lists.items()]
     table = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=COLUMNS)])
@@ -48,32 +48,18 @@ def _test(genes: list[str], tested: TestedSets) -> pd.DataFrame:
     sets = {str(number): tested.codes[str(number)] for number in near}
     background = [code(place) for place in range(len(tested.background))]
     found = gseapy.enrich(list(gene_of), gene_sets=sets, background=background, outdir=None).results
-    p_values = np.ones(len(tested.names))
-    p_values[tested_in := found["Term"].astype(int).to_numpy()] = found["P-value"]
+    p_values = found["P-value"].to_numpy()
+    adjusted = false_discovery_control(np.concatenate([p_values, np.ones(len(tested.names) - len(p_values))]))
     rank = {gene: number for number, gene in enumerate(genes)}
     columns = {
         **_names(found["Term"], tested),
         **found["Overlap"].str.split("/", expand=True).set_axis(["overlap", "set_size"], axis=1),
-        "p_value": p_values[tested_in],
-        "adjusted_p": adjusted(p_values, tested)[tested_in],
+        "p_value": p_values,
+        "adjusted_p": adjusted[: len(p_values)],
         "odds_ratio": found["Odds Ratio"],
         "genes": [" ".join(sorted((gene_of[c] for c in hits.split(";")), key=rank.get)) for hits in found["Genes"]],
     }
     return pd.DataFrame(columns)
-
-
-def adjusted(p_values: np.ndarray, tested: TestedSets) -> np.ndarray:
-    """Benjamini-Hochberg over all tested sets of a library, those that share no gene (p = 1) included.
-
-    Times the number of libraries: each has an equal say, however many sets it holds, and a list that is tested against
-    several has a term of any at the nominal rate. p_values : (n_sets, ...). Returns the same shape.
-    """
-    library = np.array([name for name, _ in tested.names], dtype=object)
-    result = np.ones_like(p_values)
-    for name in set(library):
-        of_library = library == name
-        result[of_library] = false_discovery_control(p_values[of_library], axis=0)
-    return np.minimum(1, len(set(library)) * result)
 
 
 def _names(numbers: pd.Series, tested: TestedSets) -> dict[str, list[str]]:
@@ -266,7 +252,7 @@ def chance(
     n_terms = np.zeros(0, dtype=int)
     if gene_lists and tested.names:
         drawn = random_lists(gene_lists, tested, expression, n_lists, seed)
-        n_terms = (adjusted(p_values(drawn, tested), tested) < fdr).sum(axis=0)
+        n_terms = (false_discovery_control(p_values(drawn, tested), axis=0) < fdr).sum(axis=0)
     counts = {
         "random lists": len(n_terms),
         "with a term": (n_terms > 0).sum(),

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 
 from jupyter_client.manager import KernelManager
 
-from scripts.runs import IN_CHAIN
+from scripts.runs import IN_CHAIN, REPOSITORY
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # figures as JSON, which the pages draw
     "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),

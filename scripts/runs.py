@@ -43,6 +43,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy"]
 TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
 ASIDE = ".aside-"  # prefix of a file that is being written
+REPOSITORY = Path(__file__).resolve().parents[1]
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 
 

