@@ -57,13 +57,16 @@ class KernelModel:
     ----------
     features : function
         From the training cells X to a function that gives any cells' features.
+    compare : function
+        Of two sets of features: what the kernels are made from, (n, m) float32, such as squared distances.
     kernels : function
-        From the features of the training cells to {name: function of two sets of features, (n, m)}.
+        From the training cells compared with each other to functions that turn such numbers into a kernel.
     penalties : tuple of float
         In units of the mean of the kernel of a cell with itself.
     """
 
     features: Callable
+    compare: Callable
     kernels: Callable
     penalties: tuple[float, ...]
 
@@ -77,24 +80,32 @@ class KernelModel:
         rows = np.linspace(0, len(y) - 1, min(len(y), MAX_KERNEL_CELLS)).astype(int)
         self._features = self.features(X[rows])
         self._cells, y = self._features(X[rows]), y[rows]
-        mean, scale = y.mean(axis=0), y.std(axis=0)
+        self._mean, scale = y.mean(axis=0), y.std(axis=0)
+        standard = ((y - self._mean) / scale).astype(np.float32)
+        among, across = self.compare(self._cells, self._cells), self.compare(self._features(X_val), self._cells)
         best = (-np.inf,)
-        held_out = self._features(X_val)
-        for kernel in self.kernels(self._cells).values():
-            own, across = kernel(self._cells, self._cells), kernel(held_out, self._cells)
-            unit = own.diagonal().mean()
+        for kernel in self.kernels(among):
+            own, held_out = kernel(among), kernel(across)
+            diagonal = own.diagonal()
             for penalty in self.penalties:
-                penalised = own + penalty * unit * np.eye(len(own))
-                factor = cho_factor(penalised, overwrite_a=True, check_finite=False)
-                weights = cho_solve(factor, (y - mean) / scale, check_finite=False)
-                score = r2(y_val, mean + scale * (across @ weights)).mean()
+                penalised = own.copy()
+                np.fill_diagonal(penalised, diagonal + penalty * diagonal.mean())
+                # the kernel is symmetric: transposed, it is in the order that LAPACK wants
+                factor = cho_factor(penalised.T, lower=True, overwrite_a=True, check_finite=False)
+                weights = cho_solve(factor, standard, check_finite=False)
+                score = r2(y_val, self._mean + scale * (held_out @ weights)).mean()
                 best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
         _, self.penalty, self._kernel, self._weights = best
-        self._mean = mean
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
-        return self._mean + self._kernel(self._features(X), self._cells) @ self._weights
+        return self._mean + self._kernel(self.compare(self._features(X), self._cells)) @ self._weights
+
+
+class _LinearModel(KernelModel):
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """The same from one weight a gene: no comparison with every training cell."""
+        return self._mean + self._features(X) @ (self._cells.T @ self._weights)
 
 
 def linear_ridge() -> KernelModel:
@@ -104,7 +115,7 @@ def linear_ridge() -> KernelModel:
         mean = np.asarray(X.mean(axis=0)).ravel()
         return lambda X: (X.toarray() if sparse.issparse(X) else X) - mean
 
-    return KernelModel(features, lambda cells: {"linear": lambda a, b: (a @ b.T).astype(np.float64)}, LINEAR_PENALTIES)
+    return _LinearModel(features, lambda a, b: a @ b.T, lambda among: [lambda products: products], LINEAR_PENALTIES)
 
 
 def rbf_ridge() -> KernelModel:
@@ -115,12 +126,11 @@ def rbf_ridge() -> KernelModel:
         pca = PCA(n_components, svd_solver="arpack" if sparse.issparse(X) else "auto", random_state=0).fit(normalize(X))
         return lambda X: pca.transform(normalize(X)).astype(np.float64)
 
-    def kernels(cells: np.ndarray) -> dict[float, Callable]:
-        median = np.median(euclidean_distances(cells[:500], squared=True))
+    def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return euclidean_distances(a, b, squared=True).astype(np.float32)
 
-        def kernel(width: float) -> Callable:
-            return lambda a, b: np.exp(-width / median * euclidean_distances(a, b, squared=True))
+    def kernels(among: np.ndarray) -> list[Callable]:
+        rates = [np.float32(width / np.median(among[:500, :500])) for width in RBF_WIDTHS]
+        return [lambda squared, rate=rate: np.exp(-rate * squared) for rate in rates]
 
-        return {width: kernel(width) for width in RBF_WIDTHS}
-
-    return KernelModel(features, kernels, RBF_PENALTIES)
+    return KernelModel(features, squared_distances, kernels, RBF_PENALTIES)
