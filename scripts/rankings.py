@@ -41,44 +41,39 @@ class Expression:
         return np.clip((chosen - self.mean[genes]) / self.deviation[genes], -LIMIT, LIMIT).astype(np.float32)
 
 
-def greedy(candidates: np.ndarray, targets: np.ndarray, n_genes: int) -> np.ndarray:
+def greedy(gram: np.ndarray, cross: np.ndarray, n_genes: int) -> np.ndarray:
     """Genes whose linear combinations rebuild the targets best, chosen one after the other.
 
     Simultaneous orthogonal matching pursuit (Tropp et al., Signal Processing 86, 572, 2006), with the exact gain of
-    each gene: what chosen genes say already counts no more, so that no program is named twice.
+    each gene: what chosen genes say already counts no more, so that no program is named twice. All that it needs to
+    know of the cells are scalar products: the choice is the order of pivots of a Cholesky factor of the genes' own.
 
     Parameters
     ----------
-    candidates : (n_cells, n_candidates) float32
-    targets : (n_cells, n_targets)
-        Their variances say how much each matters.
+    gram : (n_candidates, n_candidates) float64
+        Scalar products of the candidate genes' expression, centred.
+    cross : (n_candidates, n_targets) float64
+        Theirs with the targets, whose variances say how much each matters.
     n_genes : int
 
     Returns
     -------
     (n_genes,) int, indices of candidates in the order of choice; fewer where no further one adds anything.
     """
-    X = candidates - candidates.mean(axis=0)
-    left = (X.T @ (targets - targets.mean(axis=0)).astype(X.dtype)).astype(np.float64)
-    start = (X**2).sum(axis=0, dtype=np.float64)
+    start, left = gram.diagonal(), cross.copy()
     norm, free, chosen = start.copy(), start > 0, []
-    targets = targets - targets.mean(axis=0)
-    directions = np.zeros((min(n_genes, X.shape[1], len(X) - 1), len(X)))
-    for number, place in enumerate(directions):
+    factor = np.zeros((min(n_genes, len(gram)), len(gram)))
+    for number, row in enumerate(factor):
         free &= norm > 1e-3 * start
         if not free.any():
             break
         gain = np.divide((left**2).sum(axis=1), norm, out=np.full(len(norm), -1.0), where=free)
         chosen.append(best := int(gain.argmax()))
         free[best] = False
-        direction = X[:, best].astype(np.float64)
-        for _ in range(2):  # once would leave rounding errors that grow
-            direction -= (directions[:number] @ direction) @ directions[:number]
-        direction /= np.linalg.norm(direction)
-        place[:] = direction
-        along = (X.T @ direction.astype(X.dtype)).astype(np.float64)
-        left -= np.outer(along, direction @ targets)
-        norm = np.clip(norm - along**2, 0, None)
+        size = np.sqrt(norm[best])
+        row[:] = (gram[best] - factor[:number, best] @ factor[:number]) / size
+        left -= np.outer(row, left[best] / size)
+        norm = np.clip(norm - row**2, 0, None)
     return np.array(chosen, dtype=int)
 
 
@@ -152,16 +147,22 @@ def rankings(form: BilinearForm, train, n_genes: int, random_state: int = 0) -> 
     screened = _by_size(multiple_correlation(X, y), max(N_SCREENED, n_genes))
     known = expression.columns(X, screened)
     correlation, information = correlations(known, y), mutual_information(known, y)
+    centred = known - known.mean(axis=0)
+    gram = (centred.T @ centred).astype(np.float64)
+
+    def rebuild(targets: np.ndarray) -> np.ndarray:
+        return screened[greedy(gram, (centred.T @ targets.astype(centred.dtype)).astype(np.float64), n_genes)]
+
     random = np.random.default_rng(random_state)
     _, loadings = form.modules(1)
     found = {}
     for f in range(form.n_freq):
-        found[PANEL, f] = screened[greedy(known, form_targets(form, X, f), n_genes)]
+        found[PANEL, f] = rebuild(form_targets(form, X, f))
         found[MODULE, f] = _both_poles(loadings[f, :, 0] * expression.deviation, n_genes)
         rows = np.linalg.norm(form.basis @ form.core[f], axis=1)  # of B_f, as the basis is orthonormal
         found[MODULES, f] = _by_size(rows * expression.deviation, n_genes)
         found[MAIN, f] = _by_size(form.main[f] * expression.deviation, n_genes)
-        found[LINEAR, f] = screened[greedy(known, y[:, [f]], n_genes)]
+        found[LINEAR, f] = rebuild(y[:, [f]])
         found[CORRELATION, f] = screened[_by_size(correlation[:, f], n_genes)]
         found[INFORMATION, f] = screened[np.argsort(-information[:, f], kind="stable")[:n_genes]]
         found[RANDOM, f] = random.permutation(X.shape[1])[:n_genes]

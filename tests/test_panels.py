@@ -43,9 +43,9 @@ def test_greedy_takes_the_largest_gain_each_time():
             for g in range(12)
         ]
         chosen.append(int(np.argmin(left)))
-    assert rankings.greedy(X, targets, 5).tolist() == chosen
-    alike = np.column_stack([X[:, 0], X[:, 0], np.ones(80)])
-    assert rankings.greedy(alike, targets, 3).tolist() == [0]
+    assert rankings.greedy(X.T @ X, X.T @ targets, 5).tolist() == chosen
+    alike = np.column_stack([X[:, 0], X[:, 0], np.zeros(80)])  # the same gene twice, and a constant one
+    assert rankings.greedy(alike.T @ alike, alike.T @ targets, 3).tolist() == [0]
 
 
 def test_greedy_panels_name_each_program_and_correlation_repeats_one(planted):
