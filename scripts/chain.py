@@ -178,7 +178,7 @@ def _execute_both(run: Run, in_order: list[_Job], beside: list[_Job], kernel: Ke
     """Execute `in_order` in the kernel, and at the same time `beside` in a second one."""
     from scripts.kernels import Kernel
 
-    with Kernel(beside[0].notebook.parent) as second, ThreadPoolExecutor(1) as pool:
+    with Kernel(beside[0].notebook.parent, threads=1) as second, ThreadPoolExecutor(1) as pool:
         others = pool.submit(_execute_in_order, run, beside, second, is_beside=True)
         try:
             for job in in_order:

@@ -45,14 +45,18 @@ class Kernel:
     ----------
     folder : Path
         Where the process starts.
+    threads : int, optional
+        Of linear algebra; all cores if not given. A process beside another one does best with 1: the threads of both
+        would spin while they wait for a core.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, threads: int | None = None):
         # papermill's client has to be asynchronous: a blocking one would wait for a dead process for ever
         self.manager = KernelManager(
             kernel_name="python3", client_class="jupyter_client.asynchronous.AsyncKernelClient"
         )
         self._folder = folder
+        self._environment = {IN_CHAIN: "1"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         self._client = None
 
     def __enter__(self) -> Kernel:
@@ -64,7 +68,8 @@ class Kernel:
         os.environ.update(ENVIRONMENT)
         quiet = ["--IPKernelApp.log_level=CRITICAL"]  # keeps the clock's line
         try:
-            self.manager.start_kernel(cwd=str(self._folder), env=os.environ | {IN_CHAIN: "1"}, extra_arguments=quiet)
+            environment = os.environ | self._environment
+            self.manager.start_kernel(cwd=str(self._folder), env=environment, extra_arguments=quiet)
             # one client for the whole life, and of its channels the one that requests need: no waiting for readiness
             self._client = self.manager.blocking_client()
             self._client.start_channels(iopub=False, stdin=False, hb=False, control=False)
