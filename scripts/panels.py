@@ -23,28 +23,42 @@ PENALTIES = (0.03, 0.1, 0.3)
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared distances, (n_a, n_b) float32: half the time of float64; a : (n_a, n_chosen), b : (n_b, n_chosen)."""
-    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T), 0)
+    found = a @ b.T
+    found *= -2
+    found += (a**2).sum(axis=1)[:, None]
+    found += (b**2).sum(axis=1)
+    return np.maximum(found, 0, out=found)
 
 
-def _spread(cells: np.ndarray, n_centres: int) -> np.ndarray:
-    """Indices of cells that lie far from each other: drawn in rounds, in proportion to the distance from those drawn.
+def _spread(cells: np.ndarray, n_centres: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cells that lie far from each other: drawn in rounds, in proportion to the distance from those drawn.
 
     As k-means|| seeds its centres (Bahmani et al., VLDB 5, 622, 2012). Evenly drawn ones would leave out rare programs,
-    which some panels consist of. cells : (n_cells, n_chosen).
+    which some panels consist of. cells : (n_cells, n_chosen). Returns their indices, (n_centres,), and their squared
+    distances from all cells, (n_centres, n_cells).
     """
     if n_centres >= len(cells):
-        return np.arange(len(cells))
+        return np.arange(len(cells)), _squared_distances(cells, cells)
     random = np.random.default_rng(0)
     nearest = np.sqrt(_squared_distances(cells, cells.mean(axis=0, keepdims=True))).ravel().astype(np.float64)
-    chosen = []
+    chosen, distances = [], []
     while len(chosen) < n_centres and (apart := np.flatnonzero(nearest > 1e-2)).size:
         n_drawn = min(N_ROUND, n_centres - len(chosen), apart.size)
         share = nearest[apart] / nearest[apart].sum()
         drawn = random.choice(apart, n_drawn, replace=False, p=share)
         chosen.extend(drawn.tolist())
-        nearest = np.minimum(nearest, np.sqrt(_squared_distances(cells, cells[drawn]).min(axis=1)))
+        distances.append(_squared_distances(cells[drawn], cells))
+        nearest = np.minimum(nearest, np.sqrt(distances[-1].min(axis=0)))
         nearest[drawn] = 0
-    return np.array(chosen or [0])
+    if not chosen:  # all cells are alike
+        return np.array([0]), _squared_distances(cells[:1], cells)
+    return np.array(chosen), np.vstack(distances)
+
+
+def _kernel(squared: np.ndarray, rate: float) -> np.ndarray:
+    """exp(-rate squared) as float64, taken in float32."""
+    found = squared * np.float32(-rate)
+    return np.exp(found, out=found).astype(np.float64)
 
 
 def panel_r2(
@@ -66,27 +80,26 @@ def panel_r2(
     n_centres : int
         Cells that carry the kernel; as many as training cells or more: all, the plain kernel ridge.
     """
-    parts = [cells.arrays() for cells in (split.train, split.val, split.test)]
-    rows = np.linspace(0, len(split.train) - 1, min(len(split.train), N_TRAINING)).astype(int)
-    parts[0] = tuple(array[rows] for array in parts[0])
-    cells = [expression.columns(X, genes) for X, _ in parts]
-    y, y_val, y_test = (targets[:, frequency].astype(np.float64) for _, targets in parts)
-    centres = cells[0][_spread(cells[0], n_centres)]
-    distances = [_squared_distances(part, centres) for part in (*cells, centres)]
-    typical = np.median(distances[0][:: max(1, len(y) // 200)]) or 1.0
+    parts = [part.arrays() for part in (split.train, split.val, split.test)]
+    cells, cells_val, cells_test = (expression.columns(X, genes) for X, _ in parts)
+    y, y_val, y_test = (targets[:, frequency] for _, targets in parts)
+    rows = np.linspace(0, len(y) - 1, min(len(y), N_TRAINING)).astype(int)
+    cells, y = cells[rows], y[rows]
+    chosen, distances = _spread(cells, n_centres)
+    among = distances[:, chosen]
+    distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
+    typical = np.median(distances[:, :: max(1, len(y) // 200)]) or 1.0
     mean, scale = y.mean(), y.std()
-    best = (-np.inf, None)
-    for width in WIDTHS:
-        own, val, test, among = (
-            np.exp(distance * np.float32(-width / typical)).astype(np.float64) for distance in distances
-        )
-        gram, cross = own.T @ own, own.T @ ((y - mean) / scale)
-        jitter = 1e-7 * len(y) * np.eye(len(centres))  # cells that are alike would make the matrix singular
+    best = (-np.inf,)
+    for rate in np.array(WIDTHS) / typical:
+        own, val, penalised = (_kernel(squared, rate) for squared in (distances, distances_val, among))
+        gram, cross = own @ own.T, own @ ((y - mean) / scale)
+        gram[np.diag_indices(len(gram))] += 1e-7 * len(y)  # cells that are alike would make the matrix singular
         for penalty in PENALTIES:
-            weights = scale * cho_solve(cho_factor(gram + penalty * among + jitter), cross)
-            score = r2(y_val, mean + val @ weights)
-            best = max(best, (score, mean + test @ weights), key=lambda entry: entry[0])
-    return float(r2(y_test, best[1]))
+            weights = scale * cho_solve(cho_factor(gram + penalty * penalised), cross)
+            best = max(best, (r2(y_val, mean + weights @ val), rate, weights), key=lambda entry: entry[0])
+    _, rate, weights = best
+    return float(r2(y_test, mean + weights @ _kernel(distances_test, rate)))
 
 
 def panel_splits(
