@@ -1,4 +1,9 @@
-"""Where cells come from: named data sets and .h5ad files, found and read."""
+"""Where cells come from: named data sets and .h5ad files, found and read.
+
+Finding needs neither anndata nor scanpy, which take seconds to import: the functions that read do it.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -6,13 +11,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import h5py
 import numpy as np
-import scanpy as sc
 
 from scripts.download import fetch
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
 PAUL15_ADDRESS = "https://falexwolf.de/data/paul15.h5"  # the one scanpy.datasets.paul15 uses
@@ -110,6 +117,8 @@ def _read_paul15(file: Path) -> ad.AnnData:
     if file.suffix == ".h5ad":
         adata = _read_h5ad(file)
     else:
+        import scanpy as sc
+
         sc.settings.datasetdir = file.parents[1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scanpy's reader warns of names it makes unique itself
@@ -138,6 +147,8 @@ def _krumsiek11(reason: str) -> Source:
 
 def _bundled(name: str) -> Callable[[], ad.AnnData]:
     def read() -> ad.AnnData:
+        import scanpy as sc
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old file formats and names made unique: known and harmless
             adata = getattr(sc.datasets, name)()
@@ -169,6 +180,8 @@ def _is_h5ad(file: Path) -> bool:
 
 
 def _read_h5ad(file: Path) -> ad.AnnData:
+    import anndata as ad
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names made unique: done right below
