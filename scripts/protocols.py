@@ -171,7 +171,8 @@ def forms_of_seeds(cfg: Config, loss_fn: str, split: Split, genes: list[str], n_
 
 
 def performance_over_splits(splits: list[Split], models: dict[str, Callable]) -> pd.DataFrame:
-    """`performance` on several splits, side by side; an empty table of the same columns for none."""
+    """`performance` on several splits, all fits side by side; an empty table of the same columns for no split."""
     columns = ["protocol", "split", "model", "frequency", "r2", "mae", "train_mae"]
-    tables = side_by_side(lambda split: performance(split, models), splits)
+    fits = [(split, {name: make}) for split in splits for name, make in models.items()]
+    tables = side_by_side(lambda fit: performance(*fit), fits)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
