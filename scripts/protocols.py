@@ -94,7 +94,7 @@ def _scaled_by(X: np.ndarray | sparse.spmatrix, rows: np.ndarray) -> np.ndarray 
     return (X - X[rows].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
 
 
-def performance(split: Split, models: dict[str, Callable]) -> pd.DataFrame:
+def performance(split: Split, models: dict[str, Callable], fitted: dict | None = None) -> pd.DataFrame:
     """Every model fitted on the split's training and validation cells and judged on its test cells.
 
     Parameters
@@ -102,6 +102,8 @@ def performance(split: Split, models: dict[str, Callable]) -> pd.DataFrame:
     split : Split
     models : {name: function}
         Each gives a new model with fit(train, val) and predict(X).
+    fitted : {name: model}, optional
+        Models that are fitted to this split already.
 
     Returns
     -------
@@ -110,8 +112,10 @@ def performance(split: Split, models: dict[str, Callable]) -> pd.DataFrame:
     tables = []
     (X, y), (X_train, y_train) = split.test.arrays(), split.train.arrays()
     for name, make in models.items():
-        model = make()
-        model.fit(split.train, split.val)
+        model = (fitted or {}).get(name)
+        if model is None:
+            model = make()
+            model.fit(split.train, split.val)
         columns = {"r2": r2(y, predicted := model.predict(X)), "mae": np.abs(y - predicted).mean(axis=0)}
         columns["train_mae"] = np.abs(y_train - model.predict(X_train)).mean(axis=0)
         keys = {"protocol": split.protocol, "split": split.number, "model": name, "frequency": np.arange(y.shape[1])}
@@ -170,9 +174,18 @@ def forms_of_seeds(cfg: Config, loss_fn: str, split: Split, genes: list[str], n_
     return side_by_side(lambda make: refit(make, split, genes)(every), makers)
 
 
-def performance_over_splits(splits: list[Split], models: dict[str, Callable]) -> pd.DataFrame:
-    """`performance` on several splits, all fits side by side; an empty table of the same columns for no split."""
+def performance_over_splits(
+    splits: list[Split], models: dict[str, Callable], fitted: dict | None = None
+) -> pd.DataFrame:
+    """`performance` on several splits, all fits side by side; an empty table of the same columns for no split.
+
+    fitted : {name: model}, those that are fitted to the first split already.
+    """
     columns = ["protocol", "split", "model", "frequency", "r2", "mae", "train_mae"]
-    fits = [(split, {name: make}) for split in splits for name, make in models.items()]
+    fits = [
+        (split, {name: make}, fitted if split is splits[0] else None)
+        for split in splits
+        for name, make in models.items()
+    ]
     tables = side_by_side(lambda fit: performance(*fit), fits)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
