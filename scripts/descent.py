@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
+from torch.optim.adamw import adamw
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -93,13 +94,12 @@ def descend(
     small = [network.w_p, network.b_lr, network.c] if cfg.bias else [network.w_p]
     for tensor in [network.w_lr, *small]:
         tensor.grad = torch.zeros_like(tensor)
-    optimizer = torch.optim.AdamW([network.w_lr, *small], lr=cfg.lr, weight_decay=cfg.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cfg.n_epochs)
+    optimizer = _AdamW([network.w_lr, *small], cfg.weight_decay)
     train_losses, val_losses, best = [], [], (math.inf, 0, network)
     with tqdm(total=cfg.n_epochs, desc=f"Training for {cfg.n_epochs} epochs", mininterval=0.5) as bar:
         for epoch in range(cfg.n_epochs):
+            optimizer.lr = cfg.lr * (1 + math.cos(math.pi * epoch / cfg.n_epochs)) / 2
             train_losses.append(_epoch(network, z, y, optimizer, cfg, LOSSES[loss_fn], generator))
-            schedule.step()
             val_losses.append(float(LOSSES[loss_fn](network(z_val), y_val)))
             if not math.isfinite(train_losses[-1]):
                 raise ValueError(f"the training loss is {train_losses[-1]}: choose a smaller lr than {cfg.lr}")
@@ -114,11 +114,34 @@ def descend(
     return (best[2] if cfg.patience else network.copy()), train_losses, val_losses
 
 
+class _AdamW:
+    """torch's AdamW with its defaults, without the class around it: torch.optim.AdamW spends more time around a step of
+    few weights than in it, and the first of a process imports a compiler for a second.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate of the next step.
+    """
+
+    def __init__(self, tensors: list[torch.Tensor], weight_decay: float):
+        self._tensors, self._weight_decay, self.lr = tensors, weight_decay, 0.0
+        self._means, self._squares = ([torch.zeros_like(tensor) for tensor in tensors] for _ in range(2))
+        self._steps = [torch.zeros((), device=tensor.device) for tensor in tensors]
+
+    def step(self) -> None:
+        """Move the tensors against their gradients."""
+        gradients = [tensor.grad for tensor in self._tensors]
+        usual = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
+        state = self._means, self._squares, [], self._steps
+        adamw(self._tensors, gradients, *state, fused=True, lr=self.lr, weight_decay=self._weight_decay, **usual)
+
+
 def _epoch(
     network: Network,
     z: torch.Tensor,
     y: torch.Tensor,
-    optimizer: torch.optim.Optimizer,
+    optimizer: _AdamW,
     cfg: Config,
     loss_function,
     generator: torch.Generator,
