@@ -9,6 +9,7 @@ import argparse
 import ast
 import contextlib
 import difflib
+import importlib
 import re
 import shutil
 import sys
@@ -258,12 +259,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from scripts.kernels import SLOW_MODULES, Kernel
 
-        with Kernel(NOTEBOOKS) as kernel:
+        with Kernel(NOTEBOOKS) as kernel, ThreadPoolExecutor(1) as aside:
             kernel.preload(SLOW_MODULES)  # before the plan, which has slow imports of its own
             status = 2
             run, steps, reason = plan(options.dataset, options.run, options.params, options.reports)
             status = 1
             _say(f"{reason}\n")
+            aside.submit(importlib.import_module, "scripts.pages")  # takes a moment, which the notebooks leave
             execute(run, steps, kernel)
         with _clock("pages"):
             from scripts.pages import write_pages

@@ -130,7 +130,7 @@ def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
     values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: X holds NaN or infinite values: remove or impute them first")
-    if expects_counts and (values.min(initial=0) < 0 or (values % 1 != 0).any()):
+    if expects_counts and (values.min(initial=0) < 0 or (values != np.rint(values)).any()):
         raise ValueError(
             f"{name}: X holds no counts (negative or fractional values): name the layer that does (layer: counts), "
             "or set normalize_total: false and log1p: false if X is normalised already"

@@ -33,5 +33,6 @@ def as_letters(packed: bytes) -> str:
     """Bytes as printable ASCII, 13 bits in two of 91 letters: 23% more room than the bytes, where base64 takes 33%."""
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
     bits = np.append(bits, np.zeros(-len(bits) % 13, dtype=np.uint8)).reshape(-1, 13)
-    numbers = bits @ (1 << np.arange(12, -1, -1))
+    powers = 2.0 ** np.arange(12, -1, -1, dtype=np.float32)
+    numbers = (bits.astype(np.float32) @ powers).astype(int)  # exact, and faster than a product of integers
     return LETTERS[np.stack(np.divmod(numbers, 91), axis=1)].tobytes().decode("ascii")

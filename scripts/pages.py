@@ -82,7 +82,9 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
     notebook = _without_empty_sections(notebook)
     fixed = {"style": STYLE, "script": SCRIPT, "policy": POLICY}
     fixed |= {"contents_here": CONTENTS_HERE, "plotly_here": PLOTLY_HERE}
-    html, _ = _exporter().from_notebook_node(notebook, resources={"page": page | fixed})
+    exporter, numbers = _exporter(), itertools.count(1)
+    exporter.register_filter("figure", lambda figure: figure_html(figure, next(numbers)))
+    html, _ = exporter.from_notebook_node(notebook, resources={"page": page | fixed})
     plotly = packed_plotly() if count_figures(notebook) else ""
     return html.replace(CONTENTS_HERE, _contents(html), 1).replace(PLOTLY_HERE, plotly, 1)
 
@@ -143,8 +145,9 @@ class _MarkdownFromData(mistune.HTMLRenderer):
         return text
 
 
+@functools.cache
 def _exporter() -> HTMLExporter:
-    numbers = itertools.count(1)
+    """One for all pages: its templates are compiled once."""
     markdown = mistune.create_markdown(renderer=_MarkdownFromData(), plugins=["strikethrough", "table"])
     exporter = HTMLExporter(
         template_name="page",
@@ -152,7 +155,6 @@ def _exporter() -> HTMLExporter:
         exclude_anchor_links=False,
         filters={
             "markdown_from_data": markdown,
-            "figure": lambda figure: figure_html(figure, next(numbers)),
             "without_style": lambda html: PANDAS_STYLE.sub("", html),
         },
     )
