@@ -3,6 +3,7 @@
 Every figure is this project's code against the slow reference of the tests on the same data. Run it on an idle machine.
 """
 
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,14 @@ from scripts.ridge import BilinearRidge
 from tests import reference
 
 
-def seconds(work: Callable[[], object]) -> tuple[float, object]:
-    """Wall time of a call, and what it returned."""
-    begin = time.perf_counter()
-    result = work()
-    return time.perf_counter() - begin, result
+def seconds(work: Callable[[], object], repeats: int = 1) -> tuple[float, object]:
+    """Wall time of a call, and what it returned; of repeated calls the median, as a short one is easily disturbed."""
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times), result
 
 
 def report(what: str, ours: float, theirs: float, bound: float, unit: str = "s") -> None:
@@ -46,9 +50,9 @@ def models_of_today(train: CellDataset, val: CellDataset, reference_seconds: flo
     """Default models, with all that they choose on validation cells, against the reference's training."""
     sizes = {"d_input": train.x.shape[1], "d_hidden": 64, "d_output": train.y.shape[1]}
     BilinearRidge().fit(train, val)  # wakes the linear algebra library
-    ours, _ = seconds(lambda: BilinearRidge().fit(train, val))
+    ours, _ = seconds(lambda: BilinearRidge().fit(train, val), repeats=5)
     report("closed form", ours, reference_seconds, 0.01)
-    ours, _ = seconds(lambda: ScBMLPRegressor(Config(**sizes)).fit(train, val))
+    ours, _ = seconds(lambda: ScBMLPRegressor(Config(**sizes)).fit(train, val), repeats=5)
     report("gradient descent, default settings", ours, reference_seconds, 0.05)
 
 
@@ -61,7 +65,7 @@ def eigenmodules(model: ScBMLPRegressor) -> None:
         return BilinearForm.from_factors(*weights, genes=genes).modules()
 
     from_factors()  # wakes the linear algebra library
-    ours, _ = seconds(from_factors)
+    ours, _ = seconds(from_factors, repeats=5)
     matrices = reference.interaction_matrices(*weights)
     theirs, _ = seconds(lambda: reference.modules(matrices))
     report("modules", ours, theirs, 0.01)

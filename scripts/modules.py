@@ -12,6 +12,7 @@ import pandas as pd
 from einops import einsum
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from threadpoolctl import threadpool_limits
 
 
 @dataclass
@@ -68,7 +69,8 @@ class BilinearForm:
         w_l, w_r, w_p = (np.asarray(weights, dtype=np.float64) for weights in (w_l, w_r, w_p))
         n_freq, n_hidden = w_p.shape
         a, b = (np.broadcast_to(bias, n_hidden).astype(np.float64) for bias in (a, b))
-        basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
+        with threadpool_limits(1, "blas"):  # two threads gain nothing here, and take twice as long if they share a core
+            basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
         left, right = triangle[:, :n_hidden], triangle[:, n_hidden:]
         # the sum over h of P[f, h] l_h r_h^T as one matrix product a frequency: einsum would not use BLAS here
         core = (w_p[:, None, :] * left) @ right.T
