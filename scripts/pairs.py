@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.modules import BilinearForm
-from scripts.resampling import Refit, bootstrap, matched_loadings, normal_interval, refit, shuffled_refits
+from scripts.resampling import Refit, bootstrap, matched_loadings, normal_interval, refit_with_errors, shuffled_refits
 from scripts.ridge import BilinearRidge, checked_arrays
 
 BLOCK_VALUES = 2_000_000  # weights held at a time: 16 MB
@@ -153,7 +153,7 @@ def pair_null(
         own = strongest_pairs(fit.form, n_pairs).set_index(keys)
         return _statistic(fit, own.reset_index()).set_axis(own.index).reindex(places, fill_value=0.0).to_numpy()
 
-    statistic = _statistic(refit(chosen, *checked_arrays(train), genes), pairs).to_numpy()
+    statistic = _statistic(refit_with_errors(chosen, *checked_arrays(train), genes), pairs).to_numpy()
     shuffled = shuffled_refits(chosen, train, genes, read, n_shuffles, null)
     return PairNull(pairs["frequency"].to_numpy(), statistic, np.array(shuffled))
 

@@ -1,7 +1,6 @@
 """Refits of a chosen bilinear ridge: to resampled cells, for intervals, and to shuffled targets, for the null."""
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +9,9 @@ import pandas as pd
 from scipy import sparse, stats
 from scipy.optimize import linear_sum_assignment
 
-from scripts.components import target_components
 from scripts.modules import BilinearForm
 from scripts.protocols import side_by_side
-from scripts.ridge import BilinearRidge, _Moments, checked_arrays, products
+from scripts.ridge import BilinearRidge, checked_arrays, products
 
 NULLS = ("residuals", "targets")  # what is shuffled over the cells
 
@@ -48,58 +46,12 @@ class Refit:
         return np.sqrt(variance.clip(np.finfo(float).tiny))
 
 
-def refit(
-    chosen: BilinearRidge, X: np.ndarray | sparse.csr_array, y: np.ndarray, genes: list[str], pairs: bool = True
+def refit_with_errors(
+    chosen: BilinearRidge, X: np.ndarray | sparse.csr_array, y: np.ndarray, genes: list[str]
 ) -> Refit:
-    """Fit to other cells or targets with the penalties and numbers of components that a fitted ridge has chosen.
-
-    Components are computed again: they depend on the cells and on the targets, so intervals and the null must include
-    how much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to fit.
-
-    Parameters
-    ----------
-    chosen : BilinearRidge
-        Fitted.
-    X : (n_cells, n_genes) array or sparse matrix; y : (n_cells, n_freq)
-    genes : list of str
-    pairs : bool
-        False leaves the interactions out: main effects alone.
-    """
-    model = copy(chosen)
-    model.components = target_components(X, y, min(model.n_components, X.shape[1], X.shape[0] - 1))
-    model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
-    n_main = model.components.axes.shape[1]
-    model._n_pair = min(chosen._n_pair, n_main)
-    standard = (y - model._mean) / model._scale
-    moments = _Moments.of(model._features(X, model._n_pair), standard, n_main)
-    model._feature_mean, model._weights = moments.mean, np.zeros_like(moments.cross)
-    variance, used = moments.gram.diagonal(), len(moments.gram) if pairs else n_main
-    inverses = []
-    for f, (main, pair) in enumerate(chosen.chosen[["main_penalty", "pair_penalty"]].to_numpy()):
-        penalty = np.repeat([main * variance[:n_main].sum(), pair * variance[n_main:].sum()], [n_main, used - n_main])
-        inverses.append(np.linalg.inv(moments.gram[:used, :used] + np.diag(penalty)))
-        model._weights[:used, f] = inverses[f] @ moments.cross[:used, f]
-    covariance = _covariance(model, X, standard, np.array(inverses)) if pairs else np.empty(0)
-    return Refit(model.form(genes), model.components.axes[:, : model._n_pair], covariance, model.squares_only)
-
-
-def _covariance(model: BilinearRidge, X, standard: np.ndarray, inverses: np.ndarray) -> np.ndarray:
-    """Of the products' weights, (n_freq, n_products, n_products): A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2.
-
-    This sandwich (White, Econometrica 48, 817, 1980) allows for cells whose targets are noisier than others'.
-    """
-    meat, start = np.zeros_like(inverses), 0
-    for block in model._features(X, model._n_pair):
-        block = block - model._feature_mean
-        left = standard[start : start + len(block)] - block @ model._weights
-        for f, residual in enumerate(left.T):
-            weighted = block * residual[:, None]
-            meat[f] += weighted.T @ weighted
-        start += len(block)
-    n_main = model.components.axes.shape[1]
-    rows = inverses[:, n_main:]
-    scale = (model._scale / len(standard))[:, None, None]
-    return scale**2 * (rows @ meat @ rows.swapaxes(1, 2))
+    """`BilinearRidge.refit`, and what the standard errors of its pairs need; X, y : as from `checked_arrays`."""
+    model = chosen.refit(X, y)
+    return Refit(model.form(genes), model.pair_axes, model.product_covariance(X, y), model.squares_only)
 
 
 def bootstrap(
@@ -131,7 +83,7 @@ def bootstrap(
 
     def one(seed: int) -> tuple:
         rows = np.sort(np.random.default_rng([1, seed]).integers(len(y), size=len(y)))
-        return read(refit(chosen, X[rows], y[rows], genes).form)
+        return read(chosen.refit(X[rows], y[rows]).form(genes))
 
     return [np.array(values) for values in zip(*side_by_side(one, range(n_bootstraps)), strict=True)]
 
@@ -173,14 +125,14 @@ def shuffled_refits(
     X, y = checked_arrays(train)
     explained = 0.0
     if null == "residuals":
-        main = refit(chosen, X, y, genes, pairs=False).form
+        main = chosen.refit(X, y, pairs=False).form(genes)
         explained = main.constant + np.asarray(X @ main.main.T)
     return side_by_side(partial(_shuffled, chosen, X, explained, y - explained, genes, read), range(n_shuffles))
 
 
 def _shuffled(chosen, X, explained, left, genes, read, seed: int):
     order = np.random.default_rng([2, seed]).permutation(len(left))
-    return read(refit(chosen, X, explained + left[order], genes))
+    return read(refit_with_errors(chosen, X, explained + left[order], genes))
 
 
 def pole_loadings(form: BilinearForm, n_modules: int = 5, n_genes: int = 50) -> pd.DataFrame:

@@ -2,16 +2,17 @@
 
 import warnings
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
 
 from scripts.components import Components, few_threads, target_components
 from scripts.modules import BilinearForm
+from scripts.moments import Moments, penalty_of_each
 
 N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
 
@@ -76,7 +77,7 @@ class BilinearRidge:
         self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
         n_main = self.components.axes.shape[1]
         sizes = sorted({min(r, n_main) for r in self.n_pair_components})
-        moments = _Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
+        moments = Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
         rows = np.linspace(0, len(y_val) - 1, min(len(y_val), N_CHOICE)).astype(int)
         held_out = np.concatenate(list(self._features(X_val[rows], sizes[-1]))) - moments.mean
         y_held_out = (y_val[rows] - self._mean) / self._scale
@@ -128,6 +129,64 @@ class BilinearRidge:
         standard = [(block - self._feature_mean) @ self._weights for block in self._features(X, self._n_pair)]
         return self._mean + self._scale * np.concatenate(standard)
 
+    def refit(self, X: np.ndarray | sparse.csr_array, y: np.ndarray, pairs: bool = True) -> "BilinearRidge":
+        """A fit to other cells or targets with the penalties and numbers of components that this one has chosen.
+
+        Components are computed again: they depend on the cells and on the targets, so intervals and the null must
+        include how much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to
+        fit.
+
+        Parameters
+        ----------
+        X : (n_cells, n_genes) array or sparse matrix; y : (n_cells, n_freq)
+            As from `checked_arrays`.
+        pairs : bool
+            False leaves the interactions out: main effects alone.
+        """
+        model = copy(self)
+        model.components = target_components(X, y, min(self.n_components, X.shape[1], X.shape[0] - 1))
+        model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
+        n_main = model.components.axes.shape[1]
+        model._n_pair = min(self._n_pair, n_main)
+        moments = Moments.of(model._features(X, model._n_pair), (y - model._mean) / model._scale, n_main)
+        model._feature_mean, model._weights = moments.mean, np.zeros_like(moments.cross)
+        used = len(moments.gram) if pairs else n_main
+        for f, (main, pair) in enumerate(self._penalties()):
+            model._weights[:used, f] = moments.solve(used, main, (pair,))[0][:, f]
+        return model
+
+    def product_covariance(self, X: np.ndarray | sparse.csr_array, y: np.ndarray) -> np.ndarray:
+        """Covariance of the weights of the products, given the components, (n_freq, n_products, n_products).
+
+        A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2, with the penalised covariance A of the features phi: this sandwich
+        (White, Econometrica 48, 817, 1980) allows for cells whose targets are noisier than others'. X, y : the cells
+        and targets that this model was fitted to.
+        """
+        standard, n_main = (y - self._mean) / self._scale, self.components.axes.shape[1]
+        gram, meat, start = 0.0, np.zeros((y.shape[1], *[len(self._weights)] * 2)), 0
+        for block in self._features(X, self._n_pair):
+            block -= self._feature_mean
+            gram = gram + block.T @ block
+            left = standard[start : start + len(block)] - block @ self._weights
+            for f, residual in enumerate(left.T):
+                weighted = block * residual[:, None]
+                meat[f] += weighted.T @ weighted
+            start += len(block)
+        gram /= len(y)
+        each = [penalty_of_each(gram.diagonal(), n_main, *penalties) for penalties in self._penalties()]
+        rows = np.array([np.linalg.inv(gram + np.diag(penalty))[n_main:] for penalty in each])
+        scale = (self._scale / len(y))[:, None, None]
+        return scale**2 * (rows @ meat @ rows.swapaxes(1, 2))
+
+    def _penalties(self) -> np.ndarray:
+        """The chosen ones, (n_freq, 2): of main effects and of pairs."""
+        return self.chosen[["main_penalty", "pair_penalty"]].to_numpy()
+
+    @property
+    def pair_axes(self) -> np.ndarray:
+        """Components whose products the fit uses, (n_genes, r)."""
+        return self.components.axes[:, : self._n_pair]
+
     def form(self, genes: list[str]) -> BilinearForm:
         """What was fitted, as the object that modules, pairs and scores are read from; genes : names of all genes."""
         axes, offset = self.components.axes, self.components.offset
@@ -162,63 +221,6 @@ def symmetric(weights: np.ndarray, r: int, squares_only: bool = False) -> np.nda
     core = np.zeros((weights.shape[1], r, r))
     core[:, i, j] = weights.T * np.where(i == j, 0.5, np.sqrt(0.5))
     return core + core.swapaxes(1, 2)
-
-
-@dataclass
-class _Moments:
-    """All that a ridge needs to know of the cells, summed over chunks of them.
-
-    gram : (p, p) covariances of the features; cross : (p, n_freq), with the targets; mean : (p,); features : (n, p),
-    centred, kept only where cells are fewer than features and the kernel form is cheaper.
-    """
-
-    gram: np.ndarray
-    cross: np.ndarray
-    mean: np.ndarray
-    features: np.ndarray | None
-    y: np.ndarray
-    n_main: int
-
-    @classmethod
-    def of(cls, blocks: Iterator[np.ndarray], y: np.ndarray, n_main: int) -> "_Moments":
-        """Accumulate; blocks of (n_chunk, p) features, y (n_cells, n_freq) centred."""
-        start, gram, cross, total, kept = 0, 0.0, 0.0, 0.0, []
-        for block in blocks:
-            gram = gram + block.T @ block
-            cross = cross + block.T @ y[start : start + len(block)]
-            total = total + block.sum(axis=0)
-            start += len(block)
-            if len(y) < block.shape[1]:
-                kept.append(block)
-        mean = total / len(y)
-        features = np.concatenate(kept) - mean if kept else None
-        return cls(gram / len(y) - np.outer(mean, mean), cross / len(y), mean, features, y, n_main)
-
-    def solve(self, used: int, main_penalty: float, pair_penalties: tuple[float, ...]) -> list[np.ndarray]:
-        """Weights of the first `used` features, (used, n_freq), for each penalty of the pairs.
-
-        Penalties are in units of the total variance of the features they are for.
-        """
-        variance, n_main = self.gram.diagonal()[:used], self.n_main
-        main = main_penalty * variance[:n_main].sum() * np.eye(n_main)
-        pair = np.array(pair_penalties) * variance[n_main:].sum()
-        if self.features is not None and len(self.y) < used:
-            return [self._solve_by_kernel(used, main[0, 0], penalty) for penalty in pair]
-        # main effects eliminated, the rest diagonalised once for all penalties of the pairs
-        across, cross = self.gram[:n_main, n_main:used], self.cross[:used]
-        eliminated = np.linalg.solve(self.gram[:n_main, :n_main] + main, np.hstack([across, cross[:n_main]]))
-        slope, start = np.split(eliminated, [used - n_main], axis=1)
-        values, vectors = np.linalg.eigh(self.gram[n_main:used, n_main:used] - across.T @ slope)
-        rotated = vectors.T @ (cross[n_main:] - across.T @ start)
-        pairs = [vectors @ (rotated / (values[:, None] + penalty)) for penalty in pair]
-        return [np.vstack([start - slope @ weights, weights]) for weights in pairs]
-
-    def _solve_by_kernel(self, used: int, main: float, pair: float) -> np.ndarray:
-        """The same by the kernel (z . z') / main + (z . z')^2 / pair between cells, centred."""
-        penalty = np.repeat([main, pair], [self.n_main, used - self.n_main])
-        scaled = self.features[:, :used] / penalty
-        kernel = scaled @ self.features[:, :used].T
-        return scaled.T @ cho_solve(cho_factor(kernel + len(self.y) * np.eye(len(self.y))), self.y)
 
 
 def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:

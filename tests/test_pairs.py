@@ -23,7 +23,7 @@ from scripts.resampling import (
     matched_loadings,
     normal_interval,
     pole_loadings,
-    refit,
+    refit_with_errors,
     shuffled_refits,
 )
 from scripts.ridge import BilinearRidge, checked_arrays
@@ -97,10 +97,10 @@ def test_refit_to_the_same_cells_is_the_same_fit(squares_only):
     train, val = cells(0, pair=0.5)
     model = BilinearRidge(n_components=20, n_pair_components=(8,), squares_only=squares_only, chunk=70)
     model.fit(train, val)
-    form, again = model.form(GENES), refit(model, *checked_arrays(train), GENES).form
+    form, again = model.form(GENES), model.refit(*checked_arrays(train)).form(GENES)
     for X in (train.x.numpy(), val.x.numpy()):
         np.testing.assert_allclose(again.predict(X), form.predict(X), rtol=1e-6, atol=1e-8)
-    main = refit(model, *checked_arrays(train), GENES, pairs=False).form
+    main = model.refit(*checked_arrays(train), pairs=False).form(GENES)
     np.testing.assert_array_equal(main.core, 0)
 
 
@@ -108,10 +108,10 @@ def test_standard_errors_are_the_spread_over_new_targets():
     train, val = cells(0, pair=0.5)
     model = fitted(train, val)
     X, y = checked_arrays(train)
-    fit = refit(model, X, y, GENES)
+    fit = refit_with_errors(model, X, y, GENES)
     pairs = strongest_pairs(fit.form, 10)
     random, truth = np.random.default_rng(0), fit.form.predict(X)
-    again = [refit(model, X, truth + random.normal(size=y.shape), GENES).form for _ in range(60)]
+    again = [model.refit(X, truth + random.normal(size=y.shape)).form(GENES) for _ in range(60)]
     spread = np.std([pair_weights(form, pairs) for form in again], axis=0)
     expected = fit.standard_errors(*(pairs[name].to_numpy() for name in ("frequency", "i", "j")))
     assert 0.7 < np.median(expected / spread) < 1.3
