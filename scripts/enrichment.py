@@ -128,7 +128,7 @@ def term_table(table: pd.DataFrame, fdr: float = 0.05, n_terms: int = 5) -> pd.D
     folded = significant[significant["folded_into"] != ""].groupby([*LIST, "folded_into"]).size()
     kept = significant[significant["folded_into"] == ""].groupby(LIST).head(n_terms)
     keys = zip(*(kept[column] for column in [*LIST, "term"]), strict=True)
-    columns = [*LIST, "term", "library", "adjusted_p", "overlap", "set_size", "folded", "genes"]
+    columns = [*LIST, "term", "adjusted_p", "overlap", "set_size", "genes", "folded", "library"]
     return kept.assign(folded=[folded.get(key, 0) for key in keys])[columns].reset_index(drop=True)
 
 

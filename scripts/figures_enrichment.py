@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 LIST = ["frequency", "source", "pole"]
 LONGEST = 50  # characters of a term's name
-SURE = 10.0  # -log10 adjusted p from which on the colour no longer deepens
+SURE = 5  # -log10 adjusted p from which on the colour stays the same: what is just significant has to stand out, too
 
 
 def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str, str]], n_terms: int = 2) -> go.Figure:
@@ -23,7 +23,7 @@ def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str, str]], n
         return _nothing()
     grid = _grid(table, top, lists)
     if len(grid) > 2:
-        grid = grid.iloc[leaves_list(linkage(grid, "average", optimal_ordering=True))]
+        grid = grid.iloc[leaves_list(linkage(grid.clip(upper=SURE), "average", optimal_ordering=True))]
     labels = [_short(term) for _, term in grid.index]
     figure = go.Figure(
         go.Heatmap(
@@ -33,7 +33,8 @@ def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str, str]], n
             customdata=np.broadcast_to(np.array(labels, dtype=object)[:, None], grid.shape),
             colorscale="Viridis",
             zmin=0,
-            colorbar_title="-log10 adj. p",
+            zmax=SURE,
+            colorbar=_colorbar(),
             hovertemplate="%{x}<br>%{customdata}<br>-log10 adjusted p: %{z:.2f}<extra></extra>",
         )
     )
@@ -67,7 +68,8 @@ def term_dots(table: pd.DataFrame, lists: list[tuple[int, str, str]], n_terms: i
                 "colorscale": "Viridis",
                 "line": {"color": "grey", "width": 0.8},  # pale dots show on white, dark ones on black
                 "cmin": 0,
-                "colorbar_title": "-log10 adj. p",
+                "cmax": SURE,
+                "colorbar": _colorbar(),
             },
             customdata=np.stack([[_short(term) for term in dots["term"]], dots["overlap"], dots["set_size"]], axis=1),
             hovertemplate="%{x}<br>%{customdata[0]}<br>%{customdata[1]} of %{customdata[2]} genes<br>"
@@ -98,7 +100,12 @@ def _grid(table: pd.DataFrame, top: pd.DataFrame, lists: list[tuple[int, str, st
 
 
 def _significance(adjusted_p):
-    return -np.log10(adjusted_p.clip(lower=10**-SURE)) + 0.0  # no minus zero
+    return -np.log10(adjusted_p.clip(lower=1e-300)) + 0.0  # neither infinity nor minus zero
+
+
+def _colorbar() -> dict:
+    ticks = [*map(str, range(SURE)), f"≥ {SURE}"]
+    return {"title": "-log10 adj. p", "tickvals": np.arange(SURE + 1), "ticktext": ticks}
 
 
 def _list_name(key: tuple[int, str, str]) -> str:
@@ -117,5 +124,5 @@ def _nothing() -> go.Figure:
 def _finish(figure: go.Figure, title: str, labels: list[str]) -> go.Figure:
     ticks = {"tickvals": np.arange(len(labels)), "ticktext": labels, "autorange": "reversed", "automargin": True}
     size = {"height": 260 + 20 * len(labels), "margin_l": 20}
-    figure.update_xaxes(title="gene list", tickangle=-60).update_yaxes(title="term", **ticks)
+    figure.update_xaxes(title="gene list", tickangle=-60, dtick=1, tickfont_size=11).update_yaxes(title="term", **ticks)
     return figure.update_layout(title=title, template="plotly_white", **size)

@@ -76,7 +76,8 @@ def test_dots_show_overlap_and_significance_of_terms_that_are_not_folded():
     table = terms([("a", "positive", 0.01), ("b", "positive", 0.02), ("c", "negative", 1e-20)])
     table.loc[1, "folded_into"] = "a"
     dots = figures_enrichment.term_dots(table, LISTS).data[0]
-    np.testing.assert_allclose(dots.marker.color, [2, figures_enrichment.SURE])
+    np.testing.assert_allclose(dots.marker.color, [2, 20])
+    assert dots.marker.cmax == figures_enrichment.SURE < 20  # coloured as all that is sure, told as it is
     np.testing.assert_array_equal(dots.marker.size, [3, 3])
     assert list(figures_enrichment.term_dots(table, LISTS[:1]).layout.yaxis.ticktext) == ["a"]
 
