@@ -89,15 +89,17 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for protocol, table in performance.groupby("protocol", sort=False):
-        by_split = table.groupby(["model", "split"])["r2"].mean().groupby("model").agg(["mean", "std"]).fillna(0.0)
+        by_split = table.pivot_table(index="split", columns="model", values="r2")
         name = table.loc[table["chosen"], "model"].iloc[0]
-        bilinear, linear = by_split.loc[name], by_split.loc["linear ridge"]
-        verdict = "better than" if bilinear["mean"] > linear["mean"] else "no better than"
+        bilinear, linear = by_split[name], by_split["linear ridge"]
+        verdict = "better than" if bilinear.mean() > linear.mean() else "no better than"
+        spread = f" (±{bilinear.std():.3f} over {len(by_split)} splits)" if len(by_split) > 1 else " (one split)"
         sentences.append(
-            f"With {protocol}, the {name} model reaches a mean R² of {bilinear['mean']:.2f} "
-            f"(±{bilinear['std']:.3f} over {table['split'].nunique()} splits) on held-out cells, {verdict} a linear "
-            f"ridge on the same cells ({linear['mean']:.2f}); predicting the mean gives 0."
+            f"With {protocol}, the {name} model reaches a mean R² of {bilinear.mean():.2f}{spread} on held-out cells, "
+            f"{verdict} a linear ridge on the same cells ({linear.mean():.2f}; it is ahead of it in "
+            f"{(bilinear > linear).sum()} of {len(by_split)} splits); predicting the mean gives 0."
         )
+        sentences += about_unjudged(table[table["chosen"]])
         errors = table[table["chosen"]][["mae", "train_mae"]].mean()
         if errors["mae"] > 2 * errors["train_mae"]:
             sentences.append(
@@ -105,6 +107,17 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
                 f"{errors['train_mae']:.4f} on the cells it was trained on. Read its modules with that in mind."
             )
     return sentences
+
+
+def about_unjudged(scores: pd.DataFrame) -> list[str]:
+    """Where held-out cells cannot tell; scores : columns split, frequency, r2 of one model, see metrics.held_out_r2."""
+    n_splits = scores["split"].nunique()
+    unjudged = scores[scores["r2"].isna()].groupby("frequency")["split"].nunique()
+    return [
+        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: "
+        "the few cells that it sets apart are not among those held out."
+        for frequency, count in unjudged.items()
+    ]
 
 
 def about_trusted(trusted: pd.DataFrame) -> list[str]:

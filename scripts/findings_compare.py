@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scripts.findings import about_unjudged
 from scripts.panels import panel_lead, panel_summary
 from scripts.rankings import CORRELATION, LINEAR, PANEL, RANDOM
 
@@ -28,13 +29,13 @@ def about_panels(panels: pd.DataFrame, n_genes: int = 25) -> list[str]:
         f"{'split' if n_splits == 1 else 'splits'}): {told}."
     ]
     sentences += [_lead(panels, rival, n_genes) for rival in (CORRELATION, LINEAR)]
-    by_size = panel_summary(panels)
+    by_size = panel_summary(panels).dropna()
     best = by_size.loc[by_size.groupby("n_genes")["mean"].idxmax()]
     sentences.append("Best by size of the panel: " + _listed(best, "n_genes", "{} genes") + ".")
-    means = of_size.groupby(["frequency", "method"], sort=False)["r2"].mean().rename("mean").reset_index()
+    means = of_size.groupby(["frequency", "method"], sort=False)["r2"].mean().dropna().rename("mean").reset_index()
     best = means.loc[means.groupby("frequency")["mean"].idxmax()]
     sentences.append(f"Best at {n_genes} genes by frequency: " + _listed(best, "frequency", "frequency {}") + ".")
-    return sentences
+    return sentences + about_unjudged(of_size[of_size["method"] == PANEL])
 
 
 def _lead(panels: pd.DataFrame, rival: str, n_genes: int) -> str:

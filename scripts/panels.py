@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
-from scripts.metrics import r2
+from scripts.metrics import held_out_r2, r2
 from scripts.protocols import Split, refit, side_by_side, transductive_split
 from scripts.rankings import Expression, rankings
 from scripts.stability import subsamples
@@ -82,9 +82,9 @@ def panel_r2(
     """
     parts = [part.arrays() for part in (split.train, split.val, split.test)]
     cells, cells_val, cells_test = (expression.columns(X, genes) for X, _ in parts)
-    y, y_val, y_test = (targets[:, frequency] for _, targets in parts)
-    rows = np.linspace(0, len(y) - 1, min(len(y), N_TRAINING)).astype(int)
-    cells, y = cells[rows], y[rows]
+    y_train, y_val, y_test = (targets[:, frequency] for _, targets in parts)
+    rows = np.linspace(0, len(y_train) - 1, min(len(y_train), N_TRAINING)).astype(int)
+    cells, y = cells[rows], y_train[rows]
     chosen, distances = _spread(cells, n_centres)
     among = distances[:, chosen]
     distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
@@ -99,7 +99,7 @@ def panel_r2(
             weights = scale * cho_solve(cho_factor(gram + penalty * penalised), cross)
             best = max(best, (r2(y_val, mean + weights @ val), rate, weights), key=lambda entry: entry[0])
     _, rate, weights = best
-    return float(r2(y_test, mean + weights @ _kernel(distances_test, rate)))
+    return float(held_out_r2(y_test, mean + weights @ _kernel(distances_test, rate), y_train))
 
 
 def panel_splits(

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from scripts import graph
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.datasets import CellDataset, Preparation, graph_features, split_rows, torch_splits
-from scripts.metrics import aligned_r2, r2
+from scripts.metrics import aligned_r2, held_out_r2, r2
 from scripts.modules import BilinearForm
 from scripts.neighbors import entered_neighbors, nearest_neighbors
 from scripts.stability import subsamples
@@ -107,7 +107,8 @@ def performance(split: Split, models: dict[str, Callable], fitted: dict | None =
 
     Returns
     -------
-    DataFrame with the columns protocol, split, model, frequency, r2 and mae (test cells) and train_mae.
+    DataFrame with the columns protocol, split, model, frequency, r2 and mae (test cells) and train_mae; r2 is NaN where
+    the test cells hardly vary, see `metrics.held_out_r2`.
     """
     tables = []
     (X, y), (X_train, y_train) = split.test.arrays(), split.train.arrays()
@@ -116,7 +117,8 @@ def performance(split: Split, models: dict[str, Callable], fitted: dict | None =
         if model is None:
             model = make()
             model.fit(split.train, split.val)
-        columns = {"r2": r2(y, predicted := model.predict(X)), "mae": np.abs(y - predicted).mean(axis=0)}
+        predicted = model.predict(X)
+        columns = {"r2": held_out_r2(y, predicted, y_train), "mae": np.abs(y - predicted).mean(axis=0)}
         columns["train_mae"] = np.abs(y_train - model.predict(X_train)).mean(axis=0)
         keys = {"protocol": split.protocol, "split": split.number, "model": name, "frequency": np.arange(y.shape[1])}
         tables.append(pd.DataFrame({**keys, **columns}))
@@ -142,11 +144,11 @@ def forms_of_subsamples(make: Callable, split: Split, genes: list[str], n_subsam
 
 def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:
     """What each further module adds: frequency, n_modules, val_r2 and test_r2 of the form with that many modules."""
-    (X_val, y_val), (X, y) = split.val.arrays(), split.test.arrays()
+    (X_val, y_val), (X, y), (_, y_train) = (cells.arrays() for cells in (split.val, split.test, split.train))
     tables = []
     for n_modules in range(min(max_modules, form.basis.shape[1]) + 1):
         kept = form.truncated(n_modules)
-        columns = {"val_r2": r2(y_val, kept.predict(X_val)), "test_r2": r2(y, kept.predict(X))}
+        columns = {"val_r2": r2(y_val, kept.predict(X_val)), "test_r2": held_out_r2(y, kept.predict(X), y_train)}
         tables.append(pd.DataFrame({"frequency": np.arange(form.n_freq), "n_modules": n_modules, **columns}))
     return pd.concat(tables, ignore_index=True)
 

@@ -28,6 +28,14 @@ def test_only_what_was_measured_is_said_of_the_model():
     assert "0.90 (" in better[0] and "better than a linear" in better[0] and len(better) == 1
 
 
+def test_splits_that_cannot_judge_are_counted():
+    table = pd.concat([performance(r2, 0.01, 0.009).assign(split=i) for i, r2 in enumerate([0.9, 0.7, 0.0])])
+    table.loc[table["split"] == 2, "r2"] = np.nan  # of all models
+    told, unjudged = findings.about_prediction(table)
+    assert "R² of 0.80 (±0.141 over 2 splits)" in told and "ahead of it in 1 of 2 splits" in told
+    assert unjudged.startswith("Frequency 0 is not judged in 1 of 3 splits")
+
+
 def test_the_least_stable_frequency_is_named():
     table = pd.DataFrame({"frequency": [0, 1], "first_module_jaccard": [0.8, 0.4]})
     (sentence,) = findings.about_stability(table)

@@ -95,6 +95,20 @@ def test_truncation_ends_at_the_full_model():
     assert curve[(curve["frequency"] == 0) & (curve["n_modules"] == 0)]["test_r2"].iloc[0] < 0.5 < last[0]
 
 
+def test_held_out_cells_that_hardly_vary_do_not_judge():
+    random = np.random.default_rng(0)
+    y_train, y = random.normal(size=(300, 2)), random.normal(size=(40, 2))
+    y[:, 0] *= 0.01  # none of the cells that this frequency sets apart
+    predicted = y + 0.1 * random.normal(size=y.shape)
+    judged = metrics.held_out_r2(y, predicted, y_train)
+    assert np.isnan(judged[0]) and metrics.r2(y, predicted)[0] < -10
+    np.testing.assert_array_equal(judged[1], metrics.r2(y, predicted)[1])
+    assert np.isnan(metrics.held_out_r2(y[:, 0], predicted[:, 0], y_train[:, 0]))
+    cells = [CellDataset(values, values) for values in (y_train, random.normal(size=(40, 2)), y)]
+    table = protocols.performance(protocols.Split(protocols.ALL_CELLS, 0, *cells), {"ridge": rivals.linear_ridge})
+    assert table["r2"].isna().tolist() == [True, False] and table["mae"].notna().all()
+
+
 def test_aligned_r2_forgives_rotations_alone():
     y = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 2)))[0]
     turned = y @ np.array([[0.6, -0.8], [0.8, 0.6]]) + 3
