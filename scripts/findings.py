@@ -96,8 +96,8 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
         spread = f" (±{bilinear.std():.3f} over {len(by_split)} splits)" if len(by_split) > 1 else " (one split)"
         sentences.append(
             f"With {protocol}, the {name} model reaches a mean R² of {bilinear.mean():.2f}{spread} on held-out cells, "
-            f"{verdict} a linear ridge on the same cells ({linear.mean():.2f}; it is ahead of it in "
-            f"{(bilinear > linear).sum()} of {len(by_split)} splits); predicting the mean gives 0."
+            f"{verdict} a linear ridge on the same cells ({linear.mean():.2f}); predicting the mean gives 0. "
+            f"It is ahead of the ridge in {(bilinear > linear).sum()} of {len(by_split)} splits."
         )
         sentences += about_unjudged(table[table["chosen"]])
         errors = table[table["chosen"]][["mae", "train_mae"]].mean()

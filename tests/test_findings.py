@@ -32,7 +32,7 @@ def test_splits_that_cannot_judge_are_counted():
     table = pd.concat([performance(r2, 0.01, 0.009).assign(split=i) for i, r2 in enumerate([0.9, 0.7, 0.0])])
     table.loc[table["split"] == 2, "r2"] = np.nan  # of all models
     told, unjudged = findings.about_prediction(table)
-    assert "R² of 0.80 (±0.141 over 2 splits)" in told and "ahead of it in 1 of 2 splits" in told
+    assert "R² of 0.80 (±0.141 over 2 splits)" in told and "ahead of the ridge in 1 of 2 splits" in told
     assert unjudged.startswith("Frequency 0 is not judged in 1 of 3 splits")
 
 
