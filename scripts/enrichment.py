@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import gseapy
 import numpy as np
@@ -174,8 +176,8 @@ def ranked(
     options = {"min_size": min_size, "max_size": len(genes), "permutation_num": permutation_num, "seed": seed}
     rows_of = {code(tested.position[gene]): row for row, gene in reversed([*enumerate(genes)])}
     gene_of = {name: genes[row] for name, row in rows_of.items()}
-    tables = []
-    for frequency in np.flatnonzero(weights.any(axis=0)) if sets else ():  # weights of 0 rank nothing
+
+    def table(frequency: int) -> pd.DataFrame:
         weight = weights[:, frequency]
         found = _prerank(pd.Series(weight[[*rows_of.values()]], index=[*rows_of]), sets, options)
         columns = {
@@ -186,15 +188,19 @@ def ranked(
             "fdr": found["FDR q-val"].astype(float),
             "leading_genes": [" ".join(map(gene_of.get, names.split(";"))) for names in found["Lead_genes"]],
         }
-        tables.append(pd.DataFrame(columns).sort_values("fdr", kind="stable"))
+        return pd.DataFrame(columns).sort_values("fdr", kind="stable")
+
+    frequencies = np.flatnonzero(weights.any(axis=0)) if sets else ()  # weights of 0 rank nothing
+    # gseapy logs that some genes rank alike, and its own threads gain less than one for each frequency
+    with contextlib.redirect_stderr(io.StringIO()), ThreadPoolExecutor(os.cpu_count()) as pool:
+        tables = list(pool.map(table, frequencies))
     return pd.concat(tables or [pd.DataFrame(columns=RANKED_COLUMNS)], ignore_index=True)
 
 
 def _prerank(ranking: pd.Series, sets: dict[str, list[str]], options: dict) -> pd.DataFrame:
     # a set whose genes all weigh 0 would have no score, at which gseapy breaks down
     ranking = ranking.mask(ranking == 0, 1e-9 * ranking.abs().max())
-    with contextlib.redirect_stderr(io.StringIO()):  # it logs that some genes rank alike
-        return gseapy.prerank(ranking, sets, threads=2, outdir=None, no_plot=True, **options).res2d
+    return gseapy.prerank(ranking, sets, threads=1, outdir=None, no_plot=True, **options).res2d
 
 
 def p_values(drawn: np.ndarray, tested: TestedSets) -> np.ndarray:
