@@ -37,6 +37,15 @@ def small_run(tmp_path_factory):
     return Run(shutil.copytree(folder / "small", folder / "kept"))
 
 
+@pytest.fixture(scope="session")
+def paul15_run(paul15, tmp_path_factory):
+    """Run of the whole chain on Paul15 at its default settings, for reading."""
+    folder = tmp_path_factory.mktemp("paul15")
+    done = chain_runs.report(folder, "paul15", "run", {})
+    assert done.returncode == 0, done.stderr
+    return Run(folder / "run")
+
+
 @pytest.fixture
 def weights():
     """Random factors (w_l, w_r, w_p) of a bilinear model: 40 genes, 6 hidden units, 3 frequencies."""
