@@ -17,7 +17,7 @@ help:  ## list what can be made
 	@echo 'option of test: TESTARGS="-k name"'
 
 report: $(INSTALLED)  ## run all notebooks and write reports/<run>/index.html
-	@$(VENV)/python -m scripts.runs report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
+	@$(VENV)/python -m scripts report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
 
 test: $(INSTALLED)  ## check the code and run the tests
 	$(VENV)/ruff check .
@@ -28,8 +28,8 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	@PYTHONPATH="$(CURDIR)" $(VENV)/jupyter lab notebooks
 
 bench: $(INSTALLED)  ## print each measured speed as a ratio
-	@$(VENV)/python -m scripts.bench
-	@$(VENV)/python -m scripts.bench_scaling
+	@$(VENV)/python -m benchmarks.speed
+	@$(VENV)/python -m benchmarks.scaling
 
 $(INSTALLED): requirements.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }

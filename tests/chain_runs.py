@@ -43,7 +43,7 @@ def report(folder, dataset, name, settings):
     """Run the chain in a process of its own; `name` is the name of the run, None to take that of the data set."""
     params = folder / "params-of-test.yaml"
     params.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "scripts.runs", "report", "--dataset", dataset, *(["--run", name] if name else [])]
+    command = [sys.executable, "-m", "scripts", "report", "--dataset", dataset, *(["--run", name] if name else [])]
     command += ["--params", str(params), "--reports", str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from scripts import datasets
-from scripts.runs import Run
+from scripts.cells import loading
+from scripts.report.run import Run
+from scripts.sources import cells
 from tests import chain_runs
 
 
@@ -23,7 +25,7 @@ def paul15():
 @pytest.fixture(scope="session")
 def pbmc():
     """pbmc68k_reduced at its default settings, which every machine has."""
-    return datasets.prepare(datasets.resolve("pbmc68k_reduced"), datasets.Preparation())
+    return datasets.prepare(cells.resolve("pbmc68k_reduced"), loading.Preparation())
 
 
 @pytest.fixture(scope="session")

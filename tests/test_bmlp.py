@@ -6,10 +6,9 @@ import pytest
 import torch
 import yaml
 
-from scripts import descent
-from scripts.bmlp import Config, ScBMLPRegressor
-from scripts.datasets import CellDataset, torch_splits
-from scripts.squared_error import SquaredError
+from scripts import bmlp
+from scripts.bmlp import Config, ScBMLPRegressor, SquaredError
+from scripts.cells.splits import CellDataset, torch_splits
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -129,28 +128,28 @@ def test_early_stopping_keeps_the_best_weights():
 
 def test_gradients_are_those_of_autograd():
     torch.manual_seed(0)
-    network = descent.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
+    network = bmlp.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
     leaves = [tensor.requires_grad_() for tensor in network.copy().tensors()]
     z, y = torch.randn(7, 5), torch.randn(7, 2)
-    reference = descent.Network(*leaves)
+    reference = bmlp.Network(*leaves)
     penalty = 0.1 * sum((tensor**2).sum() for tensor in leaves[:3])
     (((reference(z) - y) ** 2).mean() + penalty).backward()
     for tensor in network.tensors():
         tensor.grad = torch.zeros_like(tensor)
     left, right = torch.addmm(network.b_lr, z, network.w_lr).chunk(2, dim=1)
     gradient = 2 * (network(z) - y) / y.numel()
-    descent._write_gradients(network, z, left, right, left * right, None, gradient, 0.1)
+    bmlp._write_gradients(network, z, left, right, left * right, None, gradient, 0.1)
     for tensor, leaf in zip(network.tensors(), leaves, strict=True):
         torch.testing.assert_close(tensor.grad, leaf.grad)
 
 
 def test_moments_give_the_error_of_all_cells_and_its_gradients(monkeypatch):
-    monkeypatch.setattr("scripts.squared_error.CHUNK", 3)
+    monkeypatch.setattr("scripts.bmlp.CHUNK", 3)
     torch.manual_seed(1)
-    network = descent.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
+    network = bmlp.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
     leaves = [tensor.requires_grad_() for tensor in network.copy().tensors()]
     z, y = torch.randn(7, 5), torch.randn(7, 2)
-    expected = ((descent.Network(*leaves)(z) - y) ** 2).mean()
+    expected = ((bmlp.Network(*leaves)(z) - y) ** 2).mean()
     expected.backward()
     error = SquaredError.of(z, y)
     torch.testing.assert_close(error.value(network), expected.detach(), rtol=1e-4, atol=1e-4)
@@ -165,11 +164,11 @@ def test_fit_by_moments_is_the_fit_by_cells(bias, monkeypatch):
     settings = small(n_epochs=30, n_components=6, batch_size=400, l2=1e-3, bias=bias)
     by_moments, by_cells = (ScBMLPRegressor(settings, loss_fn="mse") for _ in range(2))
     used = []
-    step_on = descent._step_on
-    monkeypatch.setattr(descent, "_step_on", lambda *given: used.append(1) or step_on(*given))
+    step_on = bmlp._step_on
+    monkeypatch.setattr(bmlp, "_step_on", lambda *given: used.append(1) or step_on(*given))
     losses = by_moments.fit(train, val)
     assert len(used) == 30
-    monkeypatch.setattr(descent, "_moments_are_enough", lambda *_: False)
+    monkeypatch.setattr(bmlp, "_moments_are_enough", lambda *_: False)
     np.testing.assert_allclose(losses, by_cells.fit(train, val), rtol=1e-3)
     np.testing.assert_allclose(by_moments.predict(val.x), by_cells.predict(val.x), atol=1e-3 * val.y.numpy().std())
 
@@ -177,9 +176,9 @@ def test_fit_by_moments_is_the_fit_by_cells(bias, monkeypatch):
 @pytest.mark.parametrize("other", [{"batch_size": 399}, {"dropout": 0.1}, {"input_noise": 0.1}, {"n_components": 0}])
 def test_moments_are_not_enough_where_a_step_sees_less_than_all_cells_or_they_cost_more(other):
     z, y = torch.zeros(400, 6 if other.get("n_components", 6) else 100), torch.zeros(400, 2)
-    assert descent._moments_are_enough(z[:, :6], y, small(batch_size=400), "mse")
-    assert not descent._moments_are_enough(z, y, small(**{"batch_size": 400} | other), "mse")
-    assert not descent._moments_are_enough(z[:, :6], y, small(batch_size=400), "l1")
+    assert bmlp._moments_are_enough(z[:, :6], y, small(batch_size=400), "mse")
+    assert not bmlp._moments_are_enough(z, y, small(**{"batch_size": 400} | other), "mse")
+    assert not bmlp._moments_are_enough(z[:, :6], y, small(batch_size=400), "l1")
 
 
 def test_noise_and_dropout_change_the_fit():

@@ -4,8 +4,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scripts import datasets, download, sources
-from scripts.datasets import Preparation, prepare, resolve
+from scripts.cells import loading, splits
+from scripts.cells.loading import Preparation
+from scripts.datasets import prepare
+from scripts.sources import cells, download
+from scripts.sources.cells import resolve
 
 
 def counts(n_cells=60, n_genes=20, seed=0):
@@ -32,8 +35,8 @@ def test_paul15_is_prepared_as_published(paul15):
 
 
 def test_splits_do_not_overlap_and_follow_the_seed(pbmc):
-    again = datasets.add_split(pbmc.copy(), random_state=0).obs["split"]
-    other = datasets.add_split(pbmc.copy(), random_state=5).obs["split"]
+    again = splits.add_split(pbmc.copy(), random_state=0).obs["split"]
+    other = splits.add_split(pbmc.copy(), random_state=5).obs["split"]
     assert (again == pbmc.obs["split"]).all()
     assert (other != pbmc.obs["split"]).any()
     assert again.value_counts().to_dict() == {"train": 489, "val": 105, "test": 106}
@@ -45,10 +48,10 @@ def test_normalisation_equals_the_formulas(tmp_path):
     total = adata.X.sum(axis=1, keepdims=True)
     expected = np.log1p(adata.X / total * np.median(total))
     expected = (expected - expected.mean(axis=0)) / expected.std(axis=0, ddof=1)
-    found = datasets.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
+    found = loading.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
     np.testing.assert_allclose(found.X, expected, atol=1e-4)
     assert found.uns["label"] == "type"
-    raw = datasets.load(
+    raw = loading.load(
         resolve(str(tmp_path / "cells.h5ad")), Preparation(normalize_total=False, log1p=False, scale=False)
     )
     np.testing.assert_array_equal(raw.X, adata.X)
@@ -79,7 +82,7 @@ def test_values_that_are_no_counts_are_named(tmp_path, change, message):
     adata.X = change(adata.X).astype(np.float32)
     adata.write_h5ad(tmp_path / "cells.h5ad")
     with pytest.raises(ValueError, match=message):
-        datasets.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
+        loading.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
@@ -89,9 +92,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"text\.h5ad is not an \.h5ad file"):
         resolve(str(tmp_path / "text.h5ad"))
     with pytest.raises(ValueError, match="no column 'nowhere'"):
-        datasets.load(resolve("krumsiek11"), Preparation(label="nowhere"))
+        loading.load(resolve("krumsiek11"), Preparation(label="nowhere"))
     with pytest.raises(ValueError, match="no layer 'nowhere'"):
-        datasets.load(resolve("krumsiek11"), Preparation(layer="nowhere"))
+        loading.load(resolve("krumsiek11"), Preparation(layer="nowhere"))
 
 
 def test_without_a_network_auto_falls_back_and_paul15_says_what_to_do(tmp_path, monkeypatch):
@@ -99,8 +102,8 @@ def test_without_a_network_auto_falls_back_and_paul15_says_what_to_do(tmp_path, 
         raise ConnectionError("paul15.h5 could not be downloaded from somewhere (refused)")
 
     monkeypatch.delenv("BMLP_DATA_DIR", raising=False)
-    monkeypatch.setattr(sources, "DATA_FOLDER", tmp_path / "data")
-    monkeypatch.setattr(sources, "fetch", refuse)
+    monkeypatch.setattr(cells, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.setattr(cells, "fetch", refuse)
     source = resolve("auto")
     assert source.name == "pbmc68k_reduced"
     assert "paul15" in source.reason and "refused" in source.reason
@@ -156,12 +159,12 @@ def test_large_sparse_files_stay_sparse_to_the_end(tmp_path, monkeypatch):
     source = resolve(str(tmp_path / "sparse.h5ad"))
     settings = Preparation(k_neighbors=10, n_components=10, n_freq_comps=2)
     dense = prepare(source, settings)
-    monkeypatch.setattr(datasets, "MAX_DENSE", 100)
+    monkeypatch.setattr(loading, "MAX_DENSE", 100)
     kept = prepare(source, settings)
     assert sp.issparse(kept.X) and kept.uns["dataset"]["sha256"] == dense.uns["dataset"]["sha256"]
     np.testing.assert_allclose(np.asarray(kept.X.toarray()).std(axis=0, ddof=1), 1, rtol=1e-4)
     np.testing.assert_allclose(kept.uns["freq_vals"], dense.uns["freq_vals"], rtol=0.2)
-    train, val, test = datasets.torch_splits(kept)
+    train, val, test = splits.torch_splits(kept)
     assert sp.issparse(train.x) and train[3][0].shape == (40,) and train[3][0].dtype == train[3][1].dtype
 
 
@@ -183,7 +186,7 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
     centred = X - X.mean(axis=0)
     U, s, _ = np.linalg.svd(centred, full_matrices=False)
     for matrix in (X, sp.csr_matrix(X)):
-        found, name = datasets.graph_features(matrix, Preparation(n_components=5))
+        found, name = loading.graph_features(matrix, Preparation(n_components=5))
         assert name == "5 components"
         assert found.shape == (700, 5)
         overlap = np.abs((found / np.linalg.norm(found, axis=0) * U[:, :5]).sum(axis=0))

@@ -1,0 +1,167 @@
+"""Two ways to hold cells out, subsamples, and cells as torch data sets."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+
+from scripts import graph
+from scripts.cells.loading import Preparation, graph_features
+from scripts.graph import entered_neighbors, nearest_neighbors
+from scripts.measures import aligned_r2
+from scripts.parallel import side_by_side
+
+SPLITS = ("train", "val", "test")
+ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training cells"
+
+
+class CellDataset(torch.utils.data.Dataset):
+    """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq).
+
+    Sparse expression stays a scipy matrix in x; items are dense rows all the same.
+    """
+
+    def __init__(self, x: np.ndarray | sparse.spmatrix, y: np.ndarray, device: str = "cpu"):
+        if sparse.issparse(x):
+            self.x = sparse.csr_array(x, dtype=np.float32)
+        else:
+            self.x = torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=device)
+        self.y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.float32, device=device)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.x[index]
+        return torch.as_tensor(x.toarray(), device=self.y.device) if sparse.issparse(x) else x, self.y[index]
+
+    def arrays(self) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
+        """X as float32 numpy array or sparse matrix, y as float64 numpy array."""
+        x = self.x if sparse.issparse(self.x) else self.x.cpu().numpy()
+        return x, self.y.cpu().numpy().astype(np.float64)
+
+
+def split_rows(n_cells: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """70 % training, 15 % validation and 15 % test cells, seeded: their indices."""
+    if n_cells < 10:
+        raise ValueError(f"{n_cells} cells are too few to split into training, validation and test cells")
+    train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
+    validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    return np.sort(train), np.sort(validation), np.sort(test)
+
+
+def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
+    """Training, validation and test cells, as `split_rows` draws them: obs["split"]."""
+    split = np.empty(adata.n_obs, dtype=object)
+    for name, rows in zip(SPLITS, split_rows(adata.n_obs, random_state), strict=True):
+        split[rows] = name
+    adata.obs["split"] = pd.Categorical(split, categories=SPLITS)
+    return adata
+
+
+def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, CellDataset, CellDataset]:
+    """Training, validation and test cells as torch data sets, in the order of the cells."""
+    members = [np.flatnonzero(adata.obs["split"] == name) for name in SPLITS]
+    return tuple(CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test cells of one way to hold cells out.
+
+    extension_r2 : (n_freq,) agreement of the test cells' frequencies, extended from the training cells' graph, with
+    those of the graph of all cells, aligned; None where they are the same.
+    """
+
+    protocol: str
+    number: int
+    train: CellDataset
+    val: CellDataset
+    test: CellDataset
+    extension_r2: np.ndarray | None = None
+
+
+def run_split(adata: ad.AnnData) -> Split:
+    """The run's own split of the cells, as obs["split"] says."""
+    return Split(ALL_CELLS, 0, *torch_splits(adata))
+
+
+def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Split:
+    """Frequencies from the graph of all cells, which are then split; number 0 is the run's own split."""
+    parts = split_rows(adata.n_obs, random_state + number)
+    cells = [CellDataset(adata.X[rows], adata.obsm["X_freq"][rows]) for rows in parts]
+    return Split(ALL_CELLS, number, *cells)
+
+
+def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
+    """Graph, scaling and components from training cells alone; other cells' frequencies by extension from neighbours.
+
+    Where the graph of the training cells falls into parts, its largest part alone is used.
+    """
+    train, val, test = split_rows(adata.n_obs, settings.random_state + number)
+    X = _scaled_by(adata.X, train) if "scale" in adata.uns["dataset"]["steps"] else adata.X
+    features = graph_features(X, settings, fit_rows=train)[0]
+    found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
+    adjacency = graph.adjacency(found)
+    keep = graph.largest_part(adjacency)
+    values, vectors = graph.frequencies(adjacency[keep][:, keep], settings.n_freq_comps)
+    extended = []
+    for rows in (val, test):
+        edges = entered_neighbors(features[rows], features[train], found, settings.metric)[:, keep]
+        near = edges.sum(axis=1) > 0  # cells that only neighbour a small part are left out with it
+        extended.append((rows[near], graph.extend(edges[near], values, vectors)))
+    (val, y_val), (test, y_test) = extended
+    cells = [CellDataset(X[rows], y) for rows, y in [(train[keep], vectors), (val, y_val), (test, y_test)]]
+    return Split(INDUCTIVE, number, *cells, aligned_r2(adata.obsm["X_freq"][test], y_test))
+
+
+def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
+    """Several inductive splits; none for weighted or normalised graphs, whose extension to new cells is not defined."""
+    if settings.graph_weights != "unweighted" or settings.laplacian != "unnormalized":
+        return []
+    return side_by_side(partial(inductive_split, adata, settings), range(n_splits))
+
+
+def _scaled_by(X: np.ndarray | sparse.spmatrix, rows: np.ndarray) -> np.ndarray | sparse.spmatrix:
+    """Each gene to standard deviation 1, and to mean 0 if dense, over some of the cells."""
+    if sparse.issparse(X):
+        mean = np.asarray(X[rows].mean(axis=0)).ravel()
+        variance = np.asarray(X[rows].multiply(X[rows]).mean(axis=0)).ravel() - mean**2
+        return sparse.csr_array(
+            X @ sparse.diags_array(1 / np.sqrt(np.where(variance > 0, variance, 1)).astype(X.dtype))
+        )
+    deviation = X[rows].std(axis=0)
+    return (X - X[rows].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+
+
+def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:
+    """Random subsets of the cells, without replacement, as sorted indices; at least two, to be compared."""
+    if n_subsamples < 2:
+        raise ValueError(f"n_subsamples={n_subsamples} is not possible: at least 2 are needed to compare fits")
+    size = int(share * n_cells)
+    seeds = range(random_state, random_state + n_subsamples)
+    return [np.sort(np.random.default_rng(seed).choice(n_cells, size, replace=False)) for seed in seeds]
+
+
+def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
+    """X (n_cells, n_genes) float32 and y (n_cells, n_freq) float64 of a CellDataset.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, a value is not finite, or a target is constant.
+    """
+    X, y = cells.arrays()
+    if len(y) == 0:
+        raise ValueError("there are no cells to fit or validate on")
+    if not (np.isfinite(X.data if sparse.issparse(X) else X).all() and np.isfinite(y).all()):
+        raise ValueError("the cells hold NaN or infinite values: remove or impute them first")
+    constant = np.flatnonzero(np.ptp(y, axis=0) <= 1e-9 * np.abs(y).max(axis=0))
+    if len(constant):
+        raise ValueError(f"frequency {constant[0]} is the same in all cells: there is nothing to predict; leave it out")
+    return X, y

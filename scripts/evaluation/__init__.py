@@ -1,0 +1,38 @@
+"""Is it true: models and methods judged on cells that they have not met, and against what is known.
+
+`rankings`, `recovery` and `rivals` also name the methods that they compare.
+"""
+
+from scripts.evaluation import rankings, recovery, rivals
+from scripts.evaluation.correlation import compare_with_correlation, correlations, driver_table, ranking_overlap
+from scripts.evaluation.markers import marker_recovery, marker_summary
+from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
+from scripts.evaluation.performance import (
+    forms_of_seeds,
+    forms_of_subsamples,
+    inductive_table,
+    performance_over_splits,
+    truncation_curve,
+)
+
+__all__ = [
+    "compare_with_correlation",
+    "correlations",
+    "driver_table",
+    "forms_of_seeds",
+    "forms_of_subsamples",
+    "inductive_table",
+    "marker_recovery",
+    "marker_summary",
+    "panel_lead",
+    "panel_splits",
+    "panel_stability",
+    "panel_summary",
+    "panel_table",
+    "performance_over_splits",
+    "ranking_overlap",
+    "rankings",
+    "recovery",
+    "rivals",
+    "truncation_curve",
+]

@@ -1,0 +1,204 @@
+"""Panels: how well the few genes that a method names predict a frequency, and whether other cells give them again."""
+
+from collections.abc import Callable
+from itertools import combinations, product
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy.linalg import cho_factor, cho_solve
+
+from scripts.cells import Split, subsamples, transductive_split
+from scripts.evaluation.performance import refit
+from scripts.evaluation.rankings import Expression, rank_genes
+from scripts.measures import held_out_r2, r2
+from scripts.parallel import side_by_side
+
+SIZES = (5, 10, 25, 50, 100)  # genes of a panel
+N_CENTRES = 200  # training cells that carry the kernel, see `panel_r2`
+N_ROUND = 20  # centres drawn at a time
+N_TRAINING = 20_000  # training cells, at most, that the regressor is fitted to
+WIDTHS = (0.2, 1.0)  # of the kernel: gamma in units of 1 / median squared distance
+PENALTIES = (0.03, 0.1, 0.3)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances, (n_a, n_b) float32: half the time of float64; a : (n_a, n_chosen), b : (n_b, n_chosen)."""
+    found = a @ b.T
+    found *= -2
+    found += (a**2).sum(axis=1)[:, None]
+    found += (b**2).sum(axis=1)
+    return np.maximum(found, 0, out=found)
+
+
+def _spread(cells: np.ndarray, n_centres: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cells that lie far from each other: drawn in rounds, in proportion to the distance from those drawn.
+
+    As k-means|| seeds its centres (Bahmani et al., VLDB 5, 622, 2012). Evenly drawn ones would leave out rare programs,
+    which some panels consist of. cells : (n_cells, n_chosen). Returns their indices, (n_centres,), and their squared
+    distances from all cells, (n_centres, n_cells).
+    """
+    if n_centres >= len(cells):
+        return np.arange(len(cells)), _squared_distances(cells, cells)
+    random = np.random.default_rng(0)
+    nearest = np.sqrt(_squared_distances(cells, cells.mean(axis=0, keepdims=True))).ravel().astype(np.float64)
+    chosen, distances = [], []
+    while len(chosen) < n_centres and (apart := np.flatnonzero(nearest > 1e-2)).size:
+        n_drawn = min(N_ROUND, n_centres - len(chosen), apart.size)
+        share = nearest[apart] / nearest[apart].sum()
+        drawn = random.choice(apart, n_drawn, replace=False, p=share)
+        chosen.extend(drawn.tolist())
+        distances.append(_squared_distances(cells[drawn], cells))
+        nearest = np.minimum(nearest, np.sqrt(distances[-1].min(axis=0)))
+        nearest[drawn] = 0
+    if not chosen:  # all cells are alike
+        return np.array([0]), _squared_distances(cells[:1], cells)
+    return np.array(chosen), np.vstack(distances)
+
+
+def _kernel(squared: np.ndarray, rate: float) -> np.ndarray:
+    """exp(-rate squared) as float64, taken in float32."""
+    found = squared * np.float32(-rate)
+    return np.exp(found, out=found).astype(np.float64)
+
+
+def panel_r2(
+    split: Split, expression: Expression, genes: np.ndarray, frequency: int, n_centres: int = N_CENTRES
+) -> float:
+    """R2, on test cells, of one frequency predicted from a few genes by a regressor that favours no method.
+
+    Ridge with a Gaussian kernel, width and penalty chosen on the validation cells. The kernel is carried by some of the
+    training cells, and fitted to all of them (subset of regressors; Rasmussen & Williams, Gaussian Processes for
+    Machine Learning, 2006, section 8.3.1).
+
+    Parameters
+    ----------
+    split : Split
+    expression : Expression
+        Of the split's training cells.
+    genes : (n_chosen,) int
+    frequency : int
+    n_centres : int
+        Cells that carry the kernel; as many as training cells or more: all, the plain kernel ridge.
+    """
+    parts = [part.arrays() for part in (split.train, split.val, split.test)]
+    cells, cells_val, cells_test = (expression.columns(X, genes) for X, _ in parts)
+    y_train, y_val, y_test = (targets[:, frequency] for _, targets in parts)
+    rows = np.linspace(0, len(y_train) - 1, min(len(y_train), N_TRAINING)).astype(int)
+    cells, y = cells[rows], y_train[rows]
+    chosen, distances = _spread(cells, n_centres)
+    among = distances[:, chosen]
+    distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
+    typical = np.median(distances[:, :: max(1, len(y) // 200)]) or 1.0
+    mean, scale = y.mean(), y.std()
+    best = (-np.inf,)
+    for rate in np.array(WIDTHS) / typical:
+        own, val, penalised = (_kernel(squared, rate) for squared in (distances, distances_val, among))
+        gram, cross = own @ own.T, own @ ((y - mean) / scale)
+        gram[np.diag_indices(len(gram))] += 1e-7 * len(y)  # cells that are alike would make the matrix singular
+        for penalty in PENALTIES:
+            weights = scale * cho_solve(cho_factor(gram + penalty * penalised), cross)
+            best = max(best, (r2(y_val, mean + weights @ val), rate, weights), key=lambda entry: entry[0])
+    _, rate, weights = best
+    return float(held_out_r2(y_test, mean + weights @ _kernel(distances_test, rate), y_train))
+
+
+def panel_splits(
+    adata: ad.AnnData, make: Callable, n_splits: int, n_genes: int, random_state: int = 0
+) -> list[tuple[Split, dict]]:
+    """Several splits of the cells, each with what every method names from its training cells.
+
+    make : gives a new model with fit(train, val) and form(genes); n_genes : genes that each method names.
+    Returns [(split, rank_genes as from rank_genes.rankings)]; number 0 is the run's own split.
+    """
+    names = list(adata.var_names)
+
+    def one(number: int) -> tuple[Split, dict]:
+        split = transductive_split(adata, random_state, number)
+        model = make()
+        model.fit(split.train, split.val)
+        return split, rank_genes(model.form(names), split.train, n_genes, random_state + number)
+
+    return side_by_side(one, list(range(n_splits)))
+
+
+def panel_table(
+    splits: list[tuple[Split, dict]], genes: list[str], sizes: tuple[int, ...] = SIZES, n_centres: int = N_CENTRES
+) -> pd.DataFrame:
+    """Held-out R2 of panels of several sizes.
+
+    Parameters
+    ----------
+    splits : as from `panel_splits`
+    genes : list of str
+        Names of all genes.
+    sizes : tuple of int
+        Genes of a panel; a method that names fewer gives what it has.
+    n_centres : int
+        See `panel_r2`.
+
+    Returns
+    -------
+    DataFrame
+        split, method, frequency, n_genes, r2, genes (their names, in order).
+    """
+    expressions = [Expression.of(split.train.arrays()[0]) for split, _ in splits]
+    items = [(i, key, size) for i, (_, found) in enumerate(splits) for key, size in product(found, sizes)]
+
+    def one(item: tuple) -> tuple:
+        i, (method, frequency), size = item
+        split, found = splits[i]
+        panel = found[method, frequency][:size]
+        score = panel_r2(split, expressions[i], panel, frequency, n_centres)
+        return split.number, method, frequency, size, score, " ".join(genes[gene] for gene in panel)
+
+    return pd.DataFrame(side_by_side(one, items), columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
+
+
+def panel_summary(panels: pd.DataFrame) -> pd.DataFrame:
+    """Mean over frequencies of each split, then mean and standard deviation over splits: method, n_genes, mean, sd."""
+    by_split = panels.groupby(["method", "n_genes", "split"], sort=False)["r2"].mean()
+    table = by_split.groupby(["method", "n_genes"], sort=False).agg(mean="mean", sd="std")
+    return table.fillna({"sd": 0.0}).reset_index()
+
+
+def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> pd.Series:
+    """By how much R2 a method's panels beat a rival's, of each split: mean over frequencies, index split."""
+    of_size = panels[panels["n_genes"] == n_genes]
+    table = of_size.pivot_table(index="split", columns="method", values="r2")
+    return table[method] - table[rival]
+
+
+def panel_stability(split: Split, make: Callable, genes: list[str], n_genes: int, n_subsamples: int) -> pd.DataFrame:
+    """How many of each method's genes 80 % subsamples of the training cells give again.
+
+    Parameters
+    ----------
+    split : Split
+    make : function
+        Gives a new model.
+    genes : list of str
+        Names of all genes.
+    n_genes, n_subsamples : int
+        Genes of a panel; subsamples, at least 2.
+
+    Returns
+    -------
+    DataFrame
+        method, frequency, jaccard (mean over pairs of subsamples), jaccard_sd. Random genes are drawn anew each time.
+    """
+    X, y = split.train.arrays()
+    fit = refit(make, split, genes)
+    samples = subsamples(len(y), n_subsamples)
+
+    def one(number: int) -> dict:
+        rows = samples[number]
+        return rank_genes(fit(rows), type(split.train)(X[rows], y[rows]), n_genes, number)
+
+    found = side_by_side(one, list(range(n_subsamples)))
+    rows = []
+    for method, frequency in found[0]:
+        sets = [set(of_sample[method, frequency].tolist()) for of_sample in found]
+        shared = [len(a & b) / len(a | b) for a, b in combinations(sets, 2)]
+        rows.append((method, frequency, np.mean(shared), np.std(shared)))
+    return pd.DataFrame(rows, columns=["method", "frequency", "jaccard", "jaccard_sd"])

@@ -1,0 +1,107 @@
+"""All models on the same held-out cells, and the refits that stability is read from."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from scripts.bmlp import Config, ScBMLPRegressor
+from scripts.cells import CellDataset, Split, subsamples
+from scripts.measures import held_out_r2, r2
+from scripts.models import BilinearForm
+from scripts.parallel import side_by_side
+
+
+def performance(split: Split, models: dict[str, Callable], fitted: dict | None = None) -> pd.DataFrame:
+    """Every model fitted on the split's training and validation cells and judged on its test cells.
+
+    Parameters
+    ----------
+    split : Split
+    models : {name: function}
+        Each gives a new model with fit(train, val) and predict(X).
+    fitted : {name: model}, optional
+        Models that are fitted to this split already.
+
+    Returns
+    -------
+    DataFrame with the columns protocol, split, model, frequency, r2 and mae (test cells) and train_mae; r2 is NaN where
+    the test cells hardly vary, see `metrics.held_out_r2`.
+    """
+    tables = []
+    (X, y), (X_train, y_train) = split.test.arrays(), split.train.arrays()
+    for name, make in models.items():
+        model = (fitted or {}).get(name)
+        if model is None:
+            model = make()
+            model.fit(split.train, split.val)
+        predicted = model.predict(X)
+        columns = {"r2": held_out_r2(y, predicted, y_train), "mae": np.abs(y - predicted).mean(axis=0)}
+        columns["train_mae"] = np.abs(y_train - model.predict(X_train)).mean(axis=0)
+        keys = {"protocol": split.protocol, "split": split.number, "model": name, "frequency": np.arange(y.shape[1])}
+        tables.append(pd.DataFrame({**keys, **columns}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def refit(make: Callable, split: Split, genes: list[str]) -> Callable[[np.ndarray], BilinearForm]:
+    """Function that fits a new model to some of a split's training cells, given by index; make : gives a new model."""
+    X, y = split.train.arrays()
+
+    def fit(rows: np.ndarray) -> BilinearForm:
+        model = make()
+        model.fit(CellDataset(X[rows], y[rows]), split.val)
+        return model.form(genes)
+
+    return fit
+
+
+def forms_of_subsamples(make: Callable, split: Split, genes: list[str], n_subsamples: int) -> list[BilinearForm]:
+    """Fits on 80 % subsamples of a split's training cells; make : gives a new model."""
+    return side_by_side(refit(make, split, genes), subsamples(len(split.train), n_subsamples))
+
+
+def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:
+    """What each further module adds: frequency, n_modules, val_r2 and test_r2 of the form with that many modules."""
+    (X_val, y_val), (X, y), (_, y_train) = (cells.arrays() for cells in (split.val, split.test, split.train))
+    tables = []
+    for n_modules in range(min(max_modules, form.basis.shape[1]) + 1):
+        kept = form.truncated(n_modules)
+        columns = {"val_r2": r2(y_val, kept.predict(X_val)), "test_r2": held_out_r2(y, kept.predict(X), y_train)}
+        tables.append(pd.DataFrame({"frequency": np.arange(form.n_freq), "n_modules": n_modules, **columns}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def inductive_table(performance: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:
+    """R2 of each model by frequency, mean over inductive splits, beside the extension's own R2."""
+    table = performance.pivot_table(index="frequency", columns="model", values="r2", sort=False)
+    if splits:
+        extension = np.array([split.extension_r2 for split in splits])
+        table["extension_r2"], table["extension_r2_sd"] = extension.mean(axis=0), extension.std(axis=0)
+    return table
+
+
+def forms_of_seeds(cfg: Config, loss_fn: str, split: Split, genes: list[str], n_seeds: int) -> list[BilinearForm]:
+    """Gradient descent on the same cells from the seeds after that of the configuration."""
+    seeds = range(cfg.random_state + 1, cfg.random_state + 1 + n_seeds)
+    makers = [partial(ScBMLPRegressor, replace(cfg, random_state=seed), loss_fn) for seed in seeds]
+    every = np.arange(len(split.train))
+    return side_by_side(lambda make: refit(make, split, genes)(every), makers)
+
+
+def performance_over_splits(
+    splits: list[Split], models: dict[str, Callable], fitted: dict | None = None
+) -> pd.DataFrame:
+    """`performance` on several splits, all fits side by side; an empty table of the same columns for no split.
+
+    fitted : {name: model}, those that are fitted to the first split already.
+    """
+    columns = ["protocol", "split", "model", "frequency", "r2", "mae", "train_mae"]
+    fits = [
+        (split, {name: make}, fitted if split is splits[0] else None)
+        for split in splits
+        for name, make in models.items()
+    ]
+    tables = side_by_side(lambda fit: performance(*fit), fits)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

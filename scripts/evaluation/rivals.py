@@ -1,0 +1,137 @@
+"""What a sceptic would fit instead of the bilinear model: the mean, a linear ridge, and a black box."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.preprocessing import normalize
+
+from scripts.cells import checked_arrays
+from scripts.measures import r2
+from scripts.models import BilinearRidge
+from scripts.parallel import few_threads
+
+MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX = (
+    "mean only",
+    "linear ridge",
+    "squares only",
+    "bilinear",
+    "bilinear, gradient descent",
+    "RBF kernel ridge",
+)
+MAX_KERNEL_CELLS = 5_000  # training cells, at most, of a model that compares all pairs of them
+LINEAR_PENALTIES = tuple(np.logspace(-1.5, 1, 6))  # these span little to nearly all shrinkage
+RBF_PENALTIES = (1e-3, 1e-2)
+RBF_WIDTHS = (2.0, 4.0, 8.0)  # gamma in units of 1 / median squared distance
+RBF_COMPONENTS = 20
+
+
+def models_to_compare(bilinear: Callable, descent: Callable) -> dict[str, Callable]:
+    """Every model of the report's table by its name, simple ones first; bilinear, descent : give new models."""
+    squares = partial(BilinearRidge, squares_only=True)
+    names = (MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX)
+    return dict(zip(names, (MeanOnly, linear_ridge, squares, bilinear, descent, rbf_ridge), strict=True))
+
+
+class MeanOnly:
+    """Predicts the mean of the training cells."""
+
+    def fit(self, train, val) -> None:
+        """Keep the mean; train, val : CellDataset."""
+        self._mean = checked_arrays(train)[1].mean(axis=0)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        return np.tile(self._mean, (X.shape[0], 1))
+
+
+@dataclass
+class KernelModel:
+    """Kernel ridge, its penalty and kernel chosen on validation cells.
+
+    Attributes
+    ----------
+    features : function
+        From the training cells X to a function that gives any cells' features.
+    compare : function
+        Of two sets of features: what the kernels are made from, (n, m) float32, such as squared distances.
+    kernels : function
+        From the training cells compared with each other to functions that turn such numbers into a kernel.
+    penalties : tuple of float
+        In units of the mean of the kernel of a cell with itself.
+    """
+
+    features: Callable
+    compare: Callable
+    kernels: Callable
+    penalties: tuple[float, ...]
+
+    def fit(self, train, val) -> None:
+        """Fit on at most 5,000 training cells; train, val : CellDataset."""
+        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        with few_threads(len(y)):
+            self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val, y_val) -> None:
+        rows = np.linspace(0, len(y) - 1, min(len(y), MAX_KERNEL_CELLS)).astype(int)
+        self._features = self.features(X[rows])
+        self._cells, y = self._features(X[rows]), y[rows]
+        self._mean, scale = y.mean(axis=0), y.std(axis=0)
+        standard = ((y - self._mean) / scale).astype(np.float32)
+        among, across = self.compare(self._cells, self._cells), self.compare(self._features(X_val), self._cells)
+        best = (-np.inf,)
+        for kernel in self.kernels(among):
+            own, held_out = kernel(among), kernel(across)
+            diagonal = own.diagonal()
+            for penalty in self.penalties:
+                penalised = own.copy()
+                np.fill_diagonal(penalised, diagonal + penalty * diagonal.mean())
+                # the kernel is symmetric: transposed, it is in the order that LAPACK wants
+                factor = cho_factor(penalised.T, lower=True, overwrite_a=True, check_finite=False)
+                weights = cho_solve(factor, standard, check_finite=False)
+                score = r2(y_val, self._mean + scale * (held_out @ weights)).mean()
+                best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
+        _, self.penalty, self._kernel, self._weights = best
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        return self._mean + self._kernel(self.compare(self._features(X), self._cells)) @ self._weights
+
+
+class _LinearModel(KernelModel):
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """The same from one weight a gene: no comparison with every training cell."""
+        return self._mean + self._features(X) @ (self._cells.T @ self._weights)
+
+
+def linear_ridge() -> KernelModel:
+    """Ridge on all genes, by the kernel x . x', its penalty chosen on the validation cells."""
+
+    def features(X: np.ndarray) -> Callable:
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        return lambda X: (X.toarray() if sparse.issparse(X) else X) - mean
+
+    return _LinearModel(features, lambda a, b: a @ b.T, lambda among: [lambda products: products], LINEAR_PENALTIES)
+
+
+def rbf_ridge() -> KernelModel:
+    """RBF kernel ridge on 20 principal components of cells of unit length: a black box, as a ceiling."""
+
+    def features(X: np.ndarray) -> Callable:
+        n_components = min(RBF_COMPONENTS, *(size - 1 for size in X.shape))
+        pca = PCA(n_components, svd_solver="arpack" if sparse.issparse(X) else "auto", random_state=0).fit(normalize(X))
+        return lambda X: pca.transform(normalize(X)).astype(np.float64)
+
+    def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return euclidean_distances(a, b, squared=True).astype(np.float32)
+
+    def kernels(among: np.ndarray) -> list[Callable]:
+        rates = [np.float32(width / np.median(among[:500, :500])) for width in RBF_WIDTHS]
+        return [lambda squared, rate=rate: np.exp(-rate * squared) for rate in rates]
+
+    return KernelModel(features, squared_distances, kernels, RBF_PENALTIES)

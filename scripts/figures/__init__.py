@@ -1,0 +1,54 @@
+"""Figures: each function takes data and returns one plotly figure; none shows it.
+
+Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
+"""
+
+from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, spectrum
+from scripts.figures.comparison import driver_intervals, jaccard_by_frequency, method_dots, panel_curves
+from scripts.figures.enrichment import enrichment_heatmap, term_dots
+from scripts.figures.layout import layout_of_all, sample_cells
+from scripts.figures.models import (
+    agreement_bars,
+    loss_curves,
+    performance_dots,
+    predicted_against_true,
+    truncation_curves,
+)
+from scripts.figures.planted import network_bars, pair_cells, recovery_curves
+from scripts.figures.reading import (
+    cell_waterfall,
+    eigenvalue_spectrum,
+    main_effect_bars,
+    pair_network,
+    pole_bars,
+    score_scatter,
+)
+
+__all__ = [
+    "agreement_bars",
+    "cell_waterfall",
+    "driver_intervals",
+    "eigenvalue_spectrum",
+    "enrichment_heatmap",
+    "frequency_scatter",
+    "jaccard_by_frequency",
+    "label_counts",
+    "label_scatter",
+    "layout_of_all",
+    "loss_curves",
+    "main_effect_bars",
+    "method_dots",
+    "network_bars",
+    "pair_cells",
+    "pair_network",
+    "panel_curves",
+    "performance_dots",
+    "pole_bars",
+    "predicted_against_true",
+    "recovery_curves",
+    "sample_cells",
+    "score_scatter",
+    "spectrum",
+    "term_dots",
+    "truncation_curves",
+]

@@ -1,0 +1,92 @@
+"""Figures of cells, frequencies and labels."""
+
+import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
+
+from scripts.figures.style import (
+    COLOURS,
+    DIVERGING,
+    SYMBOLS,
+    WEBGL_FROM,
+    empty_panels,
+    in_panel,
+    marker_size,
+    safe,
+    safe_names,
+)
+
+MAX_WRITTEN = 40  # labels written among the cells
+FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
+
+
+def _cells(xy: np.ndarray, **options) -> go.Figure:
+    figure = px.scatter(
+        x=xy[:, 0],
+        y=xy[:, 1],
+        labels={"x": "UMAP 1", "y": "UMAP 2"},
+        render_mode="webgl" if len(xy) > WEBGL_FROM else "svg",
+        width=700,
+        height=600,
+        **options,
+    )
+    figure.update_traces(marker_size=marker_size(len(xy)))
+    figure.update_yaxes(scaleanchor="x")
+    return figure
+
+
+def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
+    """Cells coloured by each frequency, one panel a frequency, on a diverging scale centred at 0.
+
+    xy : (n_cells, 2); freqs : (n_cells, n_freq); freq_vals : (n_freq,) eigenvalues lambda.
+    """
+    n_cells, n_freq = freqs.shape
+    titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
+    figure = empty_panels(titles, spacing=0.06)
+    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
+    for f in range(n_freq):
+        # each frequency on a scale of its own, which a few extreme cells must not wash out
+        scaled = freqs[:, f] / np.quantile(np.abs(freqs[:, f]), FULL_COLOUR)
+        marker = {"color": scaled, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
+        trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
+        trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
+        figure.add_trace(trace, **in_panel(f))
+    figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
+    scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v, scaled"}
+    return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
+
+
+def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
+    """Cells coloured by a known label; xy : (n_cells, 2), labels : (n_cells,)."""
+    names = pd.Series(safe_names(labels))
+    order = {"color": sorted(names.unique(), key=_natural)}
+    figure = _cells(xy, color=names, title=safe(title), category_orders=order, color_discrete_sequence=COLOURS)
+    for number, trace in enumerate(figure.data):
+        trace.marker.symbol = SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
+    places = pd.DataFrame(xy).groupby(names.to_numpy()).median()
+    for name, (x, y) in places.iloc[:MAX_WRITTEN].iterrows():  # names among the cells: no colour need be looked up
+        figure.add_annotation(x=x, y=y, text=name, showarrow=False, font_size=11)
+    return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
+
+
+def _natural(name: str) -> tuple:
+    """Sorts 2Ery before 10GMP."""
+    digits = len(name) - len(name.lstrip("0123456789"))
+    return (int(name[:digits]) if digits else np.inf, name)
+
+
+def label_counts(labels: pd.Series, title: str) -> go.Figure:
+    """How many cells carry each label, as bars; labels : (n_cells,)."""
+    counts = labels.value_counts()
+    names = safe_names(counts.index)
+    figure = px.bar(x=counts.to_numpy(), y=names, title=safe(title), labels={"x": "cells", "y": ""}, width=700)
+    return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
+
+
+def spectrum(freq_vals: np.ndarray) -> go.Figure:
+    """Eigenvalues of the Laplacian against their index; freq_vals : (n_freq,)."""
+    labels = {"x": "frequency", "y": "eigenvalue λ"}
+    title = "Frequencies from coarse to fine"
+    figure = px.line(x=np.arange(len(freq_vals)), y=freq_vals, markers=True, title=title, labels=labels, width=700)
+    return figure.update_xaxes(dtick=max(1, len(freq_vals) // 10))

@@ -1,0 +1,108 @@
+"""Figures that compare methods."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from scripts.figures.style import COLOURS, SYMBOLS
+
+GREY = "#BBBBBB"
+
+
+def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
+    """Jaccard of modules and correlated genes against lambda, with what random genes give."""
+    figure = go.Figure(layout_template="plotly_white")
+    lines = {"best_jaccard": "better pole", "jaccard_positive": "positive pole", "jaccard_negative": "negative pole"}
+    for column, name in lines.items():
+        dash = "solid" if column == "best_jaccard" else "dot"
+        figure.add_scatter(
+            x=comparison["lambda"], y=comparison[column], mode="lines+markers", name=name, line_dash=dash, visible=True
+        )
+    chance = comparison["expected_jaccard"]
+    figure.add_scatter(x=comparison["lambda"], y=chance, mode="lines", name="random genes", line={"color": "grey"})
+    return figure.update_layout(
+        title="First module and most correlated genes: how much they share",
+        xaxis_title="frequency λ",
+        yaxis_title="Jaccard similarity",
+    )
+
+
+def _style(methods: list[str]) -> dict[str, dict]:
+    """Colour and symbol of each method; what stands for chance is grey and dashed."""
+    coloured = [name for name in methods if name != "random genes"]
+    colours = [colour for colour in COLOURS if colour != GREY]
+    styles = {
+        name: {"color": colours[i % len(colours)], "symbol": SYMBOLS[i // len(colours) % len(SYMBOLS)]}
+        for i, name in enumerate(coloured)
+    }
+    return styles | {name: {"color": GREY, "symbol": "circle"} for name in methods if name not in styles}
+
+
+def panel_curves(summary: pd.DataFrame, n_splits: int) -> go.Figure:
+    """Held-out R2 against the size of the panel, mean and spread over splits; as from panels.panel_summary."""
+    methods = list(dict.fromkeys(summary["method"]))
+    styles = _style(methods)
+    figure = go.Figure(layout_template="plotly_white")
+    for name, style in styles.items():
+        rows = summary[summary["method"] == name]
+        figure.add_scatter(
+            x=rows["n_genes"],
+            y=rows["mean"],
+            error_y={"array": rows["sd"], "thickness": 1},
+            mode="lines+markers",
+            name=escape(name),
+            marker={**style, "size": 8},
+            line={"color": style["color"], "dash": "dash" if name == "random genes" else "solid"},
+        )
+    sizes = sorted(summary["n_genes"].unique())
+    figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
+    return figure.update_layout(
+        title=f"What a few genes say of the frequencies: mean and spread over {n_splits} splits",
+        xaxis_title="genes of the panel",
+        yaxis_title="R² on held-out test cells",
+        height=500,
+    )
+
+
+def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: float | None = None) -> go.Figure:
+    """One dot a frequency for each method, a bar at their mean.
+
+    table : columns method, frequency and `value`; methods in the order to draw. chance : a dotted line, if given.
+    """
+    methods = list(dict.fromkeys(table["method"]))
+    by_frequency = table.groupby(["method", "frequency"], sort=False)[value].mean().reset_index()
+    figure = go.Figure(layout_template="plotly_white")
+    for f, rows in by_frequency.groupby("frequency"):
+        marker = {"size": 10, "color": COLOURS[int(f) % len(COLOURS)], "symbol": SYMBOLS[int(f) // len(COLOURS) % 4]}
+        names = [escape(name) for name in rows["method"]]
+        figure.add_scatter(x=rows[value], y=names, mode="markers", name=f"frequency {f}", marker=marker)
+    mean = by_frequency.groupby("method", sort=False)[value].mean()
+    line = {"symbol": "line-ns", "size": 22, "color": "black", "line": {"width": 3, "color": "black"}}
+    names = [escape(name) for name in mean.index]
+    figure.add_scatter(x=mean, y=names, mode="markers", name="mean", marker=line)
+    if chance is not None and np.isfinite(chance):
+        figure.add_vline(x=chance, line_dash="dot", line_color="grey", annotation_text="chance")
+    figure.update_yaxes(categoryorder="array", categoryarray=[escape(name) for name in reversed(methods)])
+    return figure.update_layout(title=escape(title), xaxis_title=axis, height=200 + 32 * len(methods))
+
+
+def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
+    """The genes most correlated with each frequency, with their intervals; as from compare.driver_table."""
+    top = drivers.groupby("frequency").head(n_genes)
+    figure = go.Figure(layout_template="plotly_white")
+    for f, rows in top.groupby("frequency"):
+        reach = {
+            "symmetric": False,
+            "array": rows["ci_high"] - rows["correlation"],
+            "arrayminus": rows["correlation"] - rows["ci_low"],
+        }
+        names = [f"{f}: {escape(str(gene))}" for gene in rows["gene"]]
+        marker = {"color": COLOURS[int(f) % len(COLOURS)], "size": 7}
+        figure.add_scatter(
+            x=rows["correlation"], y=names, error_x=reach, mode="markers", marker=marker, name=f"frequency {f}"
+        )
+    figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10)
+    title = "Genes most correlated with each frequency, with 95% intervals"
+    return figure.update_layout(title=title, xaxis_title="correlation", height=160 + 18 * len(top))

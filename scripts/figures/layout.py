@@ -1,0 +1,19 @@
+"""Which cells are drawn, and where."""
+
+import anndata as ad
+import numpy as np
+
+
+def sample_cells(adata: ad.AnnData, max_cells: int, random_state: int = 0) -> ad.AnnData:
+    """All cells, or a random sample of max_cells of them in their order, without the expression."""
+    rows = np.arange(adata.n_obs)
+    if adata.n_obs > max_cells:
+        rows = np.sort(np.random.default_rng(random_state).choice(rows, max_cells, replace=False))
+    return ad.AnnData(obs=adata.obs.iloc[rows], obsm={"X_freq": adata.obsm["X_freq"][rows]})
+
+
+def layout_of_all(adata: ad.AnnData, sample: ad.AnnData, key: str) -> np.ndarray:
+    """obsm[key] of a sample for all cells, (n_cells, 2); NaN for cells that are not in the sample."""
+    layout = np.full((adata.n_obs, 2), np.nan)
+    layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm[key]
+    return layout

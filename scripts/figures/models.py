@@ -1,0 +1,91 @@
+"""Figures of models and how well they predict."""
+
+import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
+
+from scripts.figures.style import empty_panels, in_panel
+
+
+def loss_curves(history: pd.DataFrame) -> go.Figure:
+    """Training and validation loss; history has the columns epoch, train_loss and val_loss."""
+    columns = {"train_loss": "Train", "val_loss": "Validation"}
+    tidy = history.rename(columns=columns).melt("epoch", list(columns.values()), var_name="Cells", value_name="Loss")
+    title = "Training and validation loss"
+    return px.line(tidy, x="epoch", y="Loss", color="Cells", log_y=True, title=title, labels={"epoch": "Epoch"})
+
+
+def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray) -> go.Figure:
+    """Held-out cells: prediction against truth, one panel a frequency.
+
+    y, predicted : (n_cells, n_freq); r2 : (n_freq,).
+    """
+    figure = empty_panels([f"Frequency {f}: R² {value:.2f}" for f, value in enumerate(r2)], spacing=0.1)
+    for f in range(y.shape[1]):
+        ends = [float(y[:, f].min()), float(y[:, f].max())]
+        marker = {"size": 4, "opacity": 0.6, "color": "#1f77b4"}
+        figure.add_trace(go.Scatter(x=y[:, f], y=predicted[:, f], mode="markers", marker=marker), **in_panel(f))
+        figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "grey", "dash": "dot"}), **in_panel(f))
+    figure.update_xaxes(title="true").update_yaxes(title="predicted")
+    return figure.update_layout(title="Held-out test cells: predicted against true")
+
+
+def performance_dots(performance: pd.DataFrame) -> go.Figure:
+    """Held-out R2 of every model, a dot a frequency, mean and standard deviation over splits.
+
+    performance : columns split, model, frequency, r2; models in the order to draw.
+    """
+    order = list(dict.fromkeys(performance["model"]))
+    by_split = performance.groupby(["model", "split"], sort=False)["r2"].mean().groupby("model", sort=False)
+    table = performance.groupby(["model", "frequency"], sort=False)["r2"].agg(["mean", "std"]).reset_index()
+    table["frequency"] = "frequency " + table["frequency"].astype(str)
+    figure = px.scatter(
+        table,
+        x="mean",
+        y="model",
+        error_x="std",
+        color="frequency",
+        category_orders={"model": order},
+        color_discrete_sequence=px.colors.qualitative.Safe,
+        title="Held-out R² of every model, mean and spread over splits",
+        labels={"mean": "R² on held-out test cells", "model": "", "frequency": ""},
+    )
+    means = by_split.mean().reindex(order)
+    marker = {"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": "black"}}
+    figure.add_scatter(x=means, y=order, mode="markers", marker=marker, name="mean of all")
+    return figure.update_layout(height=180 + 45 * len(order))
+
+
+def truncation_curves(curve: pd.DataFrame) -> go.Figure:
+    """Held-out R2 against the number of modules kept; curve as from protocols.truncation_curve."""
+    figure = px.line(
+        curve.assign(frequency="frequency " + curve["frequency"].astype(str)),
+        x="n_modules",
+        y="test_r2",
+        color="frequency",
+        markers=True,
+        color_discrete_sequence=px.colors.qualitative.Safe,
+        title="What each further module adds to the prediction of held-out cells",
+        labels={
+            "n_modules": "modules kept, the largest first",
+            "test_r2": "R² on held-out test cells",
+            "frequency": "",
+        },
+    )
+    return figure.update_xaxes(dtick=1)
+
+
+def agreement_bars(tables: dict[str, pd.DataFrame]) -> go.Figure:
+    """Agreement of the first module between fits, a bar a frequency; {how the fits differ: agreement_table}."""
+    figure = go.Figure(layout_template="plotly_white")
+    for (name, table), colour in zip(tables.items(), px.colors.qualitative.Safe, strict=False):
+        figure.add_bar(
+            x=[f"frequency {frequency}" for frequency in table["frequency"]],
+            y=table["first_module_jaccard"],
+            error_y={"array": table["first_module_jaccard_sd"]},
+            name=name,
+            marker_color=colour,
+        )
+    title = "First module of each frequency: the share of its genes that another fit names again"
+    return figure.update_layout(title=title, yaxis_title="matched Jaccard of the poles", yaxis_range=[0, 1])

@@ -1,0 +1,167 @@
+"""Figures of what is read from a model: modules, main effects, pairs, and one cell."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from scripts.figures.cells import frequency_scatter
+from scripts.figures.style import empty_panels, in_panel, safe, safe_names
+
+POSITIVE, NEGATIVE, TOTAL = "#b2182b", "#2166ac", "#666666"  # red and blue that colour-blind readers tell apart
+MAX_WIDTH = 6.0  # pixels, of the strongest pair of each frequency
+
+
+def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, stability: np.ndarray) -> go.Figure:
+    """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq).
+
+    stability : (n_freq,) of the first modules.
+    """
+    figure = frequency_scatter(xy, scores, freq_vals)
+    for note, title in zip(figure.layout.annotations, _module_titles(freq_vals, stability), strict=True):
+        note.text = title
+    figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
+    return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
+
+
+def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
+    """Leading eigenvalues of each interaction matrix; values : (n_freq, r), the largest absolute value first."""
+    shown = values[:, :n_shown] / np.abs(values).max(axis=1, keepdims=True)
+    figure = go.Figure(layout_template="plotly_white")
+    for f, row in enumerate(shown):
+        figure.add_scatter(x=np.arange(1, len(row) + 1), y=row, mode="lines+markers", name=f"Frequency {f}")
+    return figure.update_layout(
+        title="Modules: eigenvalues of the interaction matrices",
+        xaxis_title="module",
+        yaxis_title="eigenvalue / largest absolute eigenvalue",
+    )
+
+
+def _module_titles(freq_vals: np.ndarray, stability: np.ndarray) -> list[str]:
+    known = [f"stability {value:.2f}" if np.isfinite(value) else "stability unknown" for value in stability]
+    return [
+        f"Frequency {f} (λ={value:.4f}), {text}" for f, (value, text) in enumerate(zip(freq_vals, known, strict=True))
+    ]
+
+
+def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
+    """Genes of both poles of the first module, one panel a frequency; table as from modules.module_table."""
+    first = table[table["module"] == 1].groupby("frequency")["stability"].first()
+    titles = _module_titles(freq_vals, first.reindex(range(len(freq_vals))).to_numpy())
+    figure = empty_panels(titles, spacing=0.12, height=460)
+    for f in range(len(freq_vals)):
+        chosen = table[(table["frequency"] == f) & (table["module"] == 1) & (table["rank"] <= n_genes)]
+        chosen = chosen.sort_values("loading")
+        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        bars = go.Bar(x=chosen["loading"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
+        figure.add_trace(bars, **in_panel(f))
+    figure.update_xaxes(title="loading").update_yaxes(dtick=1, tickfont_size=10)
+    return figure.update_layout(title="First module of each frequency: the genes of its two poles")
+
+
+def main_effect_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
+    """Genes of the largest main effects, one panel a frequency; table as from modules.main_effect_table."""
+    figure = empty_panels(
+        [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)], spacing=0.12, height=460
+    )
+    for f in range(len(freq_vals)):
+        chosen = table[(table["frequency"] == f) & (table["rank"] <= n_genes)].sort_values("effect")
+        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        bars = go.Bar(x=chosen["effect"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
+        figure.add_trace(bars, **in_panel(f))
+    figure.update_xaxes(title="effect").update_yaxes(dtick=1, tickfont_size=10)
+    return figure.update_layout(title="Main effects of single genes, beside the modules")
+
+
+def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> go.Figure:
+    """Genes on a circle, their pairs as lines: width by |weight|, red for positive and blue for negative weights.
+
+    Of each frequency the significant pairs, at most n_pairs; where there are none, the strongest ones, dotted, as the
+    panel's title says. table : as from pairs.pair_table.
+    """
+    titles, drawn = [], []
+    for frequency, listed in table.groupby("frequency"):
+        found = listed[(listed["adjusted_p"] <= fdr) & ((listed["low"] > 0) | (listed["high"] < 0))]
+        shown = (listed if found.empty else found).nsmallest(n_pairs, "rank")
+        titles.append(f"Frequency {frequency}: {len(found) or 'none'} significant")
+        drawn.append((shown, "dot" if found.empty else "solid"))
+    figure = empty_panels(titles, spacing=0.06, height=430)
+    for panel, (shown, dash) in enumerate(drawn):
+        places = _circle(shown)
+        for line in _lines(shown, places, dash):
+            figure.add_trace(line, **in_panel(panel))
+        figure.add_trace(_gene_names(places), **in_panel(panel))
+    figure.update_xaxes(visible=False, range=[-1.7, 1.7]).update_yaxes(visible=False, range=[-1.4, 1.4])
+    return figure.update_layout(
+        title=f"Gene pairs (FDR {fdr}; at most {n_pairs} drawn): red positive, blue negative weights"
+    )
+
+
+def _circle(shown: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Place of each gene on the unit circle, a gene next to those that it is paired with where that can be."""
+    order: list[str] = []
+    waiting = pd.concat([shown["gene_i"], shown["gene_j"]]).value_counts().index.tolist()
+    pairs = list(zip(shown["gene_i"], shown["gene_j"], strict=True))
+    while waiting:
+        gene = waiting.pop(0)
+        order.append(gene)
+        partners = {b if a == gene else a for a, b in pairs if gene in (a, b)}
+        waiting.sort(key=lambda name: name not in partners)  # stable: partners come next
+    angles = 2 * np.pi * np.arange(len(order)) / max(len(order), 1)
+    return {gene: (float(np.cos(a)), float(np.sin(a))) for gene, a in zip(order, angles, strict=True)}
+
+
+def _lines(shown: pd.DataFrame, places: dict[str, tuple[float, float]], dash: str) -> list[go.Scatter]:
+    """A line for each pair; its middle, which carries the text, is drawn in for the pointer to find."""
+    lines = []
+    for row in shown.iloc[::-1].itertuples():  # the strongest last, on top
+        (x, y), (to_x, to_y) = places[row.gene_i], places[row.gene_j]
+        width = max(0.5, MAX_WIDTH * abs(row.weight) / shown["weight"].abs().max())
+        text = (
+            f"{safe(row.gene_i)} × {safe(row.gene_j)}<br>weight {row.weight:.3g} ({row.low:.3g} to {row.high:.3g})"
+            f"<br>adjusted p {row.adjusted_p:.2g}"
+        )
+        line = {"width": width, "color": POSITIVE if row.weight > 0 else NEGATIVE, "dash": dash}
+        middle = {"x": [x, (x + to_x) / 2, to_x], "y": [y, (y + to_y) / 2, to_y]}
+        lines.append(go.Scatter(**middle, mode="lines", line=line, opacity=0.7, text=text, hoverinfo="text"))
+    return lines
+
+
+def _gene_names(places: dict[str, tuple[float, float]]) -> go.Scatter:
+    x, y = np.array(list(places.values())).reshape(-1, 2).T
+    side = np.where(np.abs(x) < 0.3, "center", np.where(x > 0, "right", "left"))
+    height = np.where(np.abs(x) >= 0.3, "middle", np.where(y > 0, "top", "bottom"))
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        text=safe_names(places),
+        textposition=[f"{up} {across}" for up, across in zip(height, side, strict=True)],
+        textfont_size=10,
+        marker={"size": 6, "color": TOTAL},
+        hoverinfo="skip",
+    )
+
+
+def cell_waterfall(table: pd.DataFrame, cell: str) -> go.Figure:
+    """How a cell's prediction adds up, a panel a frequency: constant, main effects, modules; grey is the sum.
+
+    table : as from explain.explain_cell; cell : its name.
+    """
+    frequencies = sorted(table["frequency"].unique())
+    figure = empty_panels([f"Frequency {f}" for f in frequencies], spacing=0.12, height=460)
+    for panel, frequency in enumerate(frequencies):
+        parts = table[table["frequency"] == frequency]
+        names = [*safe_names(parts["part"]), "prediction"]
+        steps = go.Waterfall(
+            x=[*parts["contribution"], parts["contribution"].sum()],
+            y=names,
+            measure=["relative"] * len(parts) + ["total"],
+            orientation="h",
+            increasing={"marker": {"color": POSITIVE}},
+            decreasing={"marker": {"color": NEGATIVE}},
+            totals={"marker": {"color": TOTAL}},
+            connector={"line": {"width": 0.5, "color": TOTAL}},
+        )
+        figure.add_trace(steps, **in_panel(panel))
+    figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10).update_xaxes(title="prediction so far")
+    return figure.update_layout(title=f"Cell {safe(cell)}: what adds up to its predicted frequencies")

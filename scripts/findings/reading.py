@@ -1,0 +1,57 @@
+"""Sentences on modules, pairs and single cells."""
+
+import pandas as pd
+
+from scripts.reading import FDR, is_significant
+
+
+def about_trusted(trusted: pd.DataFrame) -> list[str]:
+    """Which modules are worth reading; as from stability.trusted_modules."""
+    sentences = []
+    for frequency, table in trusted.groupby("frequency"):
+        kept = table.loc[table["trusted"], "module"].tolist()
+        if kept:
+            named = f"module{'s' if len(kept) > 1 else ''} {', '.join(map(str, kept))}"
+            sentences.append(
+                f"Frequency {frequency}: {named} can be trusted; prediction needs {table['needed'].sum()}."
+            )
+        elif not table["needed"].any():
+            sentences.append(f"Frequency {frequency}: main effects alone predict as well; no module is worth reading.")
+        else:
+            sentences.append(
+                f"Frequency {frequency}: prediction needs {table['needed'].sum()} of the modules, but none comes back "
+                "in other cells as it is; read them together, with caution."
+            )
+    return sentences
+
+
+def about_cell(table: pd.DataFrame, cell: str) -> list[str]:
+    """How main effects and modules share in one cell's predictions; table as from `explain_cell`."""
+    sums = table.pivot_table(index="frequency", columns="kind", values="contribution", aggfunc="sum")
+    return [
+        f"Cell {cell}, frequency {frequency}: predicted {row.sum():.4g} = constant {row['constant']:.4g} + "
+        f"main effects {row['main effects']:.4g} + modules {row['modules']:.4g}."
+        for frequency, row in sums.iterrows()
+    ]
+
+
+def about_tested_pairs(table: pd.DataFrame, fdr: float = FDR) -> list[str]:
+    """How many pairs of each frequency are significant, and which is the strongest; table as from `pair_table`."""
+    sentences = []
+    for frequency, listed in table.groupby("frequency"):
+        found = listed[is_significant(listed, fdr)]
+        if found.empty:
+            least = listed["adjusted_p"].min()
+            sentences.append(
+                f"Frequency {frequency}: none of the {len(listed)} strongest pairs is significant at FDR {fdr} with an "
+                f"interval that leaves out 0 (smallest adjusted p {least:.2g})."
+            )
+            continue
+        top = found.loc[found["rank"].idxmin()]
+        sentences.append(
+            f"Frequency {frequency}: {len(found)} of the {len(listed)} strongest pairs "
+            f"{'is' if len(found) == 1 else 'are'} significant at FDR {fdr}; the strongest is {top['gene_i']} x "
+            f"{top['gene_j']} (weight {top['weight']:.2g}, 95% interval {top['low']:.2g} to {top['high']:.2g}, "
+            f"adjusted p {top['adjusted_p']:.2g})."
+        )
+    return sentences

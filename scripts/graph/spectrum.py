@@ -1,0 +1,144 @@
+"""Laplacian of a cell graph, and its lowest eigenpairs, the frequencies. Arrays only."""
+
+import numpy as np
+from scipy.sparse import csgraph, csr_array, diags_array
+
+from scripts.graph.eigensolvers import freed_memory_kept, lobpcg, residuals, shift_invert
+
+MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
+N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
+NEAR_EQUAL = 0.02  # relative gap below which neighbouring eigenvalues can rotate into each other
+
+
+def laplacian(adjacency: csr_array, normalized: bool = False) -> csr_array:
+    """Graph Laplacian, L = D - A, or its symmetric normalisation D^-1/2 L D^-1/2.
+
+    adjacency : (n_cells, n_cells) symmetric, non-negative. Returns (n_cells, n_cells).
+    """
+    A = csr_array(adjacency, dtype=np.float64)
+    degree = A.sum(axis=1)
+    L = (diags_array(degree) - A).tocsr()
+    if not normalized:
+        return L
+    scale = diags_array(1 / np.sqrt(degree))
+    return (scale @ L @ scale).tocsr()
+
+
+def part_sizes(adjacency: csr_array) -> list[int]:
+    """Cells of each connected part of the graph, the largest first."""
+    _, part = csgraph.connected_components(adjacency, directed=False)
+    return sorted(np.bincount(part).tolist(), reverse=True)
+
+
+def largest_part(adjacency: csr_array) -> np.ndarray:
+    """Cells of the largest connected part of the graph.
+
+    adjacency : (n_cells, n_cells) symmetric. Returns (n_cells,) bool.
+    """
+    _, part = csgraph.connected_components(adjacency, directed=False)
+    return part == np.bincount(part).argmax()
+
+
+def solver_for(n_cells: int) -> str:
+    """Which eigensolver `frequencies` uses first: "shift-invert" or "lobpcg"."""
+    return "shift-invert" if n_cells <= N_DIRECT else "lobpcg"
+
+
+@freed_memory_kept()
+def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest non-trivial eigenpairs of the Laplacian: the scales along which the cells vary, coarse to fine.
+
+    Parameters
+    ----------
+    adjacency : (n_cells, n_cells) sparse array
+        Symmetric, non-negative, connected.
+    n_comps : int
+        How many eigenpairs; the trivial one is left out.
+    normalized : bool
+        Use the symmetric-normalised Laplacian.
+
+    Returns
+    -------
+    values : (n_comps,) float64, ascending
+    vectors : (n_cells, n_comps) float64
+        Of unit length; the sign is fixed so that the third moment of each is positive.
+
+    Raises
+    ------
+    ValueError
+        If the graph falls into parts (each has a trivial eigenvector of its own), has too few cells, or if the residual
+        of a frequency stays above 0.001 with both solvers.
+    """
+    n_cells = adjacency.shape[0]
+    if not 1 <= n_comps <= n_cells - 2:
+        raise ValueError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
+    reached = csgraph.breadth_first_order(adjacency, 0, return_predecessors=False)  # a fifth of the time of all parts
+    if len(reached) < n_cells:
+        sizes = part_sizes(adjacency)
+        shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
+        raise ValueError(
+            f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "
+            "or set unconnected='largest' to keep the largest part"
+        )
+    L = laplacian(adjacency, normalized)
+    root_degree = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(n_cells)
+    trivial = root_degree / np.linalg.norm(root_degree)
+    solvers = [shift_invert, lobpcg] if solver_for(n_cells) == "shift-invert" else [lobpcg, shift_invert]
+    for solve in solvers:
+        values, vectors = solve(L, n_comps, trivial, MAX_RESIDUAL)
+        worst = residuals(L, values, vectors).max()
+        if worst <= MAX_RESIDUAL:
+            return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
+    raise ValueError(
+        f"the frequencies did not converge: largest relative residual {worst:.1e}, allowed {MAX_RESIDUAL:.0e}"
+    )
+
+
+def extend(edges: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Frequencies of new cells from their neighbours: v(x) = sum_j a_xj v_j / (degree_x - lambda).
+
+    What L v = lambda v asks of a cell whose neighbours' values are known.
+
+    Parameters
+    ----------
+    edges : (n_new, n_cells) sparse array
+        From `neighbors.entered_neighbors`; every new cell has an edge.
+    values, vectors : (n_freq,) and (n_cells, n_freq)
+        Of the unnormalised Laplacian of the cells' own graph.
+
+    Returns
+    -------
+    (n_new, n_freq) float64
+    """
+    degree = edges.sum(axis=1)[:, None]
+    # near a pole, lambda close to the degree, the formula would blow up: there the neighbours' mean is taken
+    denominator = np.where(degree - values > degree / 2, degree - values, degree)
+    return (edges @ vectors) / denominator
+
+
+def near_equal_groups(values: np.ndarray) -> list[list[int]]:
+    """Frequencies whose eigenvalues nearly agree and whose vectors can therefore rotate into each other.
+
+    values : (n_comps,) ascending. Returns the groups of two and more, as lists of indices.
+    """
+    breaks = np.flatnonzero(np.diff(values) > NEAR_EQUAL * values[1:]) + 1
+    return [group.tolist() for group in np.split(np.arange(len(values)), breaks) if len(group) > 1]
+
+
+def suggest_n_comps(values: np.ndarray) -> int:
+    """How many frequencies to keep: up to the largest relative gap to the next eigenvalue.
+
+    values : (n_comps,) ascending, at least 2.
+    """
+    return int(np.argmax(values[1:] / values[:-1])) + 1
+
+
+def dirichlet_energy(signal: np.ndarray, adjacency: csr_array) -> np.ndarray:
+    """How fast each signal changes along the edges of the cell graph (Rayleigh quotient of L = D - A).
+
+    signal : (n_cells, n_signals); adjacency : (n_cells, n_cells) symmetric, non-negative. Returns (n_signals,).
+    """
+    adjacency = csr_array(adjacency)
+    degree = adjacency.sum(axis=1)
+    flow = degree[:, None] * signal - adjacency @ signal
+    return (signal * flow).sum(axis=0) / (signal**2).sum(axis=0)

@@ -1,0 +1,92 @@
+"""Measures: of predictions against the truth, of gene lists against each other, of rankings against what is known."""
+
+import numpy as np
+from scipy import stats
+
+LEAST_VARIANCE = 0.05  # of held-out cells, in units of that of training cells, from which on R2 means something
+
+
+def r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Coefficient of determination of each frequency; y, predicted : (n_cells, n_freq). Returns (n_freq,)."""
+    residual = ((y - predicted) ** 2).sum(axis=0)
+    return 1 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+
+
+def held_out_r2(y: np.ndarray, predicted: np.ndarray, y_train: np.ndarray) -> np.ndarray:
+    """`r2`, but NaN for a frequency along which the held-out cells hardly vary.
+
+    They hold next to none of the few cells that such a frequency sets apart: R2 would divide by next to nothing, and
+    one split outweigh all others in a mean. y, predicted : (n_cells, n_freq) or (n_cells,); y_train : of the training
+    cells.
+    """
+    return np.where(y.var(axis=0) < LEAST_VARIANCE * y_train.var(axis=0), np.nan, r2(y, predicted))
+
+
+def aligned_r2(y: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """R2 of each frequency after the best linear map from found ones: near-equal frequencies rotate into each other.
+
+    y : (n_cells, n_freq); found : (n_cells, n_found). Returns (n_freq,).
+    """
+    y, found = y - y.mean(axis=0), found - found.mean(axis=0)
+    rotation, *_ = np.linalg.lstsq(found, y, rcond=None)
+    return r2(y, found @ rotation)
+
+
+def jaccard(a: list[str], b: list[str]) -> float:
+    """Shared genes over all genes of two lists; 0 for two empty ones."""
+    union = set(a) | set(b)
+    return len(set(a) & set(b)) / len(union) if union else 0.0
+
+
+def expected_jaccard(n_a: int, n_b: int, n_genes: int) -> float:
+    """Mean Jaccard of two random lists of n_a and n_b out of n_genes genes (hypergeometric overlap)."""
+    overlap = np.arange(min(n_a, n_b) + 1)
+    chance = stats.hypergeom(n_genes, n_a, n_b).pmf(overlap)
+    return float((chance * overlap / (n_a + n_b - overlap)).sum())
+
+
+def overlap_p_value(n_shared: int, n_a: int, n_b: int, n_genes: int) -> float:
+    """Probability that two random lists of n_a and n_b out of n_genes genes share n_shared genes or more."""
+    return float(stats.hypergeom(n_genes, n_a, n_b).sf(n_shared - 1))
+
+
+def rank_biased_overlap(a: np.ndarray, b: np.ndarray, p: float = 0.98) -> float:
+    """Extrapolated rank-biased overlap of two rankings of the same genes (Webber et al., ACM TOIS 28, 20, 2010).
+
+    1 for the same ranking; near 0 where the first ranks share nothing.
+
+    a, b : (n_genes,) rank of each gene, from 0, without ties; p : how slowly the weight of a depth falls: the first
+    1 / (1 - p) ranks hold most of it.
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"p={p} is not possible: choose a number between 0 and 1")
+    depth = np.arange(1, len(a) + 1)
+    shared = np.cumsum(np.bincount(np.maximum(a, b), minlength=len(a)))
+    weights = (1 - p) * p ** (depth - 1)
+    return float((weights * shared / depth).sum() + shared[-1] / depth[-1] * p ** len(a))
+
+
+def average_precision(hits: np.ndarray, n_markers: int) -> float:
+    """Mean, over the markers that can be reached, of the precision at each rank that holds one; 0 for those not named.
+
+    hits : (n_named,) bool, in the order of the ranking; n_markers : markers among all genes.
+    """
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float((precision * hits).sum() / min(n_markers, len(hits)))
+
+
+def expected_average_precision(n_named: int, n_markers: int, n_genes: int) -> float:
+    """What a random order of n_genes genes, of which n_named are named, gives on average (exact)."""
+    rank = np.arange(1, n_named + 1)
+    given_hit = (1 + (rank - 1) * (n_markers - 1) / (n_genes - 1)) / rank
+    return float((n_markers / n_genes * given_hit).sum() / min(n_markers, n_named))
+
+
+def chance_level(n_true: int, n: int) -> float:
+    """Expected average precision of a random ranking, exact: a little more than the share of true ones among all.
+
+    Of the ranks k = 1 .. n, each as likely to hold a true one, it averages the precision there: (1 + (k - 1) q) / k, q
+    the share of true ones among the other n - 1.
+    """
+    rank = np.arange(1, n + 1)
+    return float(((1 + (rank - 1) * (n_true - 1) / max(n - 1, 1)) / rank).mean())

@@ -1,0 +1,17 @@
+"""The object in the middle, and the solvers that give it."""
+
+from scripts.models.components import Components, multiple_correlation, target_components
+from scripts.models.form import BilinearForm
+from scripts.models.gene_ridge import GeneRidge
+from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
+
+__all__ = [
+    "BilinearForm",
+    "BilinearRidge",
+    "Components",
+    "GeneRidge",
+    "Refit",
+    "multiple_correlation",
+    "refit_with_errors",
+    "target_components",
+]

@@ -1,0 +1,81 @@
+"""Components: the few directions of gene space in which the models are fitted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.utils.extmath import randomized_svd
+
+from scripts.blocks import gene_means, variation
+
+TILT = 2.0  # power of a component's relative standard deviation that its own is set to
+WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
+
+
+@dataclass(frozen=True)
+class Components:
+    """Coordinates z = (x - mean) axes of a cell.
+
+    Attributes
+    ----------
+    mean : (n_genes,) float64
+    axes : (n_genes, r) float64
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Coordinates of the mean cell before centring, (r,)."""
+        return self.mean @ self.axes
+
+    def coordinates(self, X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+        """X : (n_cells, n_genes), dense or sparse. Returns (n_cells, r) float64."""
+        return np.asarray(X @ self.axes.astype(np.float32), dtype=np.float64) - self.offset
+
+
+def target_components(X: np.ndarray | sparse.spmatrix, y: np.ndarray, n_components: int) -> Components:
+    """Principal components of the cells, of genes weighted by what they have to do with the targets.
+
+    A gene's weight is its multiple correlation with all targets to the power of 1/2, a soft form of the screening of
+    supervised principal components (Bair et al., JASA 101, 119, 2006). Coordinate i has the standard deviation
+    (s_i / s_1)^2, s_i the i-th singular value, so that a ridge trusts the leading ones, which other cells would give
+    again, more than the rest. The sign of each axis makes its third moment positive.
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes) array or sparse matrix
+        Training cells.
+    y : (n_cells, n_targets)
+    n_components : int
+        At most min(n_cells - 1, n_genes); fewer where the cells vary in fewer directions.
+    """
+    n_cells = X.shape[0]
+    mean = gene_means(X)
+    weight = multiple_correlation(X, y) ** WEIGHT_POWER
+    if sparse.issparse(X):
+        pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(X @ sparse.diags_array(weight.astype(X.dtype)))
+        s, axes = pca.singular_values_, pca.components_.T
+    else:
+        weighted = X - mean.astype(X.dtype)
+        weighted *= weight.astype(X.dtype)  # in place: another copy would take as long as the product
+        _, s, rows = randomized_svd(weighted, n_components, n_iter=8, random_state=0)
+        axes = rows.T
+    kept = s > 1e-6 * s[0]
+    s, axes = s[kept], axes[:, kept].astype(np.float64)
+    axes = axes * np.where((axes * axes * axes).sum(axis=0) < 0, -1.0, 1.0)  # numpy's cube is slow
+    return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** TILT))
+
+
+def multiple_correlation(X: np.ndarray | sparse.spmatrix, y: np.ndarray) -> np.ndarray:
+    """Correlation of every gene with the best linear combination of all targets, (n_genes,); 0 for constant genes.
+
+    X : (n_cells, n_genes); y : (n_cells, n_targets).
+    """
+    directions, sizes, _ = np.linalg.svd(y - y.mean(axis=0), full_matrices=False)
+    directions = directions[:, sizes > 1e-9 * max(sizes[0], np.finfo(float).tiny)]
+    explained = np.asarray((X.T @ directions.astype(np.float32)).astype(np.float64) ** 2).sum(axis=1)
+    total = variation(X)
+    return np.sqrt(np.clip(np.divide(explained, total, out=np.zeros_like(total), where=total > 0), 0, 1))

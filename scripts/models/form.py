@@ -1,0 +1,155 @@
+"""The fitted bilinear form, whatever solver made it: modules, predictions and agreement, read from it exactly.
+
+Nothing here builds a genes x genes matrix: all is computed in an orthonormal gene basis of few columns.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from einops import einsum
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from threadpoolctl import threadpool_limits
+
+
+@dataclass
+class BilinearForm:
+    """y_f(x) = c_f + w_f . x + x^T B_f x with B_f = V S_f V^T; whatever fits a model, this is what comes out.
+
+    Attributes
+    ----------
+    basis : (n_genes, r) float64
+        V, orthonormal columns.
+    core : (n_freq, r, r) float64
+        S_f, symmetric.
+    main : (n_freq, n_genes) float64
+        Main effects w_f.
+    constant : (n_freq,) float64
+        c_f.
+    genes : list of str
+        Names of the genes, in the order of the basis.
+    """
+
+    basis: np.ndarray
+    core: np.ndarray
+    main: np.ndarray
+    constant: np.ndarray
+    genes: list[str]
+
+    def __post_init__(self):
+        self.genes = [str(gene) for gene in self.genes]
+        n_genes, rank = self.basis.shape
+        n_freq = len(self.core)
+        shapes = (self.core.shape, self.main.shape, self.constant.shape, len(self.genes))
+        if shapes != ((n_freq, rank, rank), (n_freq, n_genes), (n_freq,), n_genes):
+            raise ValueError(
+                f"the parts of the bilinear form do not fit each other: basis {self.basis.shape}, then {shapes}"
+            )
+
+    @classmethod
+    def from_factors(
+        cls,
+        w_l: np.ndarray,
+        w_r: np.ndarray,
+        w_p: np.ndarray,
+        a: np.ndarray | float = 0.0,
+        b: np.ndarray | float = 0.0,
+        c: np.ndarray | float = 0.0,
+        *,
+        genes: list[str],
+    ) -> "BilinearForm":
+        """The form that the weights of gradient descent stand for: B_f = sym(sum_h P[f, h] l_h r_h^T).
+
+        w_l, w_r : (n_hidden, n_genes); w_p : (n_freq, n_hidden); a, b : (n_hidden,) and c : (n_freq,), the biases, from
+        which main effects and constants come. V is the QR basis of [w_l; w_r]^T.
+        """
+        w_l, w_r, w_p = (np.asarray(weights, dtype=np.float64) for weights in (w_l, w_r, w_p))
+        n_freq, n_hidden = w_p.shape
+        a, b = (np.broadcast_to(bias, n_hidden).astype(np.float64) for bias in (a, b))
+        with threadpool_limits(1, "blas"):  # two threads gain nothing here, and take twice as long if they share a core
+            basis, triangle = np.linalg.qr(np.concatenate([w_l, w_r]).T)
+        left, right = triangle[:, :n_hidden], triangle[:, n_hidden:]
+        # the sum over h of P[f, h] l_h r_h^T as one matrix product a frequency: einsum would not use BLAS here
+        core = (w_p[:, None, :] * left) @ right.T
+        core = (core + core.swapaxes(1, 2)) / 2
+        return cls(basis, core, (w_p * b) @ w_l + (w_p * a) @ w_r, w_p @ (a * b) + np.broadcast_to(c, n_freq), genes)
+
+    @property
+    def n_freq(self) -> int:
+        """Number of frequencies."""
+        return len(self.core)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes). Returns (n_cells, n_freq)."""
+        z = X @ self.basis
+        interactions = einsum(z, self.core, z, "cell r_i, freq r_i r_j, cell r_j -> cell freq")
+        return self.constant + X @ self.main.T + interactions
+
+    def norm(self) -> np.ndarray:
+        """Frobenius norm of each B_f, (n_freq,): that of its core, as the basis is orthonormal."""
+        return np.sqrt((self.core**2).sum(axis=(1, 2)))
+
+    def agreement(self, other: "BilinearForm") -> np.ndarray:
+        """Cosine of each B_f with that of another fit, tr(B B') / (|B| |B'|), (n_freq,)."""
+        overlap = self.basis.T @ other.basis
+        across = overlap @ other.core @ overlap.T  # of each frequency
+        return (self.core * across).sum(axis=(1, 2)) / (self.norm() * other.norm())
+
+    def eigenvalues(self) -> np.ndarray:
+        """Non-trivial eigenvalues of each B_f, (n_freq, r), the largest absolute value first."""
+        values = np.linalg.eigvalsh(self.core)
+        return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1), axis=1)
+
+    def modules(self, n_modules: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvectors of each B_f, exact: the basis times the eigenvectors of the core.
+
+        Parameters
+        ----------
+        n_modules : int
+            How many, at most r; those of the largest absolute eigenvalues.
+
+        Returns
+        -------
+        values : (n_freq, n_modules)
+            Eigenvalues, the largest absolute value first.
+        loadings : (n_freq, n_genes, n_modules)
+            Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
+        """
+        values, vectors = np.linalg.eigh(self.core)
+        order = np.argsort(-np.abs(values), axis=1)[:, :n_modules]
+        values = np.take_along_axis(values, order, axis=1)
+        vectors = np.take_along_axis(vectors, order[:, None, :], axis=2)
+        loadings = np.stack([self.basis @ vectors_of_f for vectors_of_f in vectors])
+        signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
+        return values, loadings * signs
+
+    def truncated(self, n_modules: int) -> "BilinearForm":
+        """The form with the leading modules of each B_f alone; main effects and constants as they are."""
+        values, vectors = np.linalg.eigh(self.core)
+        order = np.argsort(-np.abs(values), axis=1)
+        np.put_along_axis(values, order[:, n_modules:], 0.0, axis=1)
+        core = (vectors * values[:, None, :]) @ vectors.swapaxes(1, 2)
+        return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors, gene names in the header."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ("basis", "core", "main", "constant")}
+        save_file(arrays, path, metadata={"genes": json.dumps(self.genes)})
+
+    @classmethod
+    def load(cls, path: Path) -> "BilinearForm":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or holds something else.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                arrays = {name: file.get_tensor(name) for name in ("basis", "core", "main", "constant")}
+                return cls(**arrays, genes=json.loads(file.metadata()["genes"]))
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as problem:
+            raise ValueError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None

@@ -1,0 +1,283 @@
+"""The bilinear model in closed form: a ridge on components and their products, solved exactly."""
+
+import warnings
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scripts.cells import checked_arrays
+from scripts.models.components import Components, target_components
+from scripts.models.form import BilinearForm
+from scripts.models.moments import Moments, penalty_of_each
+from scripts.parallel import few_threads
+
+N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
+
+
+@dataclass
+class BilinearRidge:
+    """y_f(x) = c_f + w_f . x + x^T B_f x with separate ridge penalties on w_f and B_f, chosen on validation cells.
+
+    Attributes
+    ----------
+    n_components : int
+        Components that the main effects use.
+    n_pair_components : tuple of int
+        Leading components whose products are used; the smallest number within one standard error of the best is taken.
+    main_penalties, pair_penalties : tuple of float
+        Tried penalties, in units of the features' total variance. For each frequency, the strongest penalty of the
+        pairs within half a standard error of the best is taken: pairs are then found again in other cells.
+    squares_only : bool
+        Leave out the products of different components: a diagonal core, as a rival.
+    chunk : int
+        Cells whose features are held in memory at a time.
+    components : Components
+        Of the training cells, once fitted.
+    chosen : DataFrame
+        One row a frequency: n_pair_components, main_penalty, pair_penalty, val_mse (of targets of variance 1).
+    """
+
+    n_components: int = 50
+    n_pair_components: tuple[int, ...] = (12, 16, 20)
+    main_penalties: tuple[float, ...] = tuple(np.logspace(-6, -2, 5))
+    pair_penalties: tuple[float, ...] = tuple(np.logspace(-6, -1, 11))
+    squares_only: bool = False
+    chunk: int = 20_000
+    components: Components = field(init=False)
+    chosen: pd.DataFrame = field(init=False)
+
+    def fit(self, train, val) -> pd.DataFrame:
+        """Fit on training cells, with penalties and size chosen on validation cells.
+
+        Parameters
+        ----------
+        train, val : CellDataset
+            x (n_cells, n_genes), dense or sparse, and y (n_cells, n_freq).
+
+        Returns
+        -------
+        DataFrame
+            The search: n_pair_components, main_penalty, pair_penalty, frequency, val_mse.
+
+        Raises
+        ------
+        ValueError
+            If values are not finite, a target is constant, or there are too few cells.
+        """
+        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        with few_threads(len(y)):
+            return self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val, y_val) -> pd.DataFrame:
+        n_components = self._possible_components(X)
+        self.components = target_components(X, y, n_components)
+        self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
+        n_main = self.components.axes.shape[1]
+        sizes = sorted({min(r, n_main) for r in self.n_pair_components})
+        moments = Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
+        rows = np.linspace(0, len(y_val) - 1, min(len(y_val), N_CHOICE)).astype(int)
+        held_out = np.concatenate(list(self._features(X_val[rows], sizes[-1]))) - moments.mean
+        y_held_out = (y_val[rows] - self._mean) / self._scale
+        tried, weights, errors = [], [], []
+        for r, main_penalty in product(sizes, self.main_penalties):
+            used = n_main + len(pair_indices(r, self.squares_only)[0])  # products of the first r components come first
+            tried += [(r, main_penalty, pair_penalty) for pair_penalty in self.pair_penalties]
+            weights += (solved := moments.solve(used, main_penalty, self.pair_penalties))
+            errors += [(y_held_out - held_out[:, :used] @ W) ** 2 for W in solved]
+        best = _choose(np.array(tried), np.array(errors))
+        self._n_pair = int(tried[best[0]][0])
+        used = len(weights[best[0]])
+        self._weights = np.stack([weights[i][:, f] for f, i in enumerate(best)], axis=1)
+        self._feature_mean = moments.mean[:used]
+        search = pd.DataFrame(
+            [
+                (*setting, f, e)
+                for setting, error in zip(tried, errors, strict=True)
+                for f, e in enumerate(error.mean(0))
+            ],
+            columns=["n_pair_components", "main_penalty", "pair_penalty", "frequency", "val_mse"],
+        )
+        n_freq = y.shape[1]
+        self.chosen = search.iloc[[i * n_freq + f for f, i in enumerate(best)]].set_index("frequency")
+        return search
+
+    def _possible_components(self, X: np.ndarray | sparse.csr_array) -> int:
+        n_cells, n_genes = X.shape
+        possible = min(self.n_components, n_genes, n_cells - 1)
+        if n_cells < 10:
+            raise ValueError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
+        if possible < min(self.n_components, n_genes):
+            warnings.warn(
+                f"{n_cells} training cells span no more than {possible} components: "
+                f"{possible} are used instead of {self.n_components}",
+                stacklevel=3,
+            )
+        return possible
+
+    def _features(self, X: np.ndarray | sparse.csr_array, n_pair: int) -> Iterator[np.ndarray]:
+        """Components and their products, chunk by chunk, (n_chunk, n_main + n_pairs)."""
+        for start in range(0, X.shape[0], self.chunk):
+            z = self.components.coordinates(X[start : start + self.chunk])
+            yield np.concatenate([z, products(z[:, :n_pair], self.squares_only)], axis=1)
+
+    def predict(self, X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
+        X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
+        standard = [(block - self._feature_mean) @ self._weights for block in self._features(X, self._n_pair)]
+        return self._mean + self._scale * np.concatenate(standard)
+
+    def refit(self, X: np.ndarray | sparse.csr_array, y: np.ndarray, pairs: bool = True) -> "BilinearRidge":
+        """A fit to other cells or targets with the penalties and numbers of components that this one has chosen.
+
+        Components are computed again: they depend on the cells and on the targets, so intervals and the null must
+        include how much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to
+        fit.
+
+        Parameters
+        ----------
+        X : (n_cells, n_genes) array or sparse matrix; y : (n_cells, n_freq)
+            As from `checked_arrays`.
+        pairs : bool
+            False leaves the interactions out: main effects alone.
+        """
+        model = copy(self)
+        model.components = target_components(X, y, min(self.n_components, X.shape[1], X.shape[0] - 1))
+        model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
+        n_main = model.components.axes.shape[1]
+        model._n_pair = min(self._n_pair, n_main)
+        moments = Moments.of(model._features(X, model._n_pair), (y - model._mean) / model._scale, n_main)
+        model._feature_mean, model._weights = moments.mean, np.zeros_like(moments.cross)
+        used = len(moments.gram) if pairs else n_main
+        for f, (main, pair) in enumerate(self._penalties()):
+            model._weights[:used, f] = moments.solve(used, main, (pair,))[0][:, f]
+        return model
+
+    def product_covariance(self, X: np.ndarray | sparse.csr_array, y: np.ndarray) -> np.ndarray:
+        """Covariance of the weights of the products, given the components, (n_freq, n_products, n_products).
+
+        A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2, with the penalised covariance A of the features phi: this sandwich
+        (White, Econometrica 48, 817, 1980) allows for cells whose targets are noisier than others'. X, y : the cells
+        and targets that this model was fitted to.
+        """
+        standard, n_main = (y - self._mean) / self._scale, self.components.axes.shape[1]
+        gram, meat, start = 0.0, np.zeros((y.shape[1], *[len(self._weights)] * 2)), 0
+        for block in self._features(X, self._n_pair):
+            block -= self._feature_mean
+            gram = gram + block.T @ block
+            left = standard[start : start + len(block)] - block @ self._weights
+            for f, residual in enumerate(left.T):
+                weighted = block * residual[:, None]
+                meat[f] += weighted.T @ weighted
+            start += len(block)
+        gram /= len(y)
+        each = [penalty_of_each(gram.diagonal(), n_main, *penalties) for penalties in self._penalties()]
+        rows = np.array([np.linalg.inv(gram + np.diag(penalty))[n_main:] for penalty in each])
+        scale = (self._scale / len(y))[:, None, None]
+        return scale**2 * (rows @ meat @ rows.swapaxes(1, 2))
+
+    def _penalties(self) -> np.ndarray:
+        """The chosen ones, (n_freq, 2): of main effects and of pairs."""
+        return self.chosen[["main_penalty", "pair_penalty"]].to_numpy()
+
+    @property
+    def pair_axes(self) -> np.ndarray:
+        """Components whose products the fit uses, (n_genes, r)."""
+        return self.components.axes[:, : self._n_pair]
+
+    def form(self, genes: list[str]) -> BilinearForm:
+        """What was fitted, as the object that modules, pairs and scores are read from; genes : names of all genes."""
+        axes, offset = self.components.axes, self.components.offset
+        r, n_main = self._n_pair, axes.shape[1]
+        weights = self._weights * self._scale
+        linear, core = weights[:n_main].T.copy(), symmetric(weights[n_main:], r, self.squares_only)
+        # with z = q - offset: linear . z + z^T S z, written out in q = x axes
+        constant = self._mean - self._feature_mean @ weights - linear @ offset + offset[:r] @ core @ offset[:r]
+        linear[:, :r] -= 2 * core @ offset[:r]
+        basis, triangle = np.linalg.qr(axes[:, :r])
+        return BilinearForm(basis, triangle @ core @ triangle.T, linear @ axes.T, constant, genes)
+
+
+def pair_indices(r: int, squares_only: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i >= j of r components, those of the leading components first; or only each with itself."""
+    return (np.arange(r), np.arange(r)) if squares_only else np.tril_indices(r)
+
+
+def products(z: np.ndarray, squares_only: bool = False) -> np.ndarray:
+    """Products of all pairs of components, (n_cells, r (r + 1) / 2), in the order of `pair_indices`.
+
+    Products of two different ones carry a factor of sqrt(2), so that two cells' products have the scalar product
+    (z . z')^2. z : (n_cells, r).
+    """
+    i, j = pair_indices(z.shape[1], squares_only)
+    return z[:, i] * z[:, j] * np.where(i == j, 1, np.sqrt(2))
+
+
+def symmetric(weights: np.ndarray, r: int, squares_only: bool = False) -> np.ndarray:
+    """Matrices S_f with z^T S_f z = products(z) @ weights; weights : (n_products, n_freq). Returns (n_freq, r, r)."""
+    i, j = pair_indices(r, squares_only)
+    core = np.zeros((weights.shape[1], r, r))
+    core[:, i, j] = weights.T * np.where(i == j, 0.5, np.sqrt(0.5))
+    return core + core.swapaxes(1, 2)
+
+
+def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:
+    """Which setting to take for each frequency; tried : (n_settings, 3); errors : (n_settings, n_cells, n_freq)."""
+    mse = errors.mean(axis=1)
+    standard_error = errors.std(axis=1) / np.sqrt(errors.shape[1])
+    size, main, pair = tried.T
+    by_size = {r: mse[size == r].min(axis=0).mean() for r in np.unique(size)}
+    best = min(by_size, key=by_size.get)
+    best_of_each = [np.flatnonzero(size == best)[column.argmin()] for column in mse[size == best].T]
+    per_cell = np.mean([errors[i, :, f] for f, i in enumerate(best_of_each)], axis=0)
+    limit = by_size[best] + per_cell.std() / np.sqrt(len(per_cell))
+    allowed = size == min(r for r in by_size if by_size[r] <= limit)
+    chosen = []
+    for f in range(mse.shape[1]):
+        best = np.where(allowed, mse[:, f], np.inf).argmin()
+        close = allowed & (mse[:, f] <= mse[best, f] + standard_error[best, f] / 2)
+        strongest = close & (pair == pair[close].max())
+        chosen.append(int(np.where(strongest, mse[:, f], np.inf).argmin()))
+    return chosen
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A fit with the size and the penalties of an earlier one.
+
+    Attributes
+    ----------
+    form : BilinearForm
+    axes : (n_genes, r) float64
+        Components whose products the fit uses.
+    covariance : (n_freq, n_products, n_products) float64
+        Of the weights of these products, given the components.
+    squares_only : bool
+    """
+
+    form: BilinearForm
+    axes: np.ndarray
+    covariance: np.ndarray
+    squares_only: bool
+
+    def standard_errors(self, frequency: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Of the weights 2 B_f[i, j] of given pairs, (n_pairs,); frequency, i, j : (n_pairs,) int."""
+        a, b = self.axes[i], self.axes[j]  # 2 a^T S b = ((a + b)^T S (a + b) - (a - b)^T S (a - b)) / 2
+        slope = (products(a + b, self.squares_only) - products(a - b, self.squares_only)) / 2
+        variance = np.empty(len(slope))
+        for f in np.unique(frequency):
+            of_f = frequency == f
+            variance[of_f] = np.einsum("pk,pk->p", slope[of_f] @ self.covariance[f], slope[of_f])
+        return np.sqrt(variance.clip(np.finfo(float).tiny))
+
+
+def refit_with_errors(
+    chosen: BilinearRidge, X: np.ndarray | sparse.csr_array, y: np.ndarray, genes: list[str]
+) -> Refit:
+    """`BilinearRidge.refit`, and what the standard errors of its pairs need; X, y : as from `checked_arrays`."""
+    model = chosen.refit(X, y)
+    return Refit(model.form(genes), model.pair_axes, model.product_covariance(X, y), model.squares_only)

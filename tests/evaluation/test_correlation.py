@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from scripts import measures
+from scripts.evaluation import correlation
+from scripts.models.form import BilinearForm
+from tests import reference
+
+PUBLISHED_FREQUENCY_0 = (
+    "Car2,Ermap,Mt2,Blvrb,Klf1,Car1,Mpo,Prtn3,Fam132a,Ctsg,Sphk1,Coro1a,Rhd,Pkm2,Cpox,Aqp1,Atp1b2,H2afy,Abcb4,Laptm5,"
+    "Elane,Sh3bgrl3,Tnfaip2,Arhgdib,Mns1"
+)
+
+
+def test_correlations_equal_the_reference_and_constant_genes_have_none():
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(50, 8)).astype(np.float32), random.normal(size=(50, 3))
+    X[:, 2] = 1.5
+    found = correlation.correlations(X, y)
+    np.testing.assert_allclose(found, reference.correlations(X, y), atol=1e-6)
+    assert (found[2] == 0).all()
+
+
+@pytest.mark.paul15
+def test_paul15_correlated_genes_are_the_published_ones(paul15):
+    adata = paul15[0]
+    genes = list(adata.var_names)
+    found = correlation.correlations(adata.X, adata.obsm["X_freq"])
+    assert ",".join(correlation.top_genes(found[:, 0], genes, 25)) == PUBLISHED_FREQUENCY_0
+    expected = reference.correlations(adata.X, adata.obsm["X_freq"])
+    for frequency in range(5):
+        assert correlation.top_genes(found[:, frequency], genes, 25) == correlation.top_genes(
+            expected[:, frequency], genes, 25
+        )
+
+
+def test_overlap_statistics_equal_simulation():
+    random = np.random.default_rng(0)
+    draws = [set(random.choice(60, 10, replace=False)) for _ in range(8000)]
+    shared = np.array([len(a & b) for a, b in zip(draws[::2], draws[1::2], strict=True)])
+    assert measures.expected_jaccard(10, 10, 60) == pytest.approx((shared / (20 - shared)).mean(), abs=0.004)
+    assert measures.overlap_p_value(4, 10, 10, 60) == pytest.approx((shared >= 4).mean(), abs=0.01)
+    assert measures.jaccard(["a", "b"], ["b", "c"]) == pytest.approx(1 / 3)
+    assert measures.jaccard([], []) == 0
+
+
+def test_comparison_finds_a_module_that_is_the_correlation_and_one_that_is_not():
+    random = np.random.default_rng(0)
+    genes = [f"g{i}" for i in range(100)]
+    same, other = np.linalg.qr(random.normal(size=(100, 2)))[0].T
+    core = np.array([np.diag([2.0, 0.0]), np.diag([0.0, -2.0])])
+    form = BilinearForm(np.stack([same, other], axis=1), core, np.zeros((2, 100)), np.zeros(2), genes)
+    rival = np.zeros((100, 2))
+    top = np.argsort(-np.abs(form.modules(1)[1][0, :, 0]))
+    rival[top[:20], 0] = np.abs(form.modules(1)[1][0, top[:20], 0])
+    rival[:, 1] = random.normal(size=100)
+    table = correlation.compare_with_correlation(form, rival, np.array([0.1, 0.2]), n_genes=10)
+    assert table["best_jaccard"].iloc[0] > 0.25 > table["best_jaccard"].iloc[1]
+    assert table["p_value"].iloc[0] < 0.05 < table["p_value"].iloc[1]
+    assert table["n_shared"].iloc[0] == len(table["shared_genes"].iloc[0].split())
+
+
+def test_rank_biased_overlap_equals_the_sum_over_depths():
+    random = np.random.default_rng(0)
+    a, b, p = random.permutation(30), random.permutation(30), 0.9
+    first, second = np.argsort(a), np.argsort(b)
+    agreement = [len(set(first[:d]) & set(second[:d])) / d for d in range(1, 31)]
+    expected = agreement[-1] * p**30 + (1 - p) / p * sum(x * p**d for d, x in enumerate(agreement, start=1))
+    assert measures.rank_biased_overlap(a, b, p) == pytest.approx(expected)
+    assert measures.rank_biased_overlap(a, a, p) == pytest.approx(1)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        measures.rank_biased_overlap(a, b, 1.0)
+
+
+def test_ranking_overlap_sees_the_module_that_is_the_correlation():
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(200, 2)))[0]
+    core = np.array([np.diag([2.0, 0.0]), np.diag([0.0, -2.0])])
+    form = BilinearForm(basis, core, np.zeros((2, 200)), np.zeros(2), [f"g{i}" for i in range(200)])
+    rival = np.stack([basis[:, 0], random.normal(size=200)], axis=1)
+    table = correlation.ranking_overlap(form, rival, p=0.95)
+    assert table["rbo"].iloc[0] == pytest.approx(1) and table["rbo_p_value"].iloc[0] < 0.01
+    assert table["rbo_p_value"].iloc[1] > 0.01 and table["rbo"].iloc[1] < 0.4
+
+
+def test_driver_intervals_and_p_values_equal_scipy_and_hold_their_level():
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 400)), random.normal(size=(60, 1))
+    X[:, 0] += 3 * y[:, 0]
+    table = correlation.driver_table(correlation.correlations(X, y), 60, [f"g{i}" for i in range(400)])
+    first = table.iloc[0]
+    interval = stats.pearsonr(X[:, 0], y[:, 0]).confidence_interval(0.95)
+    assert first["gene"] == "g0" and first["q_value"] < 1e-6
+    assert (first["ci_low"], first["ci_high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+    null = table.iloc[1:]
+    assert 0.02 < (null["p_value"] < 0.05).mean() < 0.09 and (null["q_value"] >= null["p_value"]).all()
+    assert ((null["ci_low"] < 0) & (null["ci_high"] > 0)).mean() == pytest.approx((null["p_value"] > 0.05).mean())
+    with pytest.raises(ValueError, match="too few"):
+        correlation.driver_table(np.zeros((2, 1)), 3, ["a", "b"])

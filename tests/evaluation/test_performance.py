@@ -1,0 +1,119 @@
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from scripts import measures
+from scripts.cells import splits
+from scripts.cells.loading import Preparation
+from scripts.cells.splits import CellDataset
+from scripts.evaluation import performance, rivals
+from scripts.models.ridge import BilinearRidge
+
+
+def test_run_split_and_split_zero_are_the_same_cells(pbmc):
+    one, other = splits.run_split(pbmc), splits.transductive_split(pbmc, 0, 0)
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(one, name).arrays()[0], getattr(other, name).arrays()[0])
+
+
+def test_inductive_split_never_looks_at_held_out_cells(pbmc):
+    split = splits.inductive_split(pbmc, Preparation(), 0)
+    changed = pbmc.copy()
+    held_out = (changed.obs["split"] != "train").to_numpy()
+    changed.X[held_out] = np.random.default_rng(0).normal(size=(held_out.sum(), pbmc.n_vars))
+    again = splits.inductive_split(changed, Preparation(), 0)
+    for one, other in zip(split.train.arrays(), again.train.arrays(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert split.extension_r2.shape == (5,) and split.extension_r2[0] > 0.8 > again.extension_r2[0]
+
+
+def test_inductive_splits_are_for_plain_graphs(pbmc):
+    settings = Preparation(n_freq_comps=3)
+    assert len(splits.inductive_splits(pbmc, settings, 2)) == 2
+    assert splits.inductive_splits(pbmc, replace(settings, laplacian="normalized"), 2) == []
+    assert performance.performance_over_splits([], {}).empty
+
+
+def test_performance_is_on_test_cells_in_tidy_rows():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 8))
+    cells = CellDataset(x, np.stack([x[:, 0], x[:, 1] * x[:, 2]], axis=1))
+    split = splits.Split("p", 3, *(CellDataset(x[a:b], cells.y[a:b]) for a, b in [(0, 120), (120, 160), (160, 200)]))
+    models = rivals.models_to_compare(partial(BilinearRidge, 8, (8,)), partial(BilinearRidge, 8, (8,)))
+    table = performance.performance(split, models)
+    assert table["model"].drop_duplicates().tolist() == list(models) and set(table["split"]) == {3}
+    score = table.set_index(["model", "frequency"])["r2"]
+    assert abs(score["mean only", 0]) < 0.1
+    assert score["linear ridge", 0] > 0.9 > 0.2 > score["linear ridge", 1]
+    assert score["bilinear", 1] > 0.9 > score["squares only", 1]
+
+
+def test_linear_rival_is_a_ridge_chosen_on_validation_cells():
+    random = np.random.default_rng(0)
+    slope = random.normal(size=(30, 2))
+    parts = []
+    for n_cells in (80, 40, 40):
+        x = random.normal(size=(n_cells, 30)) + 1
+        parts.append(CellDataset(x, x @ slope + random.normal(size=(n_cells, 2))))
+    train, val, test = parts
+    model = rivals.linear_ridge()
+    model.fit(train, val)
+    y, y_val = train.arrays()[1], val.arrays()[1]
+    scale, mean, X = y.std(axis=0), y.mean(axis=0), train.arrays()[0]
+    unit = ((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()
+    fits = [Ridge(alpha=a * unit).fit(X, (y - mean) / scale) for a in rivals.LINEAR_PENALTIES]
+    scores = [measures.r2(y_val, mean + scale * fit.predict(val.arrays()[0])).mean() for fit in fits]
+    best = fits[int(np.argmax(scores))]
+    np.testing.assert_allclose(
+        model.predict(test.arrays()[0]), mean + scale * best.predict(test.arrays()[0]), atol=1e-3
+    )
+
+
+def test_black_box_learns_what_no_bilinear_form_can():
+    random = np.random.default_rng(0)
+    angle = random.uniform(0, 2 * np.pi, size=(600, 1))
+    x = np.hstack([np.cos(angle), np.sin(angle), 0.05 * random.normal(size=(600, 1))])
+    y = np.hstack([np.sin(5 * angle), np.cos(4 * angle)])
+    parts = [CellDataset(x[a:b], y[a:b]) for a, b in [(0, 400), (400, 500), (500, 600)]]
+    black_box, bilinear = rivals.rbf_ridge(), BilinearRidge(3, (3,))
+    black_box.fit(*parts[:2])
+    bilinear.fit(*parts[:2])
+    X, truth = parts[2].arrays()
+    assert measures.r2(truth, black_box.predict(X)).mean() > measures.r2(truth, bilinear.predict(X)).mean() + 0.2
+
+
+def test_truncation_ends_at_the_full_model():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 8))
+    y = np.stack([x[:, 0] * x[:, 1] + x[:, 2] ** 2, x[:, 3]], axis=1)
+    parts = [CellDataset(x[a:b], y[a:b]) for a, b in [(0, 200), (200, 250), (250, 300)]]
+    split = splits.Split("p", 0, *parts)
+    model = BilinearRidge(8, (8,))
+    model.fit(split.train, split.val)
+    curve = performance.truncation_curve(model.form([str(i) for i in range(8)]), split, max_modules=8)
+    last = curve[curve["n_modules"] == 8]["test_r2"].to_numpy()
+    np.testing.assert_allclose(last, measures.r2(y[250:], model.predict(x[250:])), atol=1e-4)
+    assert curve[(curve["frequency"] == 0) & (curve["n_modules"] == 0)]["test_r2"].iloc[0] < 0.5 < last[0]
+
+
+def test_held_out_cells_that_hardly_vary_do_not_judge():
+    random = np.random.default_rng(0)
+    y_train, y = random.normal(size=(300, 2)), random.normal(size=(40, 2))
+    y[:, 0] *= 0.01  # none of the cells that this frequency sets apart
+    predicted = y + 0.1 * random.normal(size=y.shape)
+    judged = measures.held_out_r2(y, predicted, y_train)
+    assert np.isnan(judged[0]) and measures.r2(y, predicted)[0] < -10
+    np.testing.assert_array_equal(judged[1], measures.r2(y, predicted)[1])
+    assert np.isnan(measures.held_out_r2(y[:, 0], predicted[:, 0], y_train[:, 0]))
+    cells = [CellDataset(values, values) for values in (y_train, random.normal(size=(40, 2)), y)]
+    table = performance.performance(splits.Split(splits.ALL_CELLS, 0, *cells), {"ridge": rivals.linear_ridge})
+    assert table["r2"].isna().tolist() == [True, False] and table["mae"].notna().all()
+
+
+def test_aligned_r2_forgives_rotations_alone():
+    y = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 2)))[0]
+    turned = y @ np.array([[0.6, -0.8], [0.8, 0.6]]) + 3
+    np.testing.assert_allclose(measures.aligned_r2(y, turned), 1)
+    assert measures.r2(y, turned).max() < 0

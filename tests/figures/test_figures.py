@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts import figures
+
+EVIL = "<script>alert('x')</script>"
+
+
+LISTS = [(0, "module 1", "positive"), (0, "module 1", "negative")]
+
+
+def terms(rows):
+    """A table as from enrichment.fold; rows : (term, pole, adjusted p)."""
+    table = pd.DataFrame(rows, columns=["term", "pole", "adjusted_p"])
+    return table.assign(frequency=0, source="module 1", library="sets", overlap=3, set_size=9, folded_into="")
+
+
+def text_of(figure):
+    return json.dumps(figure.to_dict(), default=lambda value: np.asarray(value).tolist())
+
+
+def test_frequencies_are_centred_at_0_with_lambda_in_the_title():
+    random = np.random.default_rng(0)
+    figure = figures.frequency_scatter(random.normal(size=(100, 2)), random.normal(size=(100, 5)), np.arange(5) + 0.5)
+    assert [note.text for note in figure.layout.annotations] == [f"Frequency {f} (λ={f}.5000)" for f in range(5)]
+    assert figure.layout.coloraxis.cmid == 0 and -figure.layout.coloraxis.cmin == figure.layout.coloraxis.cmax
+    assert len(figure.data) == 5 and figure.data[0].type == "scatter"
+
+
+def test_many_cells_are_drawn_with_webgl():
+    xy = np.random.default_rng(0).normal(size=(10_001, 2))
+    assert figures.frequency_scatter(xy, xy[:, :1], np.ones(1)).data[0].type == "scattergl"
+    assert figures.label_scatter(xy, pd.Series(["a"] * len(xy)), "cells").data[0].type == "scattergl"
+
+
+@pytest.mark.parametrize("kind", ["labels", "counts", "poles", "heatmap", "dots"])
+def test_names_from_data_are_escaped(kind):
+    xy = np.zeros((3, 2))
+    labels = pd.Series([EVIL, "b", "b"])
+    if kind == "labels":
+        figure = figures.label_scatter(xy, labels, EVIL)
+    elif kind == "counts":
+        figure = figures.label_counts(labels, EVIL)
+    elif kind == "poles":
+        columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
+        figure = figures.pole_bars(
+            pd.DataFrame([(0, 1, 1.0, "positive", 1, EVIL, 0.5, 0.7)], columns=columns), np.ones(1)
+        )
+    else:
+        draw = {"heatmap": figures.enrichment_heatmap, "dots": figures.term_dots}[kind]
+        figure = draw(terms([(EVIL, "positive", 0.01)]), LISTS)
+    assert "<script>" not in text_of(figure)
+    assert "&lt;script&gt;" in text_of(figure)
+
+
+def test_clusters_sort_by_their_number():
+    labels = pd.Series(["10GMP", "2Ery", "Mk"])
+    names = [trace.name for trace in figures.label_scatter(np.zeros((3, 2)), labels, "cells").data]
+    assert names == ["2Ery", "10GMP", "Mk"]
+
+
+def test_heatmap_shows_minus_log10_keeps_empty_lists_and_clusters_its_rows():
+    table = terms([("a", "positive", 0.01), ("b", "positive", 1.0)])
+    figure = figures.enrichment_heatmap(table, LISTS)
+    np.testing.assert_allclose(figure.data[0].z, [[2, 0], [0, 0]])
+    assert list(figure.data[0].x) == ["f0 module 1 +", "f0 module 1 −"]
+    alike = [("a", "positive", 1e-5), ("b", "negative", 1e-5), ("c", "positive", 1e-4), ("d", "negative", 1e-4)]
+    rows = figures.enrichment_heatmap(terms(alike), LISTS).layout.yaxis.ticktext
+    assert {frozenset(rows[:2]), frozenset(rows[2:])} == {frozenset("ac"), frozenset("bd")}
+
+
+def test_dots_show_overlap_and_significance_of_terms_that_are_not_folded():
+    table = terms([("a", "positive", 0.01), ("b", "positive", 0.02), ("c", "negative", 1e-20)])
+    table.loc[1, "folded_into"] = "a"
+    dots = figures.term_dots(table, LISTS).data[0]
+    np.testing.assert_allclose(dots.marker.color, [2, 20])
+    assert dots.marker.cmax == figures.enrichment.SURE < 20  # coloured as all that is sure, told as it is
+    np.testing.assert_array_equal(dots.marker.size, [3, 3])
+    assert list(figures.term_dots(table, LISTS[:1]).layout.yaxis.ticktext) == ["a"]
+
+
+@pytest.mark.parametrize("draw", [figures.enrichment_heatmap, figures.term_dots])
+def test_figures_without_any_term_say_so(draw):
+    assert "No gene set" in text_of(draw(terms([]), LISTS))
+    assert "No gene set" in text_of(draw(terms([]), []))
+
+
+def test_the_other_figures_hold_their_data():
+    history = pd.DataFrame({"epoch": [0, 1], "train_loss": [0.2, 0.1], "val_loss": [0.3, 0.2]})
+    assert [trace.name for trace in figures.loss_curves(history).data] == ["Train", "Validation"]
+    y = np.random.default_rng(0).normal(size=(20, 4))
+    assert len(figures.predicted_against_true(y, y, np.ones(4)).data) == 8
+    assert len(figures.eigenvalue_spectrum(np.ones((3, 12))).data) == 3
+    np.testing.assert_array_equal(figures.spectrum(np.array([0.1, 0.2])).data[0].y, [0.1, 0.2])
+    comparison = pd.DataFrame(
+        {
+            "lambda": [0.1, 0.2],
+            "best_jaccard": [0.2, 0.3],
+            "jaccard_positive": [0.2, 0.1],
+            "jaccard_negative": [0.1, 0.3],
+            "expected_jaccard": [0.01, 0.01],
+        }
+    )
+    assert len(figures.jaccard_by_frequency(comparison).data) == 4

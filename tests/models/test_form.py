@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts.models.form import BilinearForm
+from scripts.reading.cells import module_scores
+from scripts.reading.modules import main_effect_table, module_table, poles
+from tests import reference
+
+GENES = [f"g{i}" for i in range(40)]
+
+
+def test_modules_equal_the_dense_eigenvectors(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    values, loadings = form.modules(n_modules=12)
+    for frequency, (dense_values, dense_vectors) in enumerate(
+        reference.modules(reference.interaction_matrices(*weights))
+    ):
+        np.testing.assert_allclose(values[frequency], dense_values[:12], rtol=1e-5)
+        cosines = (loadings[frequency] * dense_vectors[:, :12]).sum(axis=0)
+        np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-8)
+    np.testing.assert_allclose(form.eigenvalues()[:, :12], values, rtol=1e-8)
+    assert ((loadings**3).sum(axis=1) > 0).all()
+
+
+def test_prediction_is_the_formula_and_the_sum_of_all_module_scores(weights):
+    w_l, w_r, w_p = weights
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    expected = ((X @ w_l.T) * (X @ w_r.T)) @ w_p.T
+    np.testing.assert_allclose(form.predict(X), expected, rtol=1e-8)
+    values, loadings = form.modules(n_modules=12)
+    for frequency in range(3):
+        scores = module_scores(X, values[frequency], loadings[frequency])
+        np.testing.assert_allclose(scores.sum(axis=1), expected[:, frequency], rtol=1e-8)
+
+
+def test_main_effects_and_constant_are_part_of_the_prediction(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    before = form.predict(X)
+    form.main = np.random.default_rng(2).normal(size=(3, 40))
+    form.constant = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(form.predict(X), before + X @ form.main.T + form.constant)
+
+
+def test_agreement_equals_the_dense_formula(weights):
+    w_l, w_r, w_p = weights
+    other = (w_l + 0.5 * w_r, w_r, w_p[::-1])
+    A, B = reference.interaction_matrices(*weights), reference.interaction_matrices(*other)
+    expected = [np.trace(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(A, B, strict=True)]
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    np.testing.assert_allclose(form.agreement(BilinearForm.from_factors(*other, genes=GENES)), expected, rtol=1e-8)
+    np.testing.assert_allclose(form.agreement(form), 1)
+
+
+def test_hidden_units_may_be_permuted_and_rescaled(weights):
+    w_l, w_r, w_p = weights
+    order = [3, 1, 0, 2, 5, 4]
+    same = BilinearForm.from_factors(2 * w_l[order], w_r[order], w_p[:, order] / 2, genes=GENES)
+    np.testing.assert_allclose(same.agreement(BilinearForm.from_factors(*weights, genes=GENES)), 1)
+
+
+def test_biases_become_main_effects_and_constants(weights):
+    w_l, w_r, w_p = weights
+    random = np.random.default_rng(4)
+    a, b, c, X = random.normal(size=6), random.normal(size=6), random.normal(size=3), random.normal(size=(15, 40))
+    form = BilinearForm.from_factors(*weights, a, b, c, genes=GENES)
+    np.testing.assert_allclose(form.predict(X), ((X @ w_l.T + a) * (X @ w_r.T + b)) @ w_p.T + c, rtol=1e-8)
+
+
+def test_truncation_keeps_the_leading_modules(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    values, loadings = form.modules(12)
+    kept = form.truncated(3)
+    np.testing.assert_allclose(kept.modules(3)[0], values[:, :3], rtol=1e-8)
+    B = kept.basis @ kept.core[1] @ kept.basis.T
+    np.testing.assert_allclose(B, (loadings[1, :, :3] * values[1, :3]) @ loadings[1, :, :3].T, atol=1e-8)
+
+
+def test_poles_never_share_a_gene():
+    loading = np.array([0.5, -0.1, 0.2, 0.0, -0.7])
+    assert poles(loading, list("abcde"), 2) == {"positive": ["a", "c"], "negative": ["e", "b"]}
+    assert poles(loading, list("abcde"), 4) == {"positive": ["a", "c"], "negative": ["e", "b"]}
+
+
+def test_table_is_tidy_and_ranked(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    table = module_table(form, n_modules=2, n_genes=5)
+    assert len(table) == 3 * 2 * 2 * 5
+    positive = table.query("frequency == 1 and module == 2 and pole == 'positive'")
+    assert positive["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert positive["loading"].is_monotonic_decreasing and (positive["loading"] > 0).all()
+    _, loadings = form.modules(2)
+    assert positive["gene"].iloc[0] == GENES[loadings[1, :, 1].argmax()]
+
+
+def test_hidden_genes_leave_the_tables_alone(weights):
+    form = BilinearForm.from_factors(*weights, 1.0, 2.0, genes=GENES)
+    stable = pd.DataFrame({"frequency": [1], "module": [1], "stability": [0.7], "trusted": [True]})
+    table = module_table(form, 2, 8, stable, hidden="^g1")
+    assert not table["gene"].str.startswith("g1").any() and len(table) == 3 * 2 * 2 * 8
+    assert table[table["trusted"]][["frequency", "module", "stability"]].drop_duplicates().values.tolist() == [
+        [1, 1, 0.7]
+    ]
+    effects = main_effect_table(form, 5, hidden="^g1")
+    top = effects[(effects["frequency"] == 2) & (effects["rank"] == 1) & (effects["pole"] == "positive")].iloc[0]
+    kept = [i for i in range(40) if not GENES[i].startswith("g1")]
+    assert top["gene"] == GENES[max(kept, key=lambda i: form.main[2, i])] and top["effect"] == form.main[2, kept].max()
+
+
+def test_saved_form_is_read_back(weights, tmp_path):
+    genes = ["<b>", "β-globin", *GENES[2:]]
+    form = BilinearForm.from_factors(*weights, genes=genes)
+    form.save(tmp_path / "model.safetensors")
+    again = BilinearForm.load(tmp_path / "model.safetensors")
+    assert again.genes == genes
+    for name in ("basis", "core", "main", "constant"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(form, name))
+    (tmp_path / "damaged.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="does not hold a fitted model.*run 03_train"):
+        BilinearForm.load(tmp_path / "damaged.safetensors")
+
+
+def test_parts_that_do_not_fit_are_named(weights):
+    form = BilinearForm.from_factors(*weights, genes=GENES)
+    with pytest.raises(ValueError, match="do not fit"):
+        BilinearForm(form.basis, form.core, form.main, form.constant, GENES[:-1])

@@ -1,0 +1,91 @@
+"""Notebook 06 on a small made-up run: with a library of hostile names, and with no library at all."""
+
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+from anndata import AnnData
+
+from scripts.evaluation.correlation import compare_with_correlation, correlations
+from scripts.models.form import BilinearForm
+from scripts.reading.modules import module_table
+from scripts.report.run import Run
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_go_terms.ipynb"
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture
+def run(tmp_path, weights, monkeypatch):
+    """Run folder as notebooks 01 to 05 leave it: 60 cells, 40 genes, 3 frequencies."""
+    monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
+    random = np.random.default_rng(0)
+    genes = [EVIL, "äöü", *(f"Gene{i}" for i in range(38))]
+    form = BilinearForm.from_factors(*weights, genes=genes)
+    adata = AnnData(random.normal(size=(60, 40)), var=pd.DataFrame(index=genes))
+    adata.obsm["X_freq"], adata.uns["freq_vals"] = random.normal(size=(60, 3)), np.array([0.1, 0.2, 0.4])
+    adata.obs["split"], adata.uns["label"] = pd.Categorical(["train", "test"] * 30), ""
+    rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
+    performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
+    run = Run(tmp_path / "run")
+    run.save_cells(adata)
+    run.write("model.safetensors", form.save)
+    run.save_table("modules.csv", module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1))
+    correlation = correlations(adata.X, adata.obsm["X_freq"])
+    run.save_table("comparison.csv", compare_with_correlation(form, correlation, adata.uns["freq_vals"], 5))
+    run.save_table("performance.csv", performance.assign(protocol="cells left out", split=0))
+    run.record("01_data", {"data": "made up"})
+    return run
+
+
+def execute(run, gene_sets):
+    settings = {
+        "run_dir": str(run.folder),
+        "gene_sets": gene_sets,
+        "min_set_size": 2,
+        "n_genes": 8,
+        "n_random_lists": 20,
+    }
+    options = {"cwd": NOTEBOOK.parent, "kernel_name": "python3", "progress_bar": False}
+    executed = papermill.execute_notebook(NOTEBOOK, None, settings, **options)
+    return [output for cell in executed.cells for output in cell.get("outputs", [])]
+
+
+def said(outputs):
+    return "\n".join(output.get("data", {}).get("text/markdown", "") for output in outputs)
+
+
+def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path):
+    library = tmp_path / "mine.gmt"
+    library.write_text(f"{EVIL}\t\t{EVIL}\täöü\tGENE1\tGENE2\nplain\t\tGENE3\tGENE4\tGENE5\n", encoding="utf-8")
+    outputs = execute(run, [str(library)])
+    text = said(outputs)
+    assert "mine.gmt (the file as named)" in text and "No module of frequency 1 is trusted" in text
+    assert "No gene list has left this machine" in text and "Of 20 random lists" in text
+    table = run.load_table("enrichment.csv")
+    assert set(table["source"]) == {
+        "module 1",
+        "module 2",
+        "module 1 loadings",
+        "module 2 loadings",
+        "correlation",
+    } and EVIL in set(table["term"])
+    shown = [
+        str(output["data"][kind]) for output in outputs for kind in output.get("data", {}) if "markdown" not in kind
+    ]
+    assert not [part for part in shown if "<script>" in part and "<table" in part]
+    figures = [part for part in shown if "'layout'" in part or "plotly" in part]
+    assert figures and not [part for part in figures if "<script>alert" in part]
+
+
+def test_notebook_without_any_library_says_so_and_ends(run, tmp_path):
+    outputs = execute(run, [str(tmp_path / "missing.gmt")])
+    text = said(outputs)
+    assert "No gene-set library could be had" in text and "missing.gmt: no such file" in text
+    assert "Nothing was tested on random lists" in text and "No module was tested for gene-set terms" in text
+    assert run.load_table("enrichment.csv").empty
+    assert "not tested" in run.settings()["key_figures"]["06_go_terms"]["poles with a gene-set term"]
+    nbformat.validate(nbformat.read(NOTEBOOK, as_version=4))

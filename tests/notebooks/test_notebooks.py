@@ -1,0 +1,127 @@
+"""The chain as a user runs it, and the notebooks as a second execution sees them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from scripts.cells.splits import ALL_CELLS, INDUCTIVE
+from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
+from tests.chain_runs import report
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = {
+    "01_data": 2,
+    "02_visualize": 2,
+    "03_train": 5,
+    "04_interpret": 6,
+    "05_compare": 5,
+    "06_go_terms": 2,
+    "07_planted_truth": 5,
+}
+
+
+class Addresses(HTMLParser):
+    """Whatever a page would load or link to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action") and value]
+
+
+def test_every_page_holds_its_figures_and_asks_for_nothing(small_run):
+    for stem, n_figures in FIGURES.items():
+        html = small_run.need(f"{stem}.html").read_text(encoding="utf-8")
+        assert len(re.findall(r'<div [^>]*class="plotly-graph-div"[^>]*id="figure-\d+"', html)) == n_figures, stem
+        assert "pbmc68k_reduced: 700 cells x 765 genes" in html  # its first line, whatever the notebook is about
+        page = Addresses()
+        page.feed(html)
+        assert not [address for address in page.found if re.match(r"(https?:)?//", address)], stem
+        assert "default-src 'none'" in html
+
+
+def test_run_folder_holds_what_it_promises(small_run):
+    adata = small_run.load_cells()
+    assert adata.obsm["X_freq"].shape == (700, 3) and adata.obsm["X_umap_freq"].shape == (700, 2)
+    assert adata.varm["modules"].shape == (765, 3) and adata.obsm["X_modules"].shape == (700, 3)
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"]
+    assert list(small_run.load_table("modules.csv").columns)[:7] == columns
+    assert len(small_run.load_table("history.csv")) == 20
+    assert len(small_run.load_table("comparison.csv")) == 3
+    performance = small_run.load_table("performance.csv")
+    models = [MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX]
+    assert performance.loc[performance["protocol"] == ALL_CELLS, "model"].drop_duplicates().tolist() == models
+    assert set(performance.loc[performance["protocol"] == INDUCTIVE, "model"]) == {LINEAR, BILINEAR}
+    assert performance["split"].nunique() == 2
+    assert {"stability", "trusted", "low", "high"} <= set(small_run.load_table("modules.csv"))
+    assert small_run.load_table("pairs.csv").groupby("frequency").size().tolist() == [10, 10, 10]
+    for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "main_effects.csv", "planted.csv"):
+        assert len(small_run.load_table(name)) > 0
+    assert len(small_run.load_table("enrichment.csv")) > 0
+    settings = small_run.settings()
+    assert set(settings["notebooks"]) == set(FIGURES)
+    assert settings["notebooks"]["03_train"]["n_epochs"] == 20
+    assert settings["versions"]["torch"]
+    assert not list(small_run.folder.glob(".*"))
+
+
+def test_closing_discussion_says_what_the_tables_say(small_run):
+    notebook = nbformat.read(small_run.need("06_go_terms.ipynb"), as_version=4)
+    said = [
+        output["data"]["text/markdown"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/markdown" in output.get("data", {})
+    ]
+    r2 = small_run.load_table("performance.csv").groupby(["protocol", "model"])["r2"].mean()
+    for protocol in (ALL_CELLS, INDUCTIVE):
+        assert f"With {protocol}, the bilinear model reaches a mean R² of {r2[protocol, BILINEAR]:.2f}" in said[-1]
+        assert f"({r2[protocol, LINEAR]:.2f}); predicting the mean" in said[-1]
+    comparison = small_run.load_table("comparison.csv")
+    assert f"mean Jaccard of {comparison['best_jaccard'].mean():.3f}" in said[-1]
+
+
+def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path):
+    """nbval on the executed notebooks: cells marked NBVAL_CHECK_OUTPUT are compared, all others must run."""
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PLOTLY_RENDERER": "plotly_mimetype"}
+    notebooks = [str(small_run.need(f"{stem}.ipynb")) for stem in FIGURES]
+    kept = [shutil.copy(notebook, tmp_path) for notebook in notebooks]  # 01 clears its run folder
+    done = subprocess.run([*command, *kept], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+
+
+def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
+    missing = report(tmp_path, str(tmp_path / "nothing.h5ad"), "missing", {})
+    assert missing.returncode != 0
+    assert re.fullmatch(r"error: .*nothing\.h5ad: no such file.*\n", missing.stderr)
+    (tmp_path / "text.h5ad").write_text("no cells")
+    text = report(tmp_path, str(tmp_path / "text.h5ad"), "text", {})
+    assert text.returncode != 0
+    assert re.fullmatch(r"error: .*text\.h5ad is not an \.h5ad file.*\n", text.stderr)
+    assert not (tmp_path / "missing").exists() and not (tmp_path / "text").exists()
+
+
+def test_a_notebook_names_the_one_to_run_first(tmp_path):
+    import papermill
+
+    with pytest.raises(papermill.PapermillExecutionError, match=r"model\.safetensors is missing; run 03_train\.ipynb"):
+        papermill.execute_notebook(
+            ROOT / "notebooks" / "04_interpret.ipynb",
+            None,
+            {"run_dir": str(tmp_path)},
+            cwd=ROOT / "notebooks",
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,239 @@
+"""Pages: complete, self-contained, and safe to open whatever the data are called."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from plotly.offline import get_plotlyjs
+
+from scripts.report import page_figures, pages, thumbnails
+from scripts.report.run import Run
+
+EVIL = "<script>alert('gene')</script>"
+PANDAS = "<style scoped>.dataframe{color:red}</style>"
+LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping"}
+
+
+class Page(HTMLParser):
+    """Elements of a page, the text of its scripts, and its visible text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.scripts, self.text, self.inside = [], [], "", None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.inside = tag
+        if tag == "script":
+            self.scripts.append([dict(attributes).get("type", "run"), ""])
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1][1] += data
+        elif self.inside != "style":
+            self.text += data
+
+    def of_id(self, name):
+        return [attributes for _, attributes in self.elements if attributes.get("id") == name]
+
+    def of_class(self, name):
+        return [attributes for _, attributes in self.elements if name in (attributes.get("class") or "").split()]
+
+
+def output(**data):
+    return new_output("display_data", data={kind.replace("__", "/"): value for kind, value in data.items()})
+
+
+def figure(title):
+    trace = {"type": "scatter", "x": [1, 2], "y": [3, 4], "text": [EVIL, "</script>"]}
+    return new_output("display_data", data={pages.FIGURE: {"data": [trace], "layout": {"title": {"text": title}}}})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of two notebooks whose data carry HTML everywhere."""
+    run = Run(tmp_path / "first")
+    run.record("01_data", {"data": f"paul15 {EVIL}: 2,730 cells", "k": 3})
+    run.record_key_figures("07_last", {"Done first": "yes"})
+    run.record_key_figures("03_train", {f"Best {EVIL}": f"0.5 {EVIL}"})
+    sentence = f"Gene *{EVIL}* ![p](http://a.example/p.png) <img src=http://a.example/q.png>\n\n```mermaid\n{EVIL}\n```"
+    outputs = [
+        new_output("stream", name="stdout", text=f"printed {EVIL}"),
+        new_output("stream", name="stderr", text="progress 50%"),
+        output(text__plain=f"repr {EVIL}"),
+        output(text__markdown=sentence, text__plain="<Markdown object>"),
+        output(
+            text__html=f"{PANDAS}<table class=dataframe><tr><td>&lt;script&gt;alert(2)&lt;/script&gt;</td></tr></table>"
+        ),
+        figure(f"Frequency {EVIL} <b>0</b>"),
+        figure('Quote " and & ä'),
+    ]
+    cells = [new_markdown_cell("# What are the data?\n\nHow *many*? Many."), new_markdown_cell("## How many *cells*?")]
+    ending = [new_markdown_cell("## Save"), new_code_cell("save()")]
+    save(run, "01_data", [*cells, new_code_cell("secret_code = 1", outputs=outputs), *ending])
+    save(run, "02_look", [new_markdown_cell("# What do we see?")])
+    run.path("a & <b>.txt").write_text("x")
+    pages.write_pages(run)
+    return run
+
+
+def save(run, stem, cells):
+    notebook = new_notebook(cells=cells, metadata={"papermill": {"duration": 12.3}})
+    run.write(f"{stem}.ipynb", lambda path: nbformat.write(notebook, path))
+
+
+def read(run, name):
+    return Page(run.path(name).read_text(encoding="utf-8"))
+
+
+def test_every_figure_is_in_the_page_with_its_text_alternative(run):
+    page = read(run, "01_data.html")
+    places = page.of_class("plotly-graph-div")
+    titles = [f"Frequency {EVIL} 0", 'Quote " and & ä']
+    assert [place["aria-label"] for place in places] == [f"{title}. Line chart" for title in titles]
+    assert all(title in page.text for title in titles)  # captions
+    assert len({place["id"] for place in places}) == 2 and all(place["role"] == "img" for place in places)
+    figures = [json.loads(text) for kind, text in page.scripts if kind == "application/json"]
+    assert [drawn["data"][0]["y"] for drawn in figures] == [[3, 4], [3, 4]]
+    assert figures[0]["data"][0]["text"] == [EVIL, "</script>"]
+
+
+def test_numbers_of_figures_are_rounded_to_what_can_be_seen():
+    numbers = np.random.default_rng(0).normal(size=100)
+    array = {"dtype": "f8", "bdata": base64.b64encode(numbers.tobytes()).decode(), "shape": "50, 2"}
+    small = page_figures.compact({"x": array, "y": [1 / 3, 12345678.0, 7, "1.23456789", None], "z": [[2 / 3]]})
+    assert small["y"] == [0.333333, 12345678.0, 7, "1.23456789", None] and small["z"] == [[0.666667]]
+    assert small["x"]["dtype"] == "f4" and small["x"]["shape"] == "50, 2"
+    assert len(small["x"]["bdata"]) < 0.51 * len(array["bdata"])
+    np.testing.assert_allclose(thumbnails.values(small["x"]).ravel(), numbers, rtol=1e-6)
+
+
+def test_escapes_are_those_that_plotly_undoes():
+    assert page_figures.compact({"text": ["&quot;a&quot; &lt;b&gt; &amp;quot;"]}) == {
+        "text": ['"a" &lt;b&gt; &amp;quot;']
+    }
+
+
+def test_numbers_beyond_single_precision_stay_as_they_are():
+    array = {"dtype": "f8", "bdata": base64.b64encode(np.array([1e-300, 1.0]).tobytes()).decode()}
+    assert page_figures.compact(array) == array
+
+
+def test_plotly_is_embedded_once_and_only_where_needed(run):
+    assert [len(read(run, name).of_id("plotly-js")) for name in ("01_data.html", "02_look.html")] == [1, 0]
+    assert run.path("01_data.html").stat().st_size < 2e6
+    assert run.path("02_look.html").stat().st_size < 5e4
+
+
+def test_packed_bytes_come_back_from_their_letters():
+    for length in [0, 1, 12, 13, 1000]:
+        packed = np.random.default_rng(length).bytes(length)
+        letters = pages.as_letters(packed)
+        digits = [ord(letter) - (36 if ord(letter) > 60 else 35) for letter in letters]
+        bits = "".join(f"{91 * high + low:013b}" for high, low in zip(digits[::2], digits[1::2], strict=True))
+        assert bytes(int(bits[8 * place : 8 * place + 8], 2) for place in range(length)) == packed
+        assert "<" not in letters and len(letters) <= 1.24 * length + 2
+
+
+def test_plotly_loses_its_wrapper_and_keeps_its_licence():
+    whole = get_plotlyjs()
+    bare = pages.unwrapped(whole)
+    assert "function(root, factory)" not in bare and "Licensed under the MIT license" in bare[:200]
+    assert len(whole) - len(bare) < 500 and bare.rstrip().endswith("window.Plotly = Plotly;")
+    assert pages.unwrapped("of another version") == "of another version"
+
+
+@pytest.mark.parametrize("name", ["01_data.html", "02_look.html", "index.html"])
+def test_pages_ask_for_nothing_from_the_web(run, name):
+    page = read(run, name)
+    for tag, attributes in page.elements:
+        assert tag not in {"iframe", "object", "embed", "base"}
+        for attribute in LOADING & attributes.keys():
+            assert attributes[attribute].startswith("data:"), (tag, attributes)
+        if tag == "link":
+            assert attributes["href"] == "data:,"
+    html = re.sub(r"<script type=.*?</script>", "", run.path(name).read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.search(r"url\(|@import|\bfetch\(|XMLHttpRequest|\bimport\b *[({]", html)
+
+
+@pytest.mark.parametrize("name", ["01_data.html", "02_look.html", "index.html"])
+def test_text_from_data_stays_text(run, name):
+    page = read(run, name)
+    running = [text for kind, text in page.scripts if kind == "run"]
+    assert running == [pages.SCRIPT]
+    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+    assert f"paul15 {EVIL}: 2,730 cells" in page.text
+
+
+def test_the_browser_may_run_this_projects_script_alone(run):
+    metas = [attributes for tag, attributes in read(run, "01_data.html").elements if tag == "meta"]
+    policy = next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
+    assert f"script-src 'sha256-{pages.SCRIPT_HASH}'" in policy and policy.startswith("default-src 'none'")
+
+
+def test_outputs_are_shown_and_progress_is_not(run):
+    text = read(run, "01_data.html").text
+    for shown in [f"printed {EVIL}", f"repr {EVIL}", f"Gene {EVIL} p <img src=http://a.example/q.png>"]:
+        assert shown in text
+    assert "color:red" not in run.path("01_data.html").read_text(encoding="utf-8")  # it would reach other tables
+    assert "<script>alert(2)</script>" in text and "progress 50%" not in text and "<Markdown object>" not in text
+
+
+def test_code_is_hidden_until_asked_for(run):
+    page = read(run, "01_data.html")
+    assert "secret_code = 1" in page.text and len(page.of_class("code")) == 2
+    assert "pre.code { display: none;" in pages.STYLE and "Show code" in page.text
+
+
+def test_a_heading_over_code_alone_goes_with_the_code(run):
+    page = read(run, "01_data.html")
+    assert len(page.of_class("code-only")) == 1
+    links = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
+    assert links.count("#Save") == 1  # the heading's own; none in the contents
+
+
+def test_settings_are_tables_of_text(run):
+    text = read(run, "01_data.html").text
+    assert re.search(r"Settings and versions\s+01_data\s+datapaul15 <script>", text)
+    assert re.search(r"\bk3\s+versions\s+python3\.", text)
+
+
+def test_contents_and_neighbours_are_linked(run):
+    links = [attributes.get("href") for tag, attributes in read(run, "01_data.html").elements if tag == "a"]
+    assert {"index.html", "02_look.html"} <= set(links)
+    target = next(link for link in links if link.startswith("#How"))
+    assert unquote(target[1:]) in [attributes.get("id") for _, attributes in read(run, "01_data.html").elements]
+
+
+def test_data_come_first(run):
+    html = run.path("01_data.html").read_text(encoding="utf-8")
+    assert re.search(r'<body>\s*<p class="data">paul15 ', html)
+
+
+def test_index_lists_pages_key_figures_and_files(run):
+    page = read(run, "index.html")
+    links = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
+    for link in ["01_data.html", "02_look.html", "01_data.ipynb", "params.yaml", "a%20%26%20%3Cb%3E.txt"]:
+        assert link in links
+    for text in ["What are the data?", f"Best {EVIL}", f"0.5 {EVIL}", "a & <b>.txt", "computed in 12 s", "How many?"]:
+        assert text in page.text
+    assert page.text.index("Best") < page.text.index("Done first")  # in the order of the notebooks
+    assert len(page.of_class("sketch")) == 1  # 02_look has no figure
+    assert "Settings and versions" in page.text
+
+
+def test_a_run_without_settings_still_has_pages(tmp_path):
+    run = Run(tmp_path / "bare")
+    save(run, "02_look", [new_code_cell("1")])
+    assert pages.write_pages(run) == run.path("index.html")
+    assert "not recorded" in read(run, "02_look.html").text
