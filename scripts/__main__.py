@@ -3,75 +3,111 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import contextlib
+import os
+import signal
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+import traceback
+from pathlib import Path
 
-from scripts.report import chain
+from scripts.errors import InputError, NotebookFailed, one_line
 
-DESCRIPTION = "Execute all notebooks on one data set and write HTML pages into reports/<run>/."
 HELP = """\
 examples:
   python -m scripts report
   python -m scripts report --dataset paul15 --run first
   python -m scripts report --dataset my_cells.h5ad --params settings.yaml
+  python -m scripts settings > settings.yaml
 
 settings.yaml holds parameters of the notebooks, one to a line, such as
   n_epochs: 100
   lr: 1.0e-3
 
-exit status: 0 done; 1 a notebook failed; 2 a wrong option, setting or data set, nothing was started; 130 interrupted
+exit status: 0 done; 1 a notebook failed; 2 a wrong option, setting, data set or folder: nothing was changed;
+130 interrupted
 """
+
+
+def report(options: argparse.Namespace) -> str:
+    """Execute the notebooks and write the pages; returns the line for the user."""
+    from scripts.report import chain
+
+    begin = time.monotonic()
+    chosen = chain.plan(options.dataset, options.run, options.params, options.reports)
+    chain.say(f"{chosen.reason}\n")
+    try:
+        index = chain.execute(chosen, options.force)
+    except (NotebookFailed, KeyboardInterrupt) as error:
+        left = chain.unfinished(chosen)
+        cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise type(error)(f"{cause}; {left}" if left else cause) from None
+    minutes, seconds = divmod(round(time.monotonic() - begin), 60)
+    shown = os.path.relpath(index) if index.is_relative_to(Path.cwd()) else index
+    return f"{shown} ({minutes} min {seconds} s)"
+
+
+def pages(options: argparse.Namespace) -> str:
+    """Write the pages of a run folder, whoever filled it."""
+    from scripts.report import Run
+    from scripts.report import pages as of_run
+
+    return str(of_run.write_pages(Run(options.folder)))
+
+
+def settings(options: argparse.Namespace) -> str:
+    """All settings with defaults and meanings, as YAML."""
+    from scripts.report import chain
+    from scripts.report import settings as schema
+
+    return schema.described(chain.notebooks())
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    description = "Along which directions do the cells of a tissue vary, and which genes tell its branches apart?"
+    parser = argparse.ArgumentParser("python -m scripts", description=description, epilog=HELP, formatter_class=raw)
+    commands = parser.add_subparsers(required=True, metavar="report | pages | settings")
+    found = commands.add_parser(
+        "report", help="execute the notebooks and write the pages", epilog=HELP, formatter_class=raw
+    )
+    found.add_argument("--dataset", default="auto", help="name of a data set, or path of an .h5ad file (default: auto)")
+    found.add_argument("--run", help="name of the run folder (default: name of the data set)")
+    found.add_argument("--params", metavar="FILE.yaml", help="settings that differ from the notebooks' defaults")
+    found.add_argument("--reports", default="reports", help="folder of all runs (default: reports)")
+    found.add_argument("--force", action="store_true", help="compute everything again, also what has not changed")
+    found.set_defaults(command=report)
+    found = commands.add_parser("pages", help="write the pages of a run folder, also one filled in JupyterLab")
+    found.add_argument("folder", help="run folder, such as reports/paul15")
+    found.set_defaults(command=pages)
+    found = commands.add_parser("settings", help="list all settings with their defaults and meanings")
+    found.set_defaults(command=settings)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = _parser().parse_args(arguments)
-    begin = time.monotonic()
-    status = 1
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # both end a run in the same way
     try:
-        from scripts.report import kernel as kernels
-
-        with kernels.Kernel(chain.NOTEBOOKS) as kernel, ThreadPoolExecutor(1) as aside:
-            kernel.preload(kernels.SLOW_MODULES)  # before the plan, which has slow imports of its own
-            status = 2
-            run, steps, reason = chain.plan(options.dataset, options.run, options.params, options.reports)
-            status = 1
-            chain.say(f"{reason}\n")
-            aside.submit(importlib.import_module, "scripts.report.pages")  # takes a moment, which the notebooks leave
-            chain.execute(run, steps, kernel)
-        with chain.clock("pages"):
-            from scripts.report import pages
-
-            index = pages.write_pages(run)
-    except (chain.NotebookFailed, ValueError, OSError) as error:
-        print(f"error: {chain.one_line(error)}", file=sys.stderr)
-        return status
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
-    minutes, seconds = divmod(round(time.monotonic() - begin), 60)
-    print(f"{index} ({minutes} min {seconds} s)")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts", description=DESCRIPTION, epilog=HELP, formatter_class=raw
-    )
-    commands = parser.add_subparsers(required=True, metavar="report")
-    report = commands.add_parser(
-        "report", help="execute the notebooks and write the pages", epilog=HELP, formatter_class=raw
-    )
-    report.add_argument(
-        "--dataset", default="auto", help="name of a data set, or path of an .h5ad file (default: auto)"
-    )
-    report.add_argument("--run", help="name of the run folder (default: name of the data set)")
-    report.add_argument("--params", metavar="FILE.yaml", help="settings that differ from the notebooks' defaults")
-    report.add_argument("--reports", default="reports", help="folder of all runs (default: reports)")
-    return parser
+        said, status = options.command(options), 0
+    except InputError as error:
+        said, status = one_line(error), 2
+    except KeyboardInterrupt as error:
+        said, status = one_line(error) or "interrupted", 130
+    except NotebookFailed as error:
+        said, status = one_line(error), 1
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # a fault of the program: one line here, the rest for whoever mends it
+        with tempfile.NamedTemporaryFile("w", prefix="bmlp-", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        said, status = f"{type(error).__name__}: {one_line(error)} (traceback in {log.name})", 1
+    with contextlib.suppress(BrokenPipeError):  # whoever has closed the output wants to hear nothing
+        print(f"error: {said}" if status else said, file=sys.stderr if status else sys.stdout, flush=True)
+    return status
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_large_sparse_files_stay_sparse_to_the_end(tmp_path, monkeypatch):
     adata.X = sp.csr_matrix(adata.X)
     adata.write_h5ad(tmp_path / "sparse.h5ad")
     source = resolve(str(tmp_path / "sparse.h5ad"))
-    settings = Preparation(k_neighbors=10, n_components=10, n_freq_comps=2)
+    settings = Preparation(k_neighbors=10, graph_components=10, n_freq_comps=2)
     dense = prepare(source, settings)
     monkeypatch.setattr(loading, "MAX_DENSE", 100)
     kept = prepare(source, settings)
@@ -186,7 +186,7 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
     centred = X - X.mean(axis=0)
     U, s, _ = np.linalg.svd(centred, full_matrices=False)
     for matrix in (X, sp.csr_matrix(X)):
-        found, name = loading.graph_features(matrix, Preparation(n_components=5))
+        found, name = loading.graph_features(matrix, Preparation(graph_components=5))
         assert name == "5 components"
         assert found.shape == (700, 5)
         overlap = np.abs((found / np.linalg.norm(found, axis=0) * U[:, :5]).sum(axis=0))
@@ -196,10 +196,10 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
 
 def test_a_graph_on_components_says_so():
     source = resolve("pbmc68k_reduced")
-    adata = prepare(source, Preparation(n_components=20, n_freq_comps=3, unconnected="largest"))
+    adata = prepare(source, Preparation(graph_components=20, n_freq_comps=3, unconnected="largest"))
     assert adata.uns["graph"]["built on"] == "20 components"
     assert prepare(source, Preparation(n_freq_comps=3)).uns["graph"]["built on"] == "all genes"
-    with pytest.raises(ValueError, match="n_components=900"):
-        prepare(source, Preparation(n_components=900))
+    with pytest.raises(ValueError, match="graph_components=900"):
+        prepare(source, Preparation(graph_components=900))
     with pytest.raises(ValueError, match="laplacian='other'"):
         prepare(source, Preparation(laplacian="other"))

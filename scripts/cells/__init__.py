@@ -15,6 +15,7 @@ from scripts.cells.splits import (
     subsamples,
     torch_splits,
     transductive_split,
+    transductive_splits,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "subsamples",
     "torch_splits",
     "transductive_split",
+    "transductive_splits",
 ]

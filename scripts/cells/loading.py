@@ -29,7 +29,7 @@ class Preparation:
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
-    n_components: int = 0  # principal components that the graph is built on; 0: all genes, if memory and time allow
+    graph_components: int = 0  # principal components that the graph is built on; 0: all genes, if memory and time allow
     graph_weights: str = "unweighted"  # edges of the graph: unweighted, gaussian or fuzzy
     laplacian: str = "unnormalized"  # or normalized: D^-1/2 L D^-1/2
     unconnected: str = "error"  # a graph in parts: "error", or "largest" keeps the largest part
@@ -114,13 +114,13 @@ def graph_features(
     those of the cells fit_rows.
     """
     n_cells, n_genes = X.shape
-    n_components = settings.n_components
+    n_components = settings.graph_components
     if n_components == 0 and n_cells > N_EXACT and n_genes > DEFAULT_COMPONENTS:
         n_components = DEFAULT_COMPONENTS
     if n_components == 0:
         return X, "all genes"
     if not 1 <= n_components < min(X.shape):
-        raise ValueError(f"n_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
+        raise ValueError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
     solver = "arpack" if sparse.issparse(X) else "randomized"
     pca = PCA(n_components, svd_solver=solver, random_state=settings.random_state).fit(X[fit_rows])
     return pca.transform(X).astype(np.float32), f"{n_components} components"

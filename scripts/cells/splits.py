@@ -98,6 +98,11 @@ def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Spl
     return Split(ALL_CELLS, number, *cells)
 
 
+def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> list[Split]:
+    """The first splits of `transductive_split`."""
+    return side_by_side(partial(transductive_split, adata, random_state), range(n_splits))
+
+
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
     """Graph, scaling and components from training cells alone; other cells' frequencies by extension from neighbours.
 

@@ -11,6 +11,7 @@ from scripts.evaluation.performance import (
     forms_of_seeds,
     forms_of_subsamples,
     inductive_table,
+    over_splits,
     performance_over_splits,
     truncation_curve,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "inductive_table",
     "marker_recovery",
     "marker_summary",
+    "over_splits",
     "panel_lead",
     "panel_splits",
     "panel_stability",

@@ -105,3 +105,10 @@ def performance_over_splits(
     ]
     tables = side_by_side(lambda fit: performance(*fit), fits)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def over_splits(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Mean and standard deviation over splits: a row for each model, columns for each frequency; measure: r2 or mae."""
+    return performance.pivot_table(
+        index="model", columns="frequency", values=measure, aggfunc=["mean", "std"], sort=False
+    )

@@ -6,7 +6,7 @@ Names that come from data (genes, cell types, terms) are escaped, as plotly read
 from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, spectrum
 from scripts.figures.comparison import driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
-from scripts.figures.layout import layout_of_all, sample_cells
+from scripts.figures.layout import lay_out, layout_of_all, sample_cells
 from scripts.figures.models import (
     agreement_bars,
     loss_curves,
@@ -34,6 +34,7 @@ __all__ = [
     "jaccard_by_frequency",
     "label_counts",
     "label_scatter",
+    "lay_out",
     "layout_of_all",
     "loss_curves",
     "main_effect_bars",

@@ -17,3 +17,18 @@ def layout_of_all(adata: ad.AnnData, sample: ad.AnnData, key: str) -> np.ndarray
     layout = np.full((adata.n_obs, 2), np.nan)
     layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm[key]
     return layout
+
+
+def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_state: int = 0) -> ad.AnnData:
+    """Cells, or a sample of max_cells of them, with a UMAP of their frequencies in obsm["X_umap_freq"]."""
+    import scanpy as sc
+
+    drawn = sample_cells(adata, max_cells, random_state)
+    verbosity, sc.settings.verbosity = sc.settings.verbosity, "error"  # scanpy warns of a method that is meant
+    try:
+        search = {"method": "gauss", "transformer": "sklearn"}  # exact, and nothing to compile first
+        sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
+        sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
+    finally:
+        sc.settings.verbosity = verbosity
+    return drawn

@@ -1,12 +1,13 @@
 """Sentences for the reports, each filled from measured values; what the data does not support is not said."""
 
-from scripts.findings.cells import about_labels, about_spectrum
+from scripts.findings.cells import about_labels, about_spectrum, facts_of_cells, facts_of_graph
 from scripts.findings.comparison import (
     about_comparison,
     about_drivers,
     about_markers,
     about_panel_stability,
     about_panels,
+    figures_of_comparison,
 )
 from scripts.findings.enrichment import (
     about_chance,
@@ -18,7 +19,7 @@ from scripts.findings.enrichment import (
     about_symbols,
     terms_key_figure,
 )
-from scripts.findings.models import about_prediction, about_stability, about_unjudged
+from scripts.findings.models import about_prediction, about_stability, about_unjudged, figures_of_models
 from scripts.findings.planted import (
     about_components,
     about_genes,
@@ -28,8 +29,15 @@ from scripts.findings.planted import (
     about_products,
     planted_key_figure,
 )
-from scripts.findings.reading import about_cell, about_tested_pairs, about_trusted
-from scripts.findings.text import bullets
+from scripts.findings.reading import (
+    about_cell,
+    about_single_genes,
+    about_tested_pairs,
+    about_trusted,
+    facts_of_form,
+    figures_of_reading,
+)
+from scripts.findings.text import bullets, say, table
 
 __all__ = [
     "about_cell",
@@ -52,6 +60,7 @@ __all__ = [
     "about_panels",
     "about_prediction",
     "about_products",
+    "about_single_genes",
     "about_spectrum",
     "about_stability",
     "about_symbols",
@@ -59,6 +68,14 @@ __all__ = [
     "about_trusted",
     "about_unjudged",
     "bullets",
+    "facts_of_cells",
+    "facts_of_form",
+    "facts_of_graph",
+    "figures_of_comparison",
+    "figures_of_models",
+    "figures_of_reading",
     "planted_key_figure",
+    "say",
+    "table",
     "terms_key_figure",
 ]

@@ -32,3 +32,33 @@ def about_labels(separation: pd.DataFrame, label: str) -> list[str]:
         for row in separation.itertuples()
         if row.variance_between_labels > 0.5
     ]
+
+
+def facts_of_cells(adata) -> pd.DataFrame:
+    """How many cells, genes, frequencies, edges there are, and how the cells were normalised; adata : AnnData."""
+    edges = adata.obsp["connectivities"]
+    degrees = pd.Series(edges.getnnz(axis=1))
+    facts = {
+        "cells": adata.n_obs,
+        "genes": adata.n_vars,
+        "normalisation": ", ".join(adata.uns["dataset"]["steps"]),
+        "known labels": adata.uns["label"] or "none",
+        "frequencies": adata.obsm["X_freq"].shape[1],
+        "edges of the cell graph": edges.nnz // 2,
+        "neighbours of a cell": f"{degrees.min()} to {degrees.max()}, median {degrees.median():.0f}",
+        **{f"{name} cells": count for name, count in adata.obs["split"].value_counts(sort=False).items()},
+    }
+    return pd.Series(facts, name="value").to_frame()
+
+
+def facts_of_graph(adata) -> pd.DataFrame:
+    """What the cell graph was built on, its parts, and how exactly neighbours and frequencies were found."""
+    graph = adata.uns["graph"]
+    facts = {
+        "built on": graph["built on"],
+        "connected parts found (cells)": ", ".join(map(str, graph["parts"])),
+        "recall of the neighbours": f"{graph['recall']:.1%}",
+        "eigensolver": graph["solver"],
+        "largest relative residual": f"{graph['residuals'].max():.1e}",
+    }
+    return pd.Series(facts, name="value").to_frame()

@@ -108,3 +108,14 @@ def about_markers(summary: pd.DataFrame, n_markers: int, n_genes: int = 25) -> l
         f"chance {summary.iloc[0]['expected_precision']:.1%}); {widest} names genes of most "
         f"lineages ({summary['lineages'].max():.1f} a frequency).",
     ]
+
+
+def figures_of_comparison(comparison: pd.DataFrame, panels: pd.DataFrame, n_genes: int) -> dict[str, str]:
+    """Key figures: overlap with the correlated genes, and what a panel of n_genes genes predicts."""
+    mean, chance = comparison["best_jaccard"].mean(), comparison["expected_jaccard"].mean()
+    r2 = panel_summary(panels[panels["n_genes"] == n_genes]).set_index("method")["mean"]
+    named, rival = rankings.PANEL, rankings.CORRELATION
+    return {
+        "Jaccard of modules and correlated genes": f"{mean:.3f} (random genes: {chance:.3f})",
+        f"R² of {n_genes} genes": f"{r2[named]:.3f} {named}, {r2[rival]:.3f} {rival}",
+    }

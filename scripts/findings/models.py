@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from scripts.cells import ALL_CELLS
+
 
 def about_prediction(performance: pd.DataFrame) -> list[str]:
     """What the held-out cells say of the chosen model and of the linear rival, for each way to hold cells out.
@@ -49,3 +51,14 @@ def about_stability(subsamples: pd.DataFrame) -> list[str]:
         f"the poles of their first modules; least for frequency {weakest['frequency']:.0f} "
         f"({weakest['first_module_jaccard']:.2f})."
     ]
+
+
+def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame) -> dict[str, str]:
+    """Key figures: held-out R2 of every model, and stability of the first modules."""
+    of_all_cells = performance[performance["protocol"] == ALL_CELLS]
+    by_split = of_all_cells.groupby(["model", "split"], sort=False)["r2"].mean()
+    first = stability[stability["module"] == 1]["stability"].mean()
+    return {
+        **{f"held-out R², {name}": f"{r2:z.2f}" for name, r2 in by_split.groupby("model", sort=False).mean().items()},
+        "stability of first modules (matched Jaccard, 80% subsamples)": f"{first:.2f}",
+    }

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scripts.models import BilinearForm
 from scripts.reading import FDR, is_significant
 
 
@@ -55,3 +56,35 @@ def about_tested_pairs(table: pd.DataFrame, fdr: float = FDR) -> list[str]:
             f"adjusted p {top['adjusted_p']:.2g})."
         )
     return sentences
+
+
+def facts_of_form(form: BilinearForm) -> pd.DataFrame:
+    """Sizes of a fitted form."""
+    facts = {
+        "transcriptional scales (frequencies)": form.n_freq,
+        "genes": len(form.genes),
+        "gene pairs of each matrix": len(form.genes) * (len(form.genes) + 1) // 2,
+        "rank of each matrix, at most": form.basis.shape[1],
+    }
+    return pd.Series(facts, name="value").to_frame()
+
+
+def about_single_genes(main_effects: pd.DataFrame, n_genes: int = 5) -> list[str]:
+    """Which genes alone tell the ends of each frequency apart; main_effects : as from reading.main_effect_table."""
+    sentences = []
+    for frequency, table in main_effects[main_effects["rank"] <= n_genes].groupby("frequency"):
+        ends = [
+            f"{where}: {', '.join(table.loc[table['pole'] == pole, 'gene'])}"
+            for pole, where in (("positive", "higher at its high end"), ("negative", "higher at its low end"))
+            if (table["pole"] == pole).any()
+        ]
+        sentences.append(f"Frequency {frequency}, genes of the largest effects of their own, {'; '.join(ends)}.")
+    return sentences
+
+
+def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, fdr: float = FDR) -> dict[str, str]:
+    """Key figures: trusted modules and significant pairs; as from reading.trusted_modules and reading.pair_table."""
+    return {
+        "trusted modules": f"{trusted['trusted'].sum()} of {len(trusted)}",
+        "significant gene pairs": f"{is_significant(tested, fdr).sum()} of {len(tested)} tested",
+    }

@@ -4,6 +4,7 @@ Nothing here builds a genes x genes matrix: all is computed in an orthonormal ge
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from einops import einsum
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
+
+from scripts.errors import InputError
 
 
 @dataclass
@@ -139,17 +142,26 @@ class BilinearForm:
         save_file(arrays, path, metadata={"genes": json.dumps(self.genes)})
 
     @classmethod
-    def load(cls, path: Path) -> "BilinearForm":
+    def load(cls, path: Path, genes: Iterable[str] | None = None) -> "BilinearForm":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+        genes : iterable of str, optional
+            Of the cells that it is to be used with.
 
         Raises
         ------
-        ValueError
-            If the file is damaged or holds something else.
+        InputError
+            If the file is damaged or holds something else, or its genes are not those of the cells, in their order.
         """
         try:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in ("basis", "core", "main", "constant")}
-                return cls(**arrays, genes=json.loads(file.metadata()["genes"]))
+                form = cls(**arrays, genes=json.loads(file.metadata()["genes"]))
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as problem:
-            raise ValueError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
+            raise InputError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
+        if genes is not None and form.genes != [str(gene) for gene in genes]:
+            raise InputError(f"{path} was fitted to other genes, or in another order: run 03_train.ipynb again")
+        return form

@@ -126,3 +126,10 @@ def loading_intervals(listed: pd.DataFrame, resampled: np.ndarray) -> pd.DataFra
     """
     low, high = normal_interval(listed["loading"].to_numpy(), resampled)
     return listed.drop(columns="place").assign(low=low, high=high)
+
+
+def strongest_of_first_modules(intervals: pd.DataFrame, n_genes: int) -> pd.DataFrame:
+    """Rows of the genes of largest absolute loading on the first modules; intervals : as from `loading_intervals`."""
+    first = intervals[intervals["module"] == 1]
+    rank = first["loading"].abs().groupby(first["frequency"]).rank(ascending=False)
+    return first[rank <= n_genes].reset_index(drop=True)

@@ -1,8 +1,8 @@
-"""A run: its folder, the chain of notebooks that fills it, settings and pages. Knows no science.
+"""A run: its folder and ledger, the chain of notebooks that fills it, settings and pages. Knows no science.
 
-`chain`, `kernel` and `pages` are modules of their own at this door: what they import takes seconds.
+`chain`, `pages` and `settings` are modules of their own at this door: what they import takes a moment.
 """
 
-from scripts.report.run import Run
+from scripts.report.run import Run, open_run
 
-__all__ = ["Run", "chain", "kernel", "pages"]
+__all__ = ["Run", "chain", "open_run", "pages", "settings"]

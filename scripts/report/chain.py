@@ -1,37 +1,101 @@
 """The chain of notebooks that fills a run folder.
 
+A run is built aside, in a folder beside the finished one, and takes its place when it is done: the finished run is
+whole at every moment. Notebooks whose recipe has not changed are taken over from the finished or an unfinished run.
+
 Slow imports stay inside the functions that need them: `--help` and error messages come at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import json
+import os
+import re
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from scripts import REPOSITORY
-from scripts.report.run import ASIDE, Run, one_line
-from scripts.report.settings import RESERVED, check_name, like_default, read_params
+from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
+from scripts.report import ledger
+from scripts.report.ledger import Entry, Ledger
+from scripts.report.run import Run, holding
+from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
     from scripts.report.kernel import Kernel
 
-NOTEBOOKS = REPOSITORY / "notebooks"
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
-EXPECTED_ERRORS = {"ValueError", "FileNotFoundError", "ConnectionError", "TimeoutError"}  # their message says enough
+EXPECTED = {error.__name__ for error in (InputError, MissingError, OfflineError)}  # their message says enough
 
 
-class NotebookFailed(Exception):
-    """A notebook of the chain stopped; the message is one line."""
+@dataclass(frozen=True)
+class Step:
+    """A notebook with all its settings, but for the run's folder."""
+
+    notebook: Path
+    settings: dict[str, Any]
+    outside: tuple[str, ...] = ()  # files that it reads, as far as they are known before
+
+    @property
+    def stem(self) -> str:
+        """Name of the notebook."""
+        return self.notebook.stem
+
+    @property
+    def code(self) -> str:
+        """Checksum of the program and the notebook."""
+        return ledger.code_checksum(self.notebook)
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether it reads no file of the run."""
+        return json.loads(self.notebook.read_text(encoding="utf-8"))["metadata"].get(INDEPENDENT) is True
 
 
-def plan(dataset: str, name: str | None, params: str | None, reports: str, folder: Path = NOTEBOOKS):
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been checked, as far as that can be done before it is made.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the finished run, which need not exist.
+    steps : list of Step
+    reason : str
+        The sentence on the data set.
+    """
+
+    folder: Path
+    steps: list[Step]
+    reason: str
+
+    @property
+    def aside(self) -> Path:
+        """Folder that the run is built in."""
+        return self.folder.parent / f".{self.folder.name}.unfinished"
+
+    @property
+    def former(self) -> Path:
+        """Folder of the run that has just been replaced."""
+        return self.folder.parent / f".{self.folder.name}.former"
+
+
+def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks of a chain in order, appendices last."""
+    folder = folder.resolve()
+    return [*sorted(folder.glob("[0-9][0-9]_*.ipynb")), *sorted(folder.glob("appendix_*.ipynb"))]
+
+
+def plan(dataset: str, name: str | None, params: str | None, reports: str, folder: Path = NOTEBOOKS) -> Plan:
     """Check everything that can be checked before anything is made on disk.
 
     Parameters
@@ -39,120 +103,264 @@ def plan(dataset: str, name: str | None, params: str | None, reports: str, folde
     dataset, name, params, reports : str
         The options of the command line.
     folder : Path
-        Where the notebooks `NN_name.ipynb` are.
-
-    Returns
-    -------
-    (Run, list of (Path, dict), str)
-        The run, each notebook with its parameters, and the sentence on the data.
+        Of the notebooks.
 
     Raises
     ------
-    ValueError, OSError
-        With one line: the data set, the run name or a setting is wrong.
+    InputError
+        With one line: the data set, the run's name or folder, or a setting is wrong.
     """
-    import papermill
-
     from scripts.sources import resolve
 
-    notebooks = sorted(Path(folder).resolve().glob("[0-9][0-9]_*.ipynb"))
-    known = {notebook: papermill.inspect_notebook(notebook) for notebook in notebooks}
-    given = read_params(params, set().union(*known.values())) if params else {}
-    steps = [
-        (notebook, {key: like_default(key, given[key], parameters[key]) for key in parameters if key in given})
-        for notebook, parameters in known.items()
-    ]
+    found = notebooks(folder)
+    given = from_file(params, found) if params else {}
+    for notebook in found:
+        checked(notebook, given)
     if name is not None:
         check_name(name)
     source = resolve(dataset)  # last: it may have to ask the web
-    run = Run(Path(reports) / (name or source.name))
-    fixed = {"dataset": source.source, "run_dir": str(run.folder.resolve())}
-    for notebook, values in steps:
-        values.update({key: fixed[key] for key in RESERVED if key in known[notebook]})
-    return run, steps, source.reason
+    check_name(name or source.name)
+    target = Path(reports).expanduser().resolve() / (name or source.name)
+    files = tuple(str(path) for path in source.files)
+    _check_folder(target, files)
+    steps = []
+    for notebook in found:
+        settings = checked(notebook, given | {"dataset": source.source})
+        settings.pop("run_dir", None)
+        steps.append(Step(notebook, settings, files if "dataset" in parameters(notebook) else ()))
+    return Plan(target, steps, source.reason)
 
 
-def execute(run: Run, steps: list[tuple[Path, dict]], kernel: Kernel | None = None) -> None:
-    """Execute the notebooks in order into the run folder; NotebookFailed names the first that stops.
+def _check_folder(folder: Path, files: tuple[str, ...]) -> None:
+    """InputError for a folder that must not be replaced."""
+    other = "choose another --run or --reports"
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link, whose target is not for this program to replace: {other}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: {other}")
+    if folder.is_dir() and any(folder.iterdir()) and not ledger.is_made_here(folder):
+        raise InputError(f"{folder} holds files, but no run of this program (no {ledger.NAME}): {other}")
+    for file in files:
+        if Path(file).is_relative_to(folder):
+            raise InputError(f"{file} lies in {folder}, which the run would replace: move it, or choose another --run")
 
-    Notebooks that are marked as independent are executed beside the others, in a second kernel. A kernel that has been
-    started before is used, and stopped at the end.
+
+def execute(chosen: Plan, force: bool = False) -> Path:
+    """Build the run aside, take over what has not changed, write its pages, and put it in its place.
+
+    Parameters
+    ----------
+    chosen : Plan
+    force : bool
+        Compute everything again.
+
+    Returns
+    -------
+    Path
+        `index.html` of the finished run.
+
+    Raises
+    ------
+    NotebookFailed, InputError
+        The finished run is as it was; `unfinished` says where the other one is.
     """
-    from scripts.report.kernel import Kernel
-
-    jobs = [
-        _Job(f"[{number}/{len(steps)}] {path.stem}", path, values) for number, (path, values) in enumerate(steps, 1)
-    ]
-    beside = [job for job in jobs if _is_independent(job.notebook)]
-    in_order = [job for job in jobs if job not in beside]
-    if not in_order:
-        beside, in_order = [], jobs
-    is_new = not run.folder.exists()
-    run.start()
-    try:
-        with kernel or Kernel(steps[0][0].parent) as kernel:
-            if beside:
-                _execute_both(run, in_order, beside, kernel)
-            else:
-                _execute_in_order(run, in_order, kernel)
-    except BaseException:  # the kernels are stopped by now, and write no more
-        for aside in run.folder.glob(ASIDE + "*"):  # a kernel that was killed could not clean up
-            aside.unlink()
-        if is_new and not any(run.path(job.notebook.name).exists() for job in in_order):
-            shutil.rmtree(run.folder)
-        raise
-
-
-class _Job(NamedTuple):
-    label: str
-    notebook: Path
-    parameters: dict
-
-
-def _is_independent(notebook: Path) -> bool:
-    import nbformat
-
-    return nbformat.read(notebook, as_version=4).metadata.get(INDEPENDENT) is True
-
-
-def _execute_both(run: Run, in_order: list[_Job], beside: list[_Job], kernel: Kernel) -> None:
-    """Execute `in_order` in the kernel, and at the same time `beside` in a second one."""
-    from scripts.report.kernel import Kernel
-
-    with Kernel(beside[0].notebook.parent, threads=1) as second, ThreadPoolExecutor(1) as pool:
-        others = pool.submit(_execute_in_order, run, beside, second, is_beside=True)
+    with holding(chosen.folder):
+        _recover(chosen)
+        if not force and not chosen.aside.exists() and _is_whole(chosen):
+            return chosen.folder / "index.html"
         try:
-            for job in in_order:
-                _execute_in_order(run, [job], kernel)
-                if others.done():
-                    others.result()  # raises if one has failed
-            others.result()
+            _build(chosen, [] if force else [chosen.aside, chosen.folder])
+            with clock("pages"):
+                from scripts.report import pages
+
+                pages.write_pages(Run(chosen.aside))
+            _put_in_place(chosen)
         except BaseException:
-            second.kill()  # else the end of this block would wait for its notebook
+            _leave(chosen)
             raise
+        finally:
+            for lock in chosen.folder.parent.glob(f".{chosen.aside.name}.*.lock"):  # of a notebook that was killed
+                lock.unlink(missing_ok=True)
+    return chosen.folder / "index.html"
 
 
-def _execute_in_order(run: Run, jobs: list[_Job], kernel: Kernel, is_beside: bool = False) -> None:
-    for job in jobs:
-        with clock(job.label, is_beside):
-            _execute_one(run, job.notebook, job.parameters, kernel)
+def _is_whole(chosen: Plan) -> bool:
+    """Whether the finished run is what the plan would make, to the last page."""
+    known = Ledger.load(chosen.folder)
+    pages = [f"{step.stem}.html" for step in chosen.steps] + ["index.html"]
+    return (
+        known.pages == ledger.code_checksum()
+        and set(known.notebooks) == {step.stem for step in chosen.steps}
+        and all(_holds(step, known, chosen.folder, known) for step in chosen.steps)
+        and all((chosen.folder / page).is_file() for page in pages)
+    )
 
 
-def _execute_one(run: Run, notebook: Path, parameters: dict, kernel: Kernel) -> None:
+def _holds(step: Step, known: Ledger, folder: Path, now: Ledger) -> bool:
+    """Whether what a folder holds of a notebook is what executing it would give, after what `now` holds."""
+    entry = known.notebooks.get(step.stem)
+    if entry is None or f"{step.stem}.ipynb" not in known.files:
+        return False
+    recipe = (entry.code, entry.settings) == (step.code, step.settings)
+    reads = all(now.id_of(stem) == read for stem, read in entry.reads.items())
+    if not (recipe and reads and set(step.outside) <= set(entry.outside)):
+        return False
+    for path, stamp in entry.outside.items():
+        if not Path(path).exists() or ledger.outside(Path(path), stamp)[2] != stamp[2]:
+            return False
+    return all(
+        (folder / name).is_file() and ledger.checksum(folder / name) == known.files[name]["sha256"]
+        for name in known.files_of(step.stem)
+    )
+
+
+def _build(chosen: Plan, sources: list[Path]) -> None:
+    """Fill the folder aside: take over what holds, execute the rest."""
+    found = [(folder, Ledger.load(folder)) for folder in sources if ledger.is_made_here(folder)]
+    if chosen.aside not in [folder for folder, _ in found]:
+        _delete(chosen.aside)
+    run, now, record = Run(chosen.aside), Ledger(), {}
+    missing = []
+    for step in chosen.steps:
+        for folder, known in found:
+            if _holds(step, known, folder, now):
+                _take_over(step, folder, known, run, now)
+                for part, entries in Run(folder).settings().items():
+                    record.setdefault(part, {}).update({key: entries[key] for key in entries if key == step.stem})
+                break
+        else:
+            missing.append(step)
+    run.start(now, record)
+    if missing:
+        _execute_all(run, chosen.steps, missing)
+
+
+def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -> None:
+    """Link the files of a notebook from another folder, and enter them into a new ledger."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for name in known.files_of(step.stem):
+        if folder != run.folder:
+            (run.folder / name).unlink(missing_ok=True)
+            try:
+                os.link(folder / name, run.folder / name)  # files are replaced, never changed
+            except OSError:
+                shutil.copy2(folder / name, run.folder / name)
+        now.files[name] = known.files[name]
+    now.notebooks[step.stem] = known.notebooks[step.stem]
+
+
+def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
+    """Execute notebooks in order; those that are independent beside the others, in a second kernel."""
+    from scripts.report.kernel import SLOW_MODULES, Kernel
+
+    labels = {step.stem: f"[{number}/{len(steps)}] {step.stem}" for number, step in enumerate(steps, 1)}
+    beside = [step for step in missing if step.is_independent]
+    in_order = [step for step in missing if step not in beside]
+    if not in_order:
+        beside, in_order = [], missing
+    start = partial(Kernel, steps[0].notebook.parent, run.folder)
+    with start() as kernel, ThreadPoolExecutor(2) as others:
+        kernel.preload(SLOW_MODULES)
+        others.submit(importlib.import_module, "scripts.report.pages")  # takes a moment, which the notebooks leave
+        if not beside:
+            return _execute_in_order(run, in_order, labels, kernel)
+        with start(threads=1) as second:
+            done = others.submit(_execute_in_order, run, beside, labels, second, is_beside=True)
+            try:
+                for step in in_order:
+                    _execute_in_order(run, [step], labels, kernel)
+                    if done.done():
+                        done.result()  # raises if one has failed
+                done.result()
+            except BaseException:
+                second.kill()  # else the end of this block would wait for its notebook
+                raise
+    return None
+
+
+def _execute_in_order(run: Run, steps: list[Step], labels: dict, kernel: Kernel, is_beside: bool = False) -> None:
+    for step in steps:
+        with clock(labels[step.stem], is_beside):
+            _execute_one(run, step, kernel)
+
+
+def _execute_one(run: Run, step: Step, kernel: Kernel) -> None:
     import nbformat
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
     try:
-        executed = kernel.execute(notebook, parameters)
+        executed = kernel.execute(step.notebook, step.settings | {"run_dir": str(run.folder)})
     except DeadKernelError as error:
-        raise NotebookFailed(f"{notebook.stem}: Python died, perhaps for lack of memory") from error
+        raise NotebookFailed(f"{step.stem}: Python died, perhaps for lack of memory") from error
     except PapermillExecutionError as error:
-        if error.ename not in EXPECTED_ERRORS:
-            say("\n".join(["", *error.traceback, ""]))
-        named = "" if error.ename in EXPECTED_ERRORS else f"{error.ename}: "
-        raise NotebookFailed(f"{notebook.stem}: {named}{one_line(error.evalue)}") from error
-    run.write(notebook.name, lambda aside: nbformat.write(executed, aside))
+        if error.ename in EXPECTED:
+            raise NotebookFailed(f"{step.stem}: {one_line(error.evalue)}") from None
+        log = _log(run, "\n".join(error.traceback))
+        raise NotebookFailed(f"{step.stem}: {error.ename}: {one_line(error.evalue)} (traceback in {log})") from None
+    run.write(f"{step.stem}.ipynb", lambda aside: nbformat.write(executed, aside))
+    run.enter(step.stem, f"{step.stem}.ipynb", Entry(step.code, step.settings))
+
+
+def _log(run: Run, text: str) -> Path:
+    """Keep a traceback beside the run folders, without the colours of a terminal."""
+    name = run.folder.name.lstrip(".").removesuffix(".unfinished")
+    path = run.folder.parent / f"{name}.log"
+    path.write_text(re.sub(r"\x1b\[[0-9;]*m", "", text) + "\n", encoding="utf-8")
+    return path
+
+
+def _put_in_place(chosen: Plan) -> None:
+    """Let the folder aside take the place of the finished run; files that are not the program's move along."""
+    if chosen.folder.exists():
+        os.rename(chosen.folder, chosen.former)
+    os.rename(chosen.aside, chosen.folder)
+    _recover(chosen)
+    (chosen.folder.parent / f"{chosen.folder.name}.log").unlink(missing_ok=True)
+
+
+def _recover(chosen: Plan) -> None:
+    """Finish, or undo, a replacement that was killed half-way."""
+    if not chosen.former.exists():
+        return
+    if not chosen.folder.exists():
+        os.rename(chosen.former, chosen.folder)
+        return
+    made = set(Ledger.load(chosen.former).files) | {ledger.NAME, "index.html"}
+    for path in chosen.former.iterdir():
+        is_page = path.suffix == ".html" and f"{path.stem}.ipynb" in made
+        if path.name not in made and not is_page and not (chosen.folder / path.name).exists():
+            os.rename(path, chosen.folder / path.name)
+    _delete(chosen.former)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder of this program's, and no other; never what a link points to."""
+    if ledger.is_made_here(folder):
+        shutil.rmtree(folder)
+    elif folder.is_symlink() or folder.exists():
+        raise InputError(f"{folder} is in the way, and was not made by this program: move it")
+
+
+def _leave(chosen: Plan) -> None:
+    """After a failure: keep what was done, if a notebook was; the kernels are stopped by now, and write no more."""
+    if not ledger.is_made_here(chosen.aside):
+        return
+    with contextlib.suppress(InputError):
+        done = Ledger.load(chosen.aside)
+        finished = Ledger.load(chosen.folder)
+        if not any(
+            f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in done.notebooks
+        ):
+            _delete(chosen.aside)
+
+
+def unfinished(chosen: Plan) -> str:
+    """What to say of an unfinished run; empty where nothing of it is left."""
+    kept = f"{chosen.folder} is as it was; " if chosen.folder.exists() else ""
+    if not chosen.aside.exists():
+        return kept.removesuffix("; ")
+    return f"{kept}what is done lies in {chosen.aside}: start again to go on from there"
 
 
 @contextlib.contextmanager
@@ -182,6 +390,7 @@ def clock(label: str, is_beside: bool = False) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Write on stderr whole: lines of two threads do not mix."""
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    """Write on stderr whole: lines of two threads do not mix. Whoever has closed stderr wants to hear nothing."""
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import signal
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,15 +47,19 @@ class Kernel:
     ----------
     folder : Path
         Where the process starts.
+    files : Path
+        Folder for the file that tells how to connect to the process.
     threads : int, optional
         Of linear algebra; all cores if not given. A process beside another one does best with 1: the threads of both
         would spin while they wait for a core.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None):
+    def __init__(self, folder: Path, files: Path, threads: int | None = None):
         # papermill's client has to be asynchronous: a blocking one would wait for a dead process for ever
         self.manager = KernelManager(
-            kernel_name="python3", client_class="jupyter_client.asynchronous.AsyncKernelClient"
+            kernel_name="python3",
+            client_class="jupyter_client.asynchronous.AsyncKernelClient",
+            connection_file=str(files.resolve() / f".kernel-{uuid.uuid4().hex[:8]}.json"),
         )
         self._folder = folder
         self._environment = {IN_CHAIN: "1"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})

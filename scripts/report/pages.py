@@ -101,7 +101,7 @@ def write_index(run: Run) -> Path:
         _exporter()
         .environment.get_template("run.html.j2")
         .render(
-            title=run.folder.resolve().name,
+            title=run.name,
             style=STYLE,
             script=SCRIPT,
             policy=POLICY,

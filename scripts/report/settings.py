@@ -1,57 +1,294 @@
-"""Settings of a run: names and types, checked against the notebooks."""
+"""Settings: what the notebooks' parameters may be. One schema for the command line, notebooks and `settings`.
+
+A parameter's name, default and meaning are written once, in the cell of its notebook that is tagged `parameters`; its
+type, range or choices once, in `TYPES` below.
+"""
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import difflib
+import io
+import json
 import re
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
-from scripts.report.run import one_line
+from scripts import REPOSITORY
+from scripts.errors import InputError, one_line
 
+NOTEBOOKS = REPOSITORY / "notebooks"
 RESERVED = {"dataset": "--dataset", "run_dir": "--run"}  # parameters that the chain sets
 
 
-def check_name(name: str) -> None:
-    """ValueError for a run name that is no plain name of a folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
-        raise ValueError(f"run name {name!r}: use letters, digits, '.', '_' and '-', and no '.' at the start")
+def _number(expected: str) -> BeforeValidator:
+    """Refuses true and false, which Python takes for 1 and 0; the message is what is expected."""
+
+    def check(value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError(expected)
+        return value
+
+    return BeforeValidator(check)
 
 
-def read_params(file: str, known: set[str]) -> dict:
+def _flag(value: object) -> object:
+    if not isinstance(value, bool | str):  # papermill -p hands on "true" as text
+        raise ValueError("true or false")
+    return value
+
+
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error:
+        raise ValueError("a regular expression") from None
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Whole = Annotated[int, _number("a whole number")]
+Real = Annotated[float, _number("a number"), Field(allow_inf_nan=False)]  # YAML reads 1e-3 as text
+Text = Annotated[str, Field(strict=True)]
+Count = Annotated[Whole, Field(ge=1)]  # one or more
+CountOrNone = Annotated[Whole, Field(ge=0)]  # none, too
+Several = Annotated[Whole, Field(ge=2)]  # to be compared with each other
+Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
+Positive = Annotated[Real, Field(gt=0)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Share = Annotated[Real, Field(gt=0, lt=1)]
+Counts = Annotated[list[Count], Field(min_length=1)]
+
+TYPES: dict[str, Any] = {
+    "dataset": Annotated[Text, StringConstraints(min_length=1)],
+    "run_dir": Annotated[Text, StringConstraints(min_length=1)],
+    # 01_data
+    "normalize_total": Flag | None,
+    "log1p": Flag | None,
+    "scale": Flag | None,
+    "layer": Text,
+    "label": Text,
+    "k_neighbors": Count,
+    "n_freq_comps": Count,
+    "metric": Literal["cosine", "euclidean"],
+    "graph_components": CountOrNone,
+    "graph_weights": Literal["unweighted", "gaussian", "fuzzy"],
+    "laplacian": Literal["unnormalized", "normalized"],
+    "unconnected": Literal["error", "largest"],
+    "random_state": Seed,
+    # 02_visualize
+    "umap_neighbors": Several,
+    "max_cells": Count,
+    "layout_seed": Seed,
+    # 03_train
+    "model": Literal["closed form", "gradient descent"],
+    "main_components": Count,
+    "pair_components": Counts,
+    "input_components": CountOrNone,
+    "d_hidden": Count,
+    "n_epochs": Count,
+    "lr": Positive,
+    "batch_size": Count,
+    "loss_fn": Literal["mse", "l1", "huber"],
+    "bias": Flag,
+    "standardize": Flag,
+    "l2": NotNegative,
+    "weight_decay": NotNegative,
+    "input_noise": NotNegative,
+    "dropout": Annotated[Real, Field(ge=0, lt=1)],
+    "patience": CountOrNone,
+    "n_fits": Count,
+    "device": Literal["cpu", "cuda", "mps"],
+    "n_splits": Count,
+    "n_subsamples": Several,
+    "n_seeds": Several,
+    "n_inductive": CountOrNone,
+    # 04_interpret
+    "n_modules": Count,
+    "pole_genes": Count,
+    "n_shown": Count,
+    "min_stability": Annotated[Real, Field(ge=0, le=1)],
+    "hide_genes": Annotated[Text, AfterValidator(_expression)],
+    "n_pairs": Count,
+    "n_bootstraps": Annotated[Whole, Field(ge=10)],  # fewer give no interval
+    "n_shuffles": Annotated[Whole, Field(ge=19)],  # fewer cannot give an adjusted p of 0.05
+    "fdr": Share,
+    "cell": Text,
+    # 05_compare
+    "panel_genes": Count,
+    "rbo_p": Share,
+    "n_permutations": Count,
+    "panel_sizes": Counts,
+    "n_panel_splits": Count,
+    "n_centres": Count,
+    "n_panel_subsamples": Several,
+    # 06_go_terms
+    "gene_sets": list[Text],
+    "list_genes": Count,
+    "end_share": Annotated[Real, Field(gt=0, le=0.5)],
+    "term_fdr": Share,
+    "min_set_size": Count,
+    "max_set_size": Count,
+    "fold_at": Positive,
+    "n_random_lists": Count,
+    "ranked_min_size": Count,
+    "permutation_num": Count,
+    "enrichr_online": Flag,
+    # appendix_planted_truth
+    "planted_cells": Annotated[Whole, Field(ge=50)],  # fewer hardly fill five branches
+    "planted_pairs": Count,
+    "planted_noise_genes": Count,
+    "planted_dispersion": Positive,
+    "planted_dropout": Annotated[Real, Field(ge=0, lt=1)],
+    "planted_interactions": Annotated[list[Annotated[Real, Field(ge=0, le=1)]], Field(min_length=1)],
+    "planted_seeds": Count,
+    "planted_seed": Seed,
+    "krumsiek_seeds": Count,
+}
+BY_DEFAULT = {bool: Flag, int: Whole, float: Real, str: Text}  # types of parameters that TYPES does not name
+RENAMED = {  # settings that have had another name, or a name that meant two things
+    "n_components": "graph_components (of 01_data) or main_components (of 03_train)",
+    "n_genes": "pole_genes (of 04_interpret), panel_genes (of 05_compare) or list_genes (of 06_go_terms)",
+}
+EXPECTED = {  # what pydantic found wrong, as a user would say it; numbers and choices are filled in
+    "literal_error": "one of {expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+    "too_short": "a list that is not empty",
+    "string_too_short": "text that is not empty",
+}
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "list": "a list"}
+
+
+def stored(notebook: str) -> Path:
+    """File of a notebook by its name: that of the folder one works in, else the project's own."""
+    file = Path(f"{notebook}.ipynb").resolve()
+    return file if file.is_file() else NOTEBOOKS / file.name
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a notebook: its default and, from the comment beside it, its meaning."""
+
+    default: Any
+    meaning: str
+
+
+@cache
+def parameters(notebook: Path) -> dict[str, Parameter]:
+    """Settings of a notebook by name, from its cell that is tagged `parameters`."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    source = "".join("".join(cell["source"]) + "\n" for cell in tagged)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    return {
+        node.targets[0].id: Parameter(ast.literal_eval(node.value), comments.get(node.lineno, ""))
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def checked(notebook: Path, given: Mapping[str, object]) -> dict[str, Any]:
+    """All settings of a notebook in their types: those given, and its defaults for the others.
+
+    Parameters
+    ----------
+    notebook : Path
+    given : mapping
+        May hold other names, too: they are passed over.
+
+    Raises
+    ------
+    InputError
+        Naming the setting, what was found, and what is expected.
+    """
+    known = parameters(notebook)
+    values = {
+        name: _value(name, given.get(name, parameter.default), parameter.default) for name, parameter in known.items()
+    }
+    if {"min_set_size", "max_set_size"} <= values.keys() and values["min_set_size"] > values["max_set_size"]:
+        raise InputError(
+            f"setting 'min_set_size': expected at most max_set_size ({values['max_set_size']}), "
+            f"found {values['min_set_size']}"
+        )
+    return values
+
+
+def _value(name: str, value: object, default: object) -> Any:
+    try:
+        return _adapter(name, type(default)).validate_python(value)
+    except ValidationError as error:
+        expected = _expected(error.errors()[0])
+        raise InputError(f"setting {name!r}: expected {expected}, found {one_line(repr(value))}") from None
+
+
+@cache
+def _adapter(name: str, kind: type) -> TypeAdapter:
+    return TypeAdapter(TYPES.get(name) or BY_DEFAULT.get(kind, Any))
+
+
+def _expected(problem: Any) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in EXPECTED:
+        return EXPECTED[kind].format(**context)
+    return next((words for prefix, words in KINDS.items() if kind.startswith(prefix)), problem["msg"])
+
+
+def from_file(file: str, notebooks: list[Path]) -> dict[str, object]:
     """Settings of a YAML file, their names checked against those of the notebooks."""
     try:
-        params = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        given = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; check the path of the settings") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no YAML file: {one_line(error)}") from error
-    if not isinstance(params, dict):
-        raise ValueError(f"{file}: expected lines such as 'n_epochs: 100'")
-    for key in map(str, params):
+        raise InputError(f"{file} is no YAML file: {one_line(error)}") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}): name a YAML file of settings") from None
+    if not isinstance(given, dict):
+        raise InputError(f"{file}: expected lines such as 'n_epochs: 100'")
+    known = set().union(*map(parameters, notebooks)) - set(RESERVED)
+    for key in map(str, given):
         if key in RESERVED:
-            raise ValueError(f"{file}: {key!r} is set by {RESERVED[key]}, not in this file")
+            raise InputError(f"{file}: {key!r} is set by {RESERVED[key]}, not in this file")
         if key not in known:
-            close = difflib.get_close_matches(key, known - set(RESERVED), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known - set(RESERVED)))}"
-            raise ValueError(f"{file}: no notebook has a setting {key!r}; {hint}")
-    return params
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+            hint = f"it is called {RENAMED[key]} now" if key in RENAMED else hint
+            raise InputError(f"{file}: no notebook has a setting {one_line(repr(key))}; {hint}")
+    return given
 
 
-def like_default(name: str, value: object, parameter: dict) -> object:
-    """Value in the type of the notebook's default: YAML reads 1e-3 as text."""
-    try:
-        kind = type(ast.literal_eval(parameter["default"]))
-    except (ValueError, SyntaxError):
-        return value
-    kind = float if kind is int and parameter["inferred_type_name"] == "float" else kind
-    if value is None or kind not in (bool, int, float, str) or type(value) is kind:
-        return value
-    if kind in (int, float) and not isinstance(value, bool):
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(value)
-            if kind is float or number.is_integer():
-                return kind(number)
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
-    raise ValueError(f"setting {name!r}: expected {expected}, found {value!r}")
+def check_name(name: str) -> None:
+    """InputError for a run name that is no plain name of a folder."""
+    if not re.fullmatch(r"\w[\w .+()-]*", name) or name.endswith((".", " ")):
+        raise InputError(
+            f"run name {one_line(repr(name))}: use letters, digits, '_', '-' and '.', with a letter or digit first; "
+            "name it with --run"
+        )
+
+
+def described(notebooks: list[Path]) -> str:
+    """All settings as text: by notebook, each with its default and meaning."""
+    lines = []
+    for notebook in notebooks:
+        lines += ["", f"# {notebook.stem}"]
+        lines += [
+            f"{name}: {yaml.safe_dump(parameter.default, default_flow_style=True, width=1000).splitlines()[0]}"
+            f"  # {parameter.meaning}"
+            for name, parameter in parameters(notebook).items()
+            if name not in RESERVED
+        ]
+    return "\n".join(lines[1:])

@@ -40,6 +40,7 @@ class Source:
     reason : one line for the reader: which data set this is and why
     steps : normalisation steps that the values as they are still need
     label : column of obs that holds the known cell types, if there is one
+    files : what is read; none for data sets that come inside a package
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     read: Callable[[], ad.AnnData]
     steps: tuple[str, ...] = ("normalize_total", "log1p", "scale")
     label: str | None = None
+    files: tuple[Path, ...] = ()
 
 
 def resolve(dataset: str) -> Source:
@@ -111,7 +113,7 @@ def _paul15(why: str) -> Source:
 
 
 def _paul15_source(file: Path, reason: str) -> Source:
-    return Source("paul15", "paul15", reason, lambda: _read_paul15(file), label="paul15_clusters")
+    return Source("paul15", "paul15", reason, lambda: _read_paul15(file), label="paul15_clusters", files=(file,))
 
 
 def _read_paul15(file: Path) -> ad.AnnData:
@@ -170,7 +172,7 @@ def _file(file: Path) -> Source:
     if not file.is_file() or not _is_h5ad(file):
         raise ValueError(f"{file} is not an .h5ad file: write one with adata.write_h5ad()")
     file = file.resolve()
-    return Source(file.stem, str(file), "the file as named", lambda: _read_h5ad(file))
+    return Source(file.stem, str(file), "the file as named", lambda: _read_h5ad(file), files=(file,))
 
 
 def _is_h5ad(file: Path) -> bool:

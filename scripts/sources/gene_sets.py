@@ -34,11 +34,13 @@ class Libraries:
     sets : {library: {term: genes}}
     origin : {library: where it was found}
     missing : {library: why it cannot be had}, one line each
+    files : {library: the file it was read from}
     """
 
     sets: dict[str, Library] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 def gather(names: list[str], limit: float = 60.0) -> Libraries:
@@ -65,7 +67,7 @@ def gather(names: list[str], limit: float = 60.0) -> Libraries:
                 target = DATA_FOLDER / "genesets" / f"{name}.gmt"
                 place = download_library(name, target, end - time.monotonic()), "downloaded from Enrichr"
             found.sets[name] = read_library(place[0])
-            found.origin[name] = place[1]
+            found.files[name], found.origin[name] = place
         except (OSError, ValueError) as problem:  # what the web or a file on disk can do wrong, and nothing else
             found.missing[name] = " ".join(str(problem).split())
     return found

@@ -15,7 +15,7 @@ from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
 from tests.chain_runs import report
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "01_data": 2,
     "02_visualize": 2,

@@ -1,351 +1,233 @@
-"""Run folders and the chain of notebooks."""
+"""Run folders: files whole or not at all, and a ledger that knows what was made from what."""
 
-import io
-import re
-import signal
+import errno
+import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from anndata import AnnData
 
-from scripts import REPOSITORY, __main__
-from scripts.report import chain
-from scripts.report.chain import NotebookFailed
-from scripts.report.run import ASIDE, MAKERS, Run
-
-FIRST = 'from scripts.report import Run\nRun(run_dir).record("01_data", {"data": "tiny: 2 cells", "k": k, "lr": lr})'
-MEET = """\
-import pathlib, time
-pathlib.Path(mine).touch()
-end = time.monotonic() + 60
-while not pathlib.Path(other).exists():
-    assert time.monotonic() < end, "the other notebook does not run at the same time"
-    time.sleep(0.05)
-"""
-SECOND = 'import plotly.express as px\npx.bar(x=["a"], y=[1], title="One bar")'
+from scripts import REPOSITORY
+from scripts.errors import InputError, MissingError
+from scripts.report import ledger
+from scripts.report.ledger import Ledger
+from scripts.report.run import MAKERS, Run, holding, open_run
 
 
 @pytest.fixture
-def run(tmp_path):
-    return Run(tmp_path / "reports" / "first")
+def folder(tmp_path):
+    return tmp_path / "reports" / "first"
+
+
+def notebook(folder, stem, **settings):
+    """The run, as a notebook has opened it."""
+    return Run(folder, stem, settings)
+
+
+def cells(value=1.0):
+    return AnnData(np.full((3, 2), value, np.float32), var=pd.DataFrame(index=["a", "b"]))
+
+
+class Model:
+    """Writes itself, as fitted forms do."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def save(self, path):
+        path.write_text(self.text)
 
 
 @pytest.fixture
-def notebooks(tmp_path, monkeypatch):
-    """A folder of two notebooks, on a data set that always resolves."""
-    source = SimpleNamespace(name="tiny", reason="tiny: asked for by name", source="/data/tiny.h5ad")
-    monkeypatch.setattr("scripts.sources.resolve", lambda name: source)
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    save(folder / "01_data.ipynb", 'dataset = "auto"\nrun_dir = ""\nk = 3  # neighbours\nlr = 0.5  # rate', FIRST)
-    save(folder / "02_look.ipynb", 'run_dir = ""\nlr = 0.1', SECOND)
+def filled(folder):
+    """A run of four notebooks: 02 adds to the cells, 03 reads them, 04 reads the model and adds to the cells."""
+    notebook(folder, "01_data", k=3).save(cells=cells(), facts={"data": "tiny: 3 cells"})
+    look = notebook(folder, "02_visualize", seed=1)
+    look.save(cells=look.load_cells())
+    train = notebook(folder, "03_train", lr=0.1)
+    train.load_cells()
+    train.save(model=Model("fitted"), history=pd.DataFrame({"epoch": [1]}))
+    read = notebook(folder, "04_interpret", fdr=0.05)
+    adata = read.load_cells()
+    read.need("model.safetensors")
+    read.save(cells=adata, modules=pd.DataFrame({"gene": ["NA", "7"], "loading": [0.1 + 0.2, np.nan]}))
     return folder
 
 
-def save(path, parameters, code, **metadata):
-    cells = [new_markdown_cell(f"# About {path.stem}"), new_code_cell(parameters), new_code_cell(code)]
-    cells[1].metadata.tags = ["parameters"]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel, **metadata}), path)
-
-
-def plan(notebooks, params=None, name=None):
-    return chain.plan("tiny", name, params, "reports", notebooks)
-
-
-def test_failing_writer_leaves_the_old_file_and_nothing_aside(run):
-    run.write("history.csv", lambda path: path.write_text("old"))
+def test_failing_writer_leaves_the_old_file_and_nothing_aside(folder):
+    run = Run(folder)
+    run.write_text("history.csv", "old")
 
     def half(path):
         path.write_text("hal")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="history.csv could not be written .the disk is full"):
         run.write("history.csv", half)
     assert [path.name for path in run.folder.iterdir()] == ["history.csv"]
     assert run.path("history.csv").read_text() == "old"
 
 
 @pytest.mark.parametrize(("name", "maker"), MAKERS.items())
-def test_need_names_the_file_and_the_notebook(run, name, maker):
-    with pytest.raises(FileNotFoundError) as raised:
-        run.need(name)
+def test_need_names_the_file_and_the_notebook(folder, name, maker):
+    with pytest.raises(MissingError) as raised:
+        Run(folder).need(name)
     message = str(raised.value)
-    assert str(run.path(name)) in message and f"run {maker}.ipynb first" in message and "\n" not in message
+    assert str(folder / name) in message and f"run {maker}.ipynb first" in message and "\n" not in message
 
 
-def test_record_merges_plain_types(run):
-    run.record("01_data", {"k": np.int64(3), "file": Path("a/b"), "rates": (np.float32(0.5),), "none": None})
-    run.record("03_train", {"seed": 0})
-    run.record_key_figures("02", {"MAE": np.float64(0.25)})
-    run.record("03_train", {"seed": 1})
-    settings = run.settings()
+def test_settings_and_key_figures_are_recorded_in_plain_types(folder):
+    notebook(folder, "03_train", k=np.int64(3), file=Path("a/b"), rates=(np.float32(0.5),), none=None).save()
+    notebook(folder, "01_data", seed=0).save(facts={"data": "d"}, key_figures={"MAE": np.float64(0.25)})
+    settings = Run(folder).settings()
     assert settings["notebooks"] == {
-        "01_data": {"k": 3, "file": "a/b", "rates": [0.5], "none": None},
-        "03_train": {"seed": 1},
+        "01_data": {"seed": 0, "data": "d"},
+        "03_train": {"k": 3, "file": "a/b", "rates": [0.5], "none": None},
     }
-    assert settings["key_figures"] == {"02": {"MAE": 0.25}}
+    assert list(settings["notebooks"]) == ["01_data", "03_train"]
+    assert settings["key_figures"] == {"01_data": {"MAE": 0.25}, "03_train": {}}
     assert {"python", "torch", "scanpy", "gseapy"} <= settings["versions"].keys()
 
 
-def test_many_that_record_at_once_lose_nothing(run):
+def test_many_that_save_at_once_lose_nothing(folder):
     code = """if True:
         import sys
         from concurrent.futures import ThreadPoolExecutor
-        from scripts.report.run import Run
-        def record(number):
-            Run(sys.argv[1]).record(f"{sys.argv[2]} {number}", {"number": number})
-            Run(sys.argv[1]).record_key_figures(f"{sys.argv[2]} {number}", {"number": number})
+        from scripts.report import Run
+        def save(number):
+            Run(sys.argv[1], f"{sys.argv[2]} {number}", {"number": number}).save(key_figures={"number": number})
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(record, range(8)))
+            list(pool.map(save, range(6)))
     """
 
     def start(process):
-        command = [sys.executable, "-c", code, str(run.folder), str(process)]
-        return subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120)
+        command = [sys.executable, "-c", code, str(folder), str(process)]
+        return subprocess.run(command, cwd=REPOSITORY, check=True, timeout=300)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(start, range(3)))
-    expected = {f"{process} {number}" for process in range(3) for number in range(8)}
-    assert set(run.settings()["notebooks"]) == set(run.settings()["key_figures"]) == expected
-    assert [path.name for path in run.folder.iterdir()] == ["params.yaml"]
+    expected = {f"{process} {number}" for process in range(3) for number in range(6)}
+    settings = Run(folder).settings()
+    assert set(settings["notebooks"]) == set(settings["key_figures"]) == set(Ledger.load(folder).notebooks) == expected
+    assert sorted(path.name for path in folder.iterdir()) == ["ledger.json", "params.yaml"]
+    assert [path.name for path in folder.parent.iterdir()] == ["first"]  # no lock is left
 
 
-def test_start_deletes_only_what_a_run_makes(run):
-    run.folder.mkdir(parents=True)
-    for name in [
-        "cells.h5ad",
-        "01_data.ipynb",
-        "01_data.html",
-        "index.html",
-        ASIDE + "pairs.csv",
-        "notes.ipynb",
-        "my.csv",
-    ]:
-        run.path(name).write_text("x")
-    run.start()
-    assert sorted(path.name for path in run.folder.iterdir()) == ["my.csv", "notes.ipynb"]
+def test_tables_come_back_as_they_were(filled):
+    frame = pd.DataFrame({"gene": ["NA", "7"], "loading": [0.1 + 0.2, np.nan]})
+    pd.testing.assert_frame_equal(Run(filled).load_table("modules.csv"), frame, check_exact=True)
 
 
-def test_tables_come_back_as_they_were(run):
-    frame = pd.DataFrame({"gene": ["NA", "7"], "loading": [0.1 + 0.2, np.nan], "rank": [1, 2]})
-    run.save_table("modules.csv", frame)
-    pd.testing.assert_frame_equal(run.load_table("modules.csv"), frame, check_exact=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "load"),
-    [
-        ("cells.h5ad", Run.load_cells),
-        ("params.yaml", Run.settings),
-        ("modules.csv", lambda run: run.load_table("modules.csv")),
-    ],
-)
-def test_damaged_files_are_named_with_the_remedy(run, name, load):
-    run.write(name, lambda path: path.write_bytes(b'\xff\x00"'))
-    with pytest.raises(ValueError, match=f"{name} is damaged or of another format; run .*ipynb again") as raised:
-        load(run)
+@pytest.mark.parametrize("name", ["cells.h5ad", "params.yaml", "modules.csv", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "one byte", "foreign"])
+def test_damaged_and_foreign_files_are_named_with_the_remedy(filled, tmp_path, name, damage):
+    path = filled / name
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "one byte":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    else:
+        other = tmp_path / "other"
+        notebook(other, "01_data", k=4).save(cells=cells(2.0))
+        notebook(other, "03_train").save(model=Model("of other cells"))
+        notebook(other, "04_interpret").save(modules=pd.DataFrame({"gene": ["x"], "loading": [0.5]}))
+        shutil.copy(other / name, path)
+    with pytest.raises(
+        InputError, match=f"{name} is damaged or was changed .*; run {MAKERS[name]}.ipynb again"
+    ) as raised:
+        Run(filled).need(name)
     assert "\n" not in str(raised.value)
 
 
-def test_chain_fills_the_run_folder(notebooks, tmp_path):
-    (tmp_path / "s.yaml").write_text("k: 5\nlr: 1e-3\n")
-    run, steps, reason = plan(notebooks, "s.yaml")
-    assert not run.folder.exists() and reason == "tiny: asked for by name"
-    assert steps[0][1] == {"dataset": "/data/tiny.h5ad", "run_dir": str(run.folder.resolve()), "k": 5, "lr": 0.001}
-    assert steps[1][1].keys() == {"run_dir", "lr"}
-    chain.execute(run, steps)
-    assert [path.name for path in run.notebooks()] == ["01_data.ipynb", "02_look.ipynb"]
-    assert run.settings()["notebooks"]["01_data"] == {"data": "tiny: 2 cells", "k": 5, "lr": 0.001}
-    output = nbformat.read(run.path("02_look.ipynb"), as_version=4).cells[-1].outputs[0]
-    assert "application/vnd.plotly.v1+json" in output.data
+def test_a_file_that_the_ledger_does_not_know_is_refused(filled):
+    (filled / "pairs.csv").write_text("gene_i,gene_j\n")
+    with pytest.raises(InputError, match=r"pairs.csv is not of this run .*; run 04_interpret.ipynb again"):
+        Run(filled).load_table("pairs.csv")
 
 
-def test_a_notebook_that_stops_leaves_no_half_written_file(notebooks, capsys):
-    save(notebooks / "02_look.ipynb", 'run_dir = ""', 'raise ValueError("two\\nlines")')
-    run, steps, _ = plan(notebooks)
-    with pytest.raises(NotebookFailed, match="^02_look: two lines$"):
-        chain.execute(run, steps)
-    assert sorted(path.name for path in run.folder.iterdir()) == ["01_data.ipynb", "params.yaml"]
-    assert "Traceback" not in capsys.readouterr().err
+def test_a_damaged_ledger_is_named(filled):
+    (filled / "ledger.json").write_text("{")
+    with pytest.raises(InputError, match="ledger.json is damaged or of another program: run 01_data.ipynb again"):
+        Run(filled).load_cells()
 
 
-def test_a_bug_in_the_first_notebook_shows_its_traceback_and_leaves_no_folder(notebooks, capsys):
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', "from scripts.report import Run\nRun(run_dir).start()\n1 / 0")
-    run, steps, _ = plan(notebooks)
-    with pytest.raises(NotebookFailed, match="^01_data: ZeroDivisionError: division by zero$"):
-        chain.execute(run, steps)
-    assert "Traceback" in capsys.readouterr().err and not run.folder.exists()
+def test_what_is_older_than_its_source_is_refused_with_the_notebook_to_run(filled):
+    notebook(filled, "01_data", k=4).save(cells=cells(2.0))
+    with pytest.raises(
+        InputError, match=r"model.safetensors is older than what 01_data.* since; run 03_train.ipynb again"
+    ):
+        notebook(filled, "04_interpret").need("model.safetensors")
+    again = notebook(filled, "03_train", lr=0.1)
+    again.load_cells()  # what 02 had added is gone with the old cells, and asks for nothing
+    again.save(model=Model("fitted again"))
+    assert notebook(filled, "04_interpret").need("model.safetensors").read_text() == "fitted again"
+    with pytest.raises(
+        InputError, match=r"modules.csv is older than what 01_data.* since; run 04_interpret.ipynb again"
+    ):
+        notebook(filled, "06_go_terms").load_table("modules.csv")
 
 
-def test_names_of_one_notebook_are_gone_in_the_next(notebooks):
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', "left = 1")
-    save(notebooks / "02_look.ipynb", 'run_dir = ""', "left")
-    run, steps, _ = plan(notebooks)
-    with pytest.raises(NotebookFailed, match="^02_look: NameError: name 'left' is not defined$"):
-        chain.execute(run, steps)
+def test_equal_settings_make_equal_ids_and_nothing_stale(filled):
+    before = Ledger.load(filled)
+    notebook(filled, "01_data", k=3).save(cells=cells(), facts={"data": "tiny: 3 cells"})
+    after = Ledger.load(filled)
+    assert {stem: after.id_of(stem) for stem in after.notebooks} == {
+        stem: before.id_of(stem) for stem in before.notebooks
+    }
+    assert notebook(filled, "04_interpret").need("model.safetensors").exists()
 
 
-@pytest.mark.parametrize("independent", [False, True])
-def test_a_process_that_dies_stops_the_chain(notebooks, independent, capsys):
-    save(notebooks / "02_look.ipynb", 'run_dir = ""', "import os\nos.kill(os.getpid(), 9)", independent=independent)
-    run, steps, _ = plan(notebooks)
-    with pytest.raises(NotebookFailed, match="^02_look: Python died, perhaps for lack of memory$"):
-        chain.execute(run, steps)
-    assert all(" ... " in line for line in capsys.readouterr().err.splitlines())
+def test_files_from_outside_are_part_of_the_id(folder, tmp_path):
+    source = tmp_path / "genes.gmt"
+
+    def saved(text):
+        source.write_text(text)
+        run = notebook(folder, "06_go_terms")
+        run.uses([source])
+        run.save()
+        return Ledger.load(folder).id_of("06_go_terms")
+
+    first = saved("one")
+    assert saved("another") != first and saved("one") == first
 
 
-def test_an_independent_notebook_runs_beside_the_others(notebooks, tmp_path, capsys):
-    save(notebooks / "01_data.ipynb", f"mine = {str(tmp_path / 'a')!r}\nother = {str(tmp_path / 'b')!r}", MEET)
-    save(
-        notebooks / "03_alone.ipynb",
-        f"mine = {str(tmp_path / 'b')!r}\nother = {str(tmp_path / 'a')!r}",
-        MEET,
-        independent=True,
-    )
-    run, steps, _ = plan(notebooks)
-    chain.execute(run, steps)
-    assert [path.name for path in run.notebooks()] == ["01_data.ipynb", "02_look.ipynb", "03_alone.ipynb"]
-    lines = capsys.readouterr().err.splitlines()
-    stems = ["[1/3] 01_data", "[2/3] 02_look", "[3/3] 03_alone"]
-    assert [re.fullmatch(r"(.*) \.\.\. \d+ s", line)[1] for line in sorted(lines)] == stems
-
-
-def test_the_first_notebook_keeps_what_an_independent_one_has_written(notebooks):
-    wait = "import pathlib, time\nwhile not pathlib.Path(run_dir, '03_alone.ipynb').exists():\n    time.sleep(0.05)\n"
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', f"{wait}from scripts.report import Run\nRun(run_dir).start()")
-    record = "from scripts.report import Run\nRun(run_dir).record('03_alone', {'a': 1})"
-    save(notebooks / "03_alone.ipynb", 'run_dir = ""', record, independent=True)
-    run, steps, _ = plan(notebooks)
-    chain.execute(run, steps)
-    assert len(run.notebooks()) == 3 and run.settings()["notebooks"] == {"03_alone": {"a": 1}}
-
-
-def test_an_independent_notebook_that_fails_stops_the_chain(notebooks):
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', "import time\ntime.sleep(4)")
-    save(notebooks / "02_look.ipynb", 'run_dir = ""', "1 / 0")
-    save(notebooks / "03_alone.ipynb", 'run_dir = ""', 'raise ValueError("not\\nplanted")', independent=True)
-    run, steps, _ = plan(notebooks)
-    with pytest.raises(NotebookFailed, match="^03_alone: not planted$"):  # noticed before the second one starts
-        chain.execute(run, steps)
-    assert [path.name for path in run.folder.iterdir()] == ["01_data.ipynb"]
-
-
-def test_an_independent_notebook_stops_with_the_others_and_leaves_nothing(notebooks, tmp_path, capsys):
-    begun, code = tmp_path / "begun", "import pathlib, time\n"
-    wait = f"{code}while not pathlib.Path({str(begun)!r}).exists():\n    time.sleep(0.05)\nraise ValueError('no cells')"
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', wait)
-    half = f"pathlib.Path(run_dir, '{ASIDE}planted.csv').touch()\npathlib.Path({str(begun)!r}).touch()\n"
-    save(notebooks / "03_alone.ipynb", 'run_dir = ""', f"{code}{half}time.sleep(600)", independent=True)
-    run, steps, _ = plan(notebooks)
-    before = time.monotonic()
-    with pytest.raises(NotebookFailed, match="^01_data: no cells$"):
-        chain.execute(run, steps)
-    assert not run.folder.exists() and time.monotonic() - before < 60
-    assert not psutil.Process().children(recursive=True)
-    assert all(" ... " in line for line in capsys.readouterr().err.splitlines())
-
-
-def test_notebooks_that_are_all_independent_run_in_order(notebooks):
-    for name in ["01_data", "02_look"]:
-        save(notebooks / f"{name}.ipynb", 'run_dir = ""', "1 + 1", independent=True)
-    run, steps, _ = plan(notebooks)
-    chain.execute(run, steps)
-    assert len(run.notebooks()) == 2
-
-
-def test_lines_on_a_terminal_replace_the_running_one(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", terminal)
-    with chain.clock("[1/2] 01_data"):
-        time.sleep(0.2)
-        with chain.clock("[2/2] 02_alone", is_beside=True):
-            pass
-        time.sleep(1)
-    erase = "\r\x1b[K"
-    running, alone, *again = terminal.getvalue().split(erase)[1:]
-    assert running == "[1/2] 01_data ... 0 s" and alone == "[2/2] 02_alone ... 0 s\n"
-    assert again == ["[1/2] 01_data ... 1 s", "[1/2] 01_data ... 1 s\n"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("kk: 3", "did you mean 'k'"),
-        ("k: many", "setting 'k': expected a whole number, found 'many'"),
-        ("k: 2.5", "setting 'k': expected a whole number"),
-        ("k: true", "setting 'k': expected a whole number"),
-        ("dataset: x", "'dataset' is set by --dataset"),
-        ("- k", "expected lines such as"),
-        ("k: [", "is no YAML file"),
-    ],
-)
-def test_wrong_settings_are_one_line_and_nothing_is_made(notebooks, tmp_path, text, message):
-    (tmp_path / "s.yaml").write_text(text)
-    with pytest.raises(ValueError, match=".*") as raised:
-        plan(notebooks, "s.yaml")
-    assert message in str(raised.value) and "\n" not in str(raised.value)
-    assert not (tmp_path / "reports").exists()
-
-
-@pytest.mark.parametrize("name", ["../up", ".hidden", "", "a b", "a/b"])
-def test_wrong_run_names(notebooks, name):
-    with pytest.raises(ValueError, match="run name"):
-        plan(notebooks, name=name)
-
-
-@pytest.mark.parametrize("option", ["--run=../up", "--params=missing.yaml", "--unknown=1"])
-def test_exit_status_of_wrong_options(tmp_path, option):
-    command = [
-        sys.executable,
-        "-m",
-        "scripts",
-        "report",
-        "--dataset=krumsiek11",
-        f"--reports={tmp_path / 'r'}",
-        option,
-    ]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "error: " in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr and not (tmp_path / "r").exists()
-
-
-def test_interrupting_leaves_no_process_and_no_folder(tmp_path):
-    command = [sys.executable, "-m", "scripts", "report", "--dataset=krumsiek11", f"--reports={tmp_path / 'r'}"]
-    chained = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+def test_a_run_that_is_held_says_by_whom(folder):
+    code = f"""if True:
+        import sys, pathlib
+        from scripts.report.run import holding
+        with holding(pathlib.Path({str(folder)!r})):
+            print("held", flush=True)
+            sys.stdin.read()
+    """
+    held = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        assert chained.stderr.readline() == "bundled with scanpy, as named\n"
-        while len(kernels := psutil.Process(chained.pid).children()) < 2:  # the second one is that of 07_planted_truth
-            time.sleep(0.05)
-        time.sleep(0.5)
-        chained.send_signal(signal.SIGINT)
-        _, written = chained.communicate(timeout=60)
+        assert held.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"first is being written by process {held.pid}: wait for it"):
+            open_run("01_data", {"run_dir": str(folder)})
     finally:
-        chained.kill()
-    assert chained.returncode == 130 and written.splitlines()[-1] == "error: interrupted"
-    assert "Traceback" not in written and not (tmp_path / "r" / "krumsiek11").exists()
-    assert not any(kernel.is_running() for kernel in kernels)
+        held.communicate(timeout=60)
+    with holding(folder):
+        pass
+    assert not folder.parent.exists()  # neither lock nor folder is left
 
 
-def test_main_stops_its_kernel_and_tells_a_failed_notebook(notebooks, monkeypatch, capsys):
-    monkeypatch.setattr(chain, "NOTEBOOKS", notebooks)
-    monkeypatch.setattr("scripts.report.kernel.SLOW_MODULES", ["no_such_module"])
-    monkeypatch.setattr(chain.plan, "__defaults__", (notebooks,))
-    save(notebooks / "01_data.ipynb", 'run_dir = ""', 'raise ValueError("no\\ncells")')
-    assert __main__.main(["report"]) == 1
-    assert __main__.main(["report", "--run=../up"]) == 2
-    reason, clock, failed, wrong = capsys.readouterr().err.splitlines()
-    assert reason == "tiny: asked for by name" and clock.startswith("[1/2] 01_data ... ")
-    assert failed == "error: 01_data: no cells" and wrong.startswith("error: run name '../up'")
-    assert not psutil.Process().children(recursive=True) and not Path("reports/tiny").exists()
+def test_opening_a_run_checks_and_converts_the_parameters(folder):
+    names = {"run_dir": str(folder), "k_neighbors": "12", "log1p": "false", "other": object()}
+    run = open_run("01_data", names)
+    assert names["k_neighbors"] == 12 and names["log1p"] is False and run.parameters["log1p"] is False
+    assert "run_dir" not in run.parameters and "other" not in run.parameters
+    with pytest.raises(InputError, match="setting 'k_neighbors': expected at least 1, found 0"):
+        open_run("01_data", names | {"k_neighbors": 0})
+
+
+def test_only_folders_of_this_program_count_as_made_here(filled, tmp_path):
+    (tmp_path / "link").symlink_to(filled)
+    (tmp_path / "plain").mkdir()
+    assert ledger.is_made_here(filled)
+    assert not ledger.is_made_here(tmp_path / "link") and not ledger.is_made_here(tmp_path / "plain")
