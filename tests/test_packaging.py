@@ -1,9 +1,12 @@
-"""What a fresh clone relies on: pinned packages, make, and clean notebooks."""
+"""What a fresh clone relies on: pinned packages, metadata, make, clean notebooks, and texts that stay short."""
 
 import ast
+import fnmatch
+import importlib
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -11,6 +14,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -26,6 +31,48 @@ def test_conda_takes_its_pins_from_the_same_file():
     python, pip, pinned = environment["dependencies"]
     assert re.fullmatch(r"python=3\.1[123]", python) and pip == "pip"
     assert pinned == {"pip": ["-r requirements.txt"]}
+
+
+def test_pip_takes_its_pins_from_the_same_file():
+    assert "dependencies" in PYPROJECT["project"]["dynamic"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"] == {"dependencies": {"file": ["requirements.txt"]}}
+
+
+def test_every_file_of_scripts_is_installed():
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    files = [
+        path
+        for path in sorted((ROOT / "scripts").rglob("*"))
+        if path.is_file() and path.suffix != ".pyc" and path.name[0] != "."
+    ]
+    packages = {path.parent for path in files if path.name == "__init__.py"}
+    assert ROOT / "scripts" in packages
+    for package in packages:
+        name = ".".join(package.relative_to(ROOT).parts)
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in setuptools["packages"]["find"]["include"]), name
+        assert package.parent == ROOT or package.parent in packages, f"{package.parent} lacks an __init__.py"
+    data = {
+        file
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for file in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    for file in files:
+        assert file in data or (file.suffix == ".py" and file.parent in packages), f"{file} would not be installed"
+
+
+def test_metadata_and_citation_say_the_same():
+    project = PYPROJECT["project"]
+    assert project["version"] == CITATION["version"]
+    assert project["license"] == CITATION["license"]
+    assert [author["name"] for author in project["authors"]] == [author["name"] for author in CITATION["authors"]]
+
+
+def test_the_command_is_there():
+    module, function = PYPROJECT["project"]["scripts"]["bmlp"].split(":")
+    with pytest.raises(SystemExit) as ended:
+        getattr(importlib.import_module(module), function)(["--help"])
+    assert ended.value.code == 0
 
 
 def test_make_installs_again_only_when_the_requirements_change(tmp_path):
