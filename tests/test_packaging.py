@@ -66,6 +66,7 @@ def test_metadata_and_citation_say_the_same():
     assert project["version"] == CITATION["version"]
     assert project["license"] == CITATION["license"]
     assert [author["name"] for author in project["authors"]] == [author["name"] for author in CITATION["authors"]]
+    assert re.search(rf"^## \[{re.escape(project['version'])}\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
 def test_the_command_is_there():
