@@ -106,6 +106,25 @@ def test_make_passes_options_as_they_are(tmp_path):
     assert done.stdout.splitlines()[3:] == ["--dataset=my 'cells'.h5ad", "--params=a b.yaml"]
 
 
+@pytest.mark.parametrize("given", ["/of/the/user", None])
+def test_all_checks_take_the_data_folder_that_is_set(tmp_path, given):
+    script = tmp_path / "project/.ci/run"
+    stand_ins = {script.parents[1] / ".venv/bin/python": "exit 0", tmp_path / "bin/make": 'echo "$* $BMLP_DATA_DIR"'}
+    for path, body in stand_ins.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    script.parent.mkdir()
+    script.write_text((ROOT / ".ci/run").read_text())
+    environment = {name: value for name, value in os.environ.items() if name != "BMLP_DATA_DIR"}
+    environment |= {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "BMLP_CHROMIUM": "sh"}
+    environment |= {"BMLP_DATA_DIR": given} if given else {}
+    done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=True)
+    command, folder = done.stdout.split()
+    assert command == "test"
+    assert folder == given or (given is None and Path(folder).is_absolute())
+
+
 def test_there_are_notebooks():
     assert [path.name[:2] for path in NOTEBOOKS[:6]] == ["01", "02", "03", "04", "05", "06"]
 
