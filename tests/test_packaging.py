@@ -146,3 +146,25 @@ def test_notebooks_define_nothing(path):
         if cell.cell_type == "code":
             found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, forbidden)]
             assert not found, f"cell of {path.name} belongs into scripts/:\n{cell.source}"
+
+
+def test_the_readme_is_short():
+    assert 300 < len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 900
+
+
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_links_between_texts_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert links or path.stem in ("benchmarks", "outputs")
+    for link in links:
+        assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_those_who_began_it_are_named():
+    named = {reference["title"].split(":")[0] for reference in CITATION["references"]}
+    assert {"ScBMLP", "Bilinear MLPs enable weight-based mechanistic interpretability"} <= named
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "https://github.com/kmaherx/ScBMLP" in readme and "https://arxiv.org/abs/2410.08417" in readme
