@@ -1,9 +1,12 @@
-"""What a fresh clone relies on: pinned packages, make, and clean notebooks."""
+"""What a fresh clone relies on: pinned packages, metadata, make, clean notebooks, and texts that stay short."""
 
 import ast
+import fnmatch
+import importlib
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -11,6 +14,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -26,6 +31,49 @@ def test_conda_takes_its_pins_from_the_same_file():
     python, pip, pinned = environment["dependencies"]
     assert re.fullmatch(r"python=3\.1[123]", python) and pip == "pip"
     assert pinned == {"pip": ["-r requirements.txt"]}
+
+
+def test_pip_takes_its_pins_from_the_same_file():
+    assert "dependencies" in PYPROJECT["project"]["dynamic"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"] == {"dependencies": {"file": ["requirements.txt"]}}
+
+
+def test_every_file_of_scripts_is_installed():
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    files = [
+        path
+        for path in sorted((ROOT / "scripts").rglob("*"))
+        if path.is_file() and path.suffix != ".pyc" and path.name[0] != "."
+    ]
+    packages = {path.parent for path in files if path.name == "__init__.py"}
+    assert ROOT / "scripts" in packages
+    for package in packages:
+        name = ".".join(package.relative_to(ROOT).parts)
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in setuptools["packages"]["find"]["include"]), name
+        assert package.parent == ROOT or package.parent in packages, f"{package.parent} lacks an __init__.py"
+    data = {
+        file
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for file in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    for file in files:
+        assert file in data or (file.suffix == ".py" and file.parent in packages), f"{file} would not be installed"
+
+
+def test_metadata_and_citation_say_the_same():
+    project = PYPROJECT["project"]
+    assert project["version"] == CITATION["version"]
+    assert project["license"] == CITATION["license"]
+    assert [author["name"] for author in project["authors"]] == [author["name"] for author in CITATION["authors"]]
+    assert re.search(rf"^## \[{re.escape(project['version'])}\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_the_command_is_there():
+    module, function = PYPROJECT["project"]["scripts"]["bmlp"].split(":")
+    with pytest.raises(SystemExit) as ended:
+        getattr(importlib.import_module(module), function)(["--help"])
+    assert ended.value.code == 0
 
 
 def test_make_installs_again_only_when_the_requirements_change(tmp_path):
@@ -58,6 +106,25 @@ def test_make_passes_options_as_they_are(tmp_path):
     assert done.stdout.splitlines()[3:] == ["--dataset=my 'cells'.h5ad", "--params=a b.yaml"]
 
 
+@pytest.mark.parametrize("given", ["/of/the/user", None])
+def test_all_checks_take_the_data_folder_that_is_set(tmp_path, given):
+    script = tmp_path / "project/.ci/run"
+    stand_ins = {script.parents[1] / ".venv/bin/python": "exit 0", tmp_path / "bin/make": 'echo "$* $BMLP_DATA_DIR"'}
+    for path, body in stand_ins.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    script.parent.mkdir()
+    script.write_text((ROOT / ".ci/run").read_text())
+    environment = {name: value for name, value in os.environ.items() if name != "BMLP_DATA_DIR"}
+    environment |= {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "BMLP_CHROMIUM": "sh"}
+    environment |= {"BMLP_DATA_DIR": given} if given else {}
+    done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=True)
+    command, folder = done.stdout.split()
+    assert command == "test"
+    assert folder == given or (given is None and Path(folder).is_absolute())
+
+
 def test_there_are_notebooks():
     assert [path.name[:2] for path in NOTEBOOKS[:6]] == ["01", "02", "03", "04", "05", "06"]
 
@@ -79,3 +146,25 @@ def test_notebooks_define_nothing(path):
         if cell.cell_type == "code":
             found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, forbidden)]
             assert not found, f"cell of {path.name} belongs into scripts/:\n{cell.source}"
+
+
+def test_the_readme_is_short():
+    assert 300 < len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 900
+
+
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_links_between_texts_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert links or path.stem in ("benchmarks", "outputs")
+    for link in links:
+        assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_those_who_began_it_are_named():
+    named = {reference["title"].split(":")[0] for reference in CITATION["references"]}
+    assert {"ScBMLP", "Bilinear MLPs enable weight-based mechanistic interpretability"} <= named
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "https://github.com/kmaherx/ScBMLP" in readme and "https://arxiv.org/abs/2410.08417" in readme
