@@ -31,6 +31,8 @@ from scripts.report.run import Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from scripts.report.kernel import Kernel
 
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
@@ -138,6 +140,11 @@ def _check_folder(folder: Path, files: tuple[str, ...]) -> None:
         raise InputError(f"{folder} is a link, whose target is not for this program to replace: {other}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: {other}")
+    parent = next(parent for parent in folder.parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(
+            f"{folder} cannot be written ({parent} is {'read-only' if parent.is_dir() else 'a file'}): {other}"
+        )
     if folder.is_dir() and any(folder.iterdir()) and not ledger.is_made_here(folder):
         raise InputError(f"{folder} holds files, but no run of this program (no {ledger.NAME}): {other}")
     for file in files:
@@ -174,6 +181,7 @@ def execute(chosen: Plan, force: bool = False) -> Path:
                 from scripts.report import pages
 
                 pages.write_pages(Run(chosen.aside))
+                Run(chosen.aside).enter_pages()
             _put_in_place(chosen)
         except BaseException:
             _leave(chosen)
@@ -225,8 +233,9 @@ def _build(chosen: Plan, sources: list[Path]) -> None:
         for folder, known in found:
             if _holds(step, known, folder, now):
                 _take_over(step, folder, known, run, now)
-                for part, entries in Run(folder).settings().items():
-                    record.setdefault(part, {}).update({key: entries[key] for key in entries if key == step.stem})
+                for part in ("notebooks", "key_figures"):
+                    entries = Run(folder).settings()[part]
+                    record.setdefault(part, {}).update({stem: entries[stem] for stem in entries if stem == step.stem})
                 break
         else:
             missing.append(step)
@@ -298,8 +307,17 @@ def _execute_one(run: Run, step: Step, kernel: Kernel) -> None:
             raise NotebookFailed(f"{step.stem}: {one_line(error.evalue)}") from None
         log = _log(run, "\n".join(error.traceback))
         raise NotebookFailed(f"{step.stem}: {error.ename}: {one_line(error.evalue)} (traceback in {log})") from None
+    _name_folder(executed, str(run.folder), str(run.folder.parent / run.name))
     run.write(f"{step.stem}.ipynb", lambda aside: nbformat.write(executed, aside))
     run.enter(step.stem, f"{step.stem}.ipynb", Entry(step.code, step.settings))
+
+
+def _name_folder(executed: NotebookNode, aside: str, final: str) -> None:
+    """Let an executed notebook name the folder that its run will have, so that it can be executed again from there."""
+    for cell in executed.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(aside, final)
+    executed.metadata.papermill.parameters["run_dir"] = final
 
 
 def _log(run: Run, text: str) -> Path:

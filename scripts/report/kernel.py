@@ -37,6 +37,16 @@ for name in {}:
 """
 
 
+FORGET = """\
+import sys, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of options that pandas will not have for much longer
+    if "pandas" in sys.modules:
+        sys.modules["pandas"].reset_option("all")
+%reset -f
+"""
+
+
 class Kernel:
     """One Python process for many notebooks: what they import is imported once.
 
@@ -107,12 +117,12 @@ class Kernel:
         )
 
     def forget(self) -> None:
-        """Delete all names of the last notebook, so that the next one cannot lean on them.
+        """Delete all names of the last notebook, and reset its options of pandas, so that the next cannot lean on them.
 
         Returns when it is done, and so when all that was asked for before is done; DeadKernelError where the process
         has ended.
         """
-        request = self._client.execute("%reset -f", silent=True, store_history=False)
+        request = self._client.execute(FORGET, silent=True, store_history=False)
         while self._next_answered() != request:
             if not self.manager.is_alive():
                 from nbclient.exceptions import DeadKernelError

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scripts.evaluation.correlation import compare_with_correlation, correlations
 from scripts.models.form import BilinearForm
-from scripts.reading.modules import module_table
+from scripts.reading.modules import main_effect_table, module_table
 from scripts.report.run import Run
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "06_go_terms.ipynb"
@@ -30,15 +30,19 @@ def run(tmp_path, weights, monkeypatch):
     adata.obs["split"], adata.uns["label"] = pd.Categorical(["train", "test"] * 30), ""
     rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
     performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
-    run = Run(tmp_path / "run")
-    run.save_cells(adata)
-    run.write("model.safetensors", form.save)
-    run.save_table("modules.csv", module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1))
-    correlation = correlations(adata.X, adata.obsm["X_freq"])
-    run.save_table("comparison.csv", compare_with_correlation(form, correlation, adata.uns["freq_vals"], 5))
-    run.save_table("performance.csv", performance.assign(protocol="cells left out", split=0))
-    run.record("01_data", {"data": "made up"})
-    return run
+    modules = module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1)
+    pairs = pd.DataFrame({"frequency": [0], "rank": [1], "gene_i": ["Gene1"], "gene_j": ["Gene2"], "weight": [0.1]})
+    comparison = compare_with_correlation(form, correlations(adata.X, adata.obsm["X_freq"]), adata.uns["freq_vals"], 5)
+    folder = tmp_path / "run"
+    Run(folder, "01_data").save(cells=adata, facts={"data": "made up"})
+    Run(folder, "03_train").save(model=form, performance=performance.assign(protocol="cells left out", split=0))
+    Run(folder, "04_interpret", {"fdr": 0.05}).save(
+        modules=modules,
+        pairs=pairs.assign(low=0.05, high=0.2, p_value=0.01, adjusted_p=0.02),
+        main_effects=main_effect_table(form, 10),
+    )
+    Run(folder, "05_compare").save(comparison=comparison)
+    return Run(folder)
 
 
 def execute(run, gene_sets):
@@ -46,7 +50,7 @@ def execute(run, gene_sets):
         "run_dir": str(run.folder),
         "gene_sets": gene_sets,
         "min_set_size": 2,
-        "n_genes": 8,
+        "list_genes": 8,
         "n_random_lists": 20,
     }
     options = {"cwd": NOTEBOOK.parent, "kernel_name": "python3", "progress_bar": False}
@@ -77,6 +81,8 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
         str(output["data"][kind]) for output in outputs for kind in output.get("data", {}) if "markdown" not in kind
     ]
     assert not [part for part in shown if "<script>" in part and "<table" in part]
+    for promised in ("eigenvalues run from", "genes of the largest effects of their own", "Gene1 x Gene2"):
+        assert promised in text
     figures = [part for part in shown if "'layout'" in part or "plotly" in part]
     assert figures and not [part for part in figures if "<script>alert" in part]
 

@@ -23,7 +23,7 @@ FIGURES = {
     "04_interpret": 6,
     "05_compare": 5,
     "06_go_terms": 2,
-    "07_planted_truth": 5,
+    "appendix_planted_truth": 5,
 }
 
 
@@ -71,7 +71,7 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert set(settings["notebooks"]) == set(FIGURES)
     assert settings["notebooks"]["03_train"]["n_epochs"] == 20
     assert settings["versions"]["torch"]
-    assert not list(small_run.folder.glob(".*"))
+    assert not list(small_run.folder.glob(".*")) and [*small_run.folder.parent.glob(".*")] == []
 
 
 def test_closing_discussion_says_what_the_tables_say(small_run):
@@ -88,6 +88,12 @@ def test_closing_discussion_says_what_the_tables_say(small_run):
         assert f"({r2[protocol, LINEAR]:.2f}); predicting the mean" in said[-1]
     comparison = small_run.load_table("comparison.csv")
     assert f"mean Jaccard of {comparison['best_jaccard'].mean():.3f}" in said[-1]
+    effects = small_run.load_table("main_effects.csv")
+    for frequency, first in effects[effects["rank"] == 1].groupby("frequency")["gene"]:
+        assert f"Frequency {frequency}, genes of the largest effects of their own" in said[-1]
+        assert all(gene in said[-1] for gene in first)
+    assert all(f"Frequency {frequency}: " in said[-1] for frequency in small_run.load_table("pairs.csv")["frequency"])
+    assert "The eigenvalues run from" in said[-1]
 
 
 def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path):
@@ -95,7 +101,7 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PLOTLY_RENDERER": "plotly_mimetype"}
     notebooks = [str(small_run.need(f"{stem}.ipynb")) for stem in FIGURES]
-    kept = [shutil.copy(notebook, tmp_path) for notebook in notebooks]  # 01 clears its run folder
+    kept = [shutil.copy(notebook, tmp_path) for notebook in notebooks]
     done = subprocess.run([*command, *kept], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
