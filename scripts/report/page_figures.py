@@ -33,7 +33,7 @@ TRACE_NAMES = {
 }
 SCATTERS = ("scatter", "scattergl")
 MAX_NAMES = 20  # panels or series that a description names
-MAX_POINTS, MAX_CELLS, THUMBNAIL_COLOURS = 800, 60, 32  # of a thumbnail (cells: a side of a heat map): below 10 kB
+MAX_POINTS, MAX_CELLS, THUMBNAIL_COLOURS = 600, 60, 32  # of a thumbnail (cells: a side of a heat map): below 10 kB
 MANY_POINTS = 100  # from which on a scatter plot is taken to show cells
 
 
@@ -242,7 +242,7 @@ def _draw(axes: Axes, traces: list[dict], layout: dict) -> None:
     names = {"x": {}, "y": {}}
     for trace in traces:
         z = values(trace.get("z"))
-        if trace.get("type") == "heatmap" and z.size:
+        if trace.get("type") == "heatmap" and z.ndim == 2 and z.size:
             some = z[:: -(-z.shape[0] // MAX_CELLS), :: -(-z.shape[1] // MAX_CELLS)]
             axes.imshow(_shades(some, trace, layout), aspect="auto", origin="lower", interpolation="nearest")
             continue
