@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import copy
 import functools
-import gzip
 import hashlib
 import itertools
 import re
@@ -20,39 +19,21 @@ from urllib.parse import quote
 
 import mistune
 import nbformat
-import numpy as np
 from nbconvert import HTMLExporter
 
-from scripts.report import thumbnails
-from scripts.report.page_figures import figure_html
+from scripts.report.page_figures import figure_html, plotly_js, thumbnail
 from scripts.report.run import Run
 
 FIGURE = "application/vnd.plotly.v1+json"
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "page/page.css").read_text(encoding="utf-8")
 SCRIPT = (TEMPLATES / "page/page.js").read_text(encoding="utf-8")
-SCRIPT_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        f"script-src 'sha256-{SCRIPT_HASH}' 'unsafe-eval'",  # plotly.js is inflated, then evaluated
-        "style-src 'unsafe-inline'",
-        "img-src data: blob:",  # embedded pictures, and plotly's "save as PNG"
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-)
-CONTENTS_HERE, PLOTLY_HERE = "<!-- contents -->", "<!-- plotly.js -->"  # filled in after the conversion
+CONTENTS_HERE = "<!-- contents -->"  # filled in after the conversion
+APPENDIX = "appendix"  # how the names of notebooks begin that stand behind the others, and apart
 HEADING = re.compile(r'<h([23])\b[^>]*\bid="([^"]*)"[^>]*>(.*?)(?:<a class="anchor-link".*?)?</h\1>', re.DOTALL)
 CODE_ONLY = re.compile(r'<section class="code-only">.*?</section>', re.DOTALL)
 PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)  # meant for one table, but works on all
-KINDS = ["text/html", "text/markdown", "image/png", "text/plain"]  # shown outputs besides figures, the best first
-WRAPPER = re.compile(
-    r"(?P<licence>\s*/\*.*?\*/\s*)\(\s*function\(root, factory\) \{.{1,300}?\(\) => \{\s*"
-    r"(?P<body>\"use strict\";\s*var Plotly=.*window\.Plotly = Plotly;\s*)return Plotly;\s*\}\)\);?\s*",
-    re.DOTALL,
-)
-LETTERS = np.array([letter for letter in range(35, 127) if letter != ord("<")], dtype=np.uint8)  # no "<": stays text
+SHOWN = [FIGURE, "text/html", "text/markdown", "image/png", "text/plain"]  # kinds of outputs, the best first
 
 
 def write_pages(run: Run) -> Path:
@@ -64,12 +45,22 @@ def write_pages(run: Run) -> Path:
         `index.html` of the run folder.
     """
     notebooks = [(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
-    links = [None, *({"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks), None]
-    for (stem, notebook), previous, here, following in zip(notebooks, links, links[1:], links[2:], strict=False):
-        page = {"title": here["title"], "previous": previous, "next": following, **_data_and_settings(run, first=stem)}
-        html = page_html(notebook, page)
+    links = {stem: {"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks}
+    for stem, notebook in notebooks:
+        previous, following = (links.get(other) for other in neighbours(stem, list(links)))
+        page = {"title": links[stem]["title"], "previous": previous, "next": following}
+        html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
     return write_index(run)
+
+
+def neighbours(stem: str, stems: list[str]) -> tuple[str | None, str | None]:
+    """Names of the notebooks before and after one, among all of a run in order; an appendix is no one's neighbour."""
+    if stem.startswith(APPENDIX):
+        return None, None
+    numbered = [None, *(other for other in stems if not other.startswith(APPENDIX)), None]
+    place = numbered.index(stem)
+    return numbered[place - 1], numbered[place + 1]
 
 
 def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
@@ -84,19 +75,39 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
         `title`).
     """
     notebook = _without_empty_sections(notebook)
-    fixed = {"style": STYLE, "script": SCRIPT, "policy": POLICY}
-    fixed |= {"contents_here": CONTENTS_HERE, "plotly_here": PLOTLY_HERE}
+    fixed = {"style": STYLE, "script": SCRIPT, "policy": policy(), "contents_here": CONTENTS_HERE}
+    fixed["plotly"] = plotly_js()[0] if count_figures(notebook) else ""
     exporter, numbers = _exporter(), itertools.count(1)
     exporter.register_filter("figure", lambda figure: figure_html(figure, next(numbers)))
     html, _ = exporter.from_notebook_node(notebook, resources={"page": page | fixed})
-    plotly = packed_plotly() if count_figures(notebook) else ""
-    return html.replace(CONTENTS_HERE, _contents(html), 1).replace(PLOTLY_HERE, plotly, 1)
+    return html.replace(CONTENTS_HERE, _contents(html), 1)
+
+
+@functools.cache
+def policy() -> str:
+    """Content security policy of all pages: which scripts a browser may run, by their content, and that it loads none.
+
+    The page's script unpacks plotly.js into a script element; the browser runs it if it is the plotly.js of this hash.
+    """
+    page_hash = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    return "; ".join(
+        [
+            "default-src 'none'",
+            # plotly.js, once it runs, compiles what draws with WebGL; nothing else evaluates text
+            f"script-src 'sha256-{page_hash}' 'sha256-{plotly_js()[1]}' 'unsafe-eval'",
+            "style-src 'unsafe-inline'",
+            "img-src data: blob:",  # embedded pictures, and plotly's "save as PNG"
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
 
 
 def write_index(run: Run) -> Path:
     """Write `index.html`: the data, the run's key figures, its pages and its files."""
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
     figures = _settings(run).get("key_figures", {})
+    cards = [_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
     html = (
         _exporter()
         .environment.get_template("run.html.j2")
@@ -104,8 +115,9 @@ def write_index(run: Run) -> Path:
             title=run.name,
             style=STYLE,
             script=SCRIPT,
-            policy=POLICY,
-            pages=[_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()],
+            policy=policy(),
+            pages=[card for card in cards if not card["file"].startswith(APPENDIX)],
+            appendices=[card for card in cards if card["file"].startswith(APPENDIX)],
             files=[{"name": path.name, "size": _size(path)} for path in files if not path.name.startswith(".")],
             key_figures=dict(item for _, of_notebook in sorted(figures.items()) for item in of_notebook.items()),
             **_data_and_settings(run),
@@ -123,7 +135,7 @@ def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
         "title": _title(stem, notebook),
         "question": _question(notebook),
         "figures": len(figures),
-        "sketch": next(filter(None, map(thumbnails.sketch, figures)), ""),
+        "thumbnail": base64.b64encode(thumbnail(figures)).decode(),
         "seconds": "" if seconds is None else f"{seconds:.0f}",
     }
 
@@ -162,7 +174,7 @@ def _exporter() -> HTMLExporter:
             "without_style": lambda html: PANDAS_STYLE.sub("", html),
         },
     )
-    exporter.config.NbConvertBase.display_data_priority = [FIGURE, *KINDS]
+    exporter.config.NbConvertBase.display_data_priority = SHOWN
     return exporter
 
 
@@ -213,7 +225,7 @@ def _without_empty_sections(notebook: nbformat.NotebookNode) -> nbformat.Noteboo
 def _is_shown(output: nbformat.NotebookNode) -> bool:
     if output.output_type == "stream":
         return output.name == "stdout"
-    return output.output_type == "error" or any(kind in output.data for kind in [FIGURE, *KINDS])
+    return output.output_type == "error" or any(kind in output.data for kind in SHOWN)
 
 
 def _settings(run: Run) -> dict:
@@ -243,27 +255,3 @@ def _setting(value: object) -> str:
 
 def _size(path: Path) -> str:
     return f"{path.stat().st_size / 1e3:,.1f}"
-
-
-@functools.cache
-def packed_plotly() -> str:
-    """Element that holds plotly.js; the page's script unpacks it."""
-    from plotly.offline import get_plotlyjs
-
-    packed = gzip.compress(unwrapped(get_plotlyjs()).encode(), mtime=0)
-    return f'<script type="text/plain" id="plotly-js" data-bytes="{len(packed)}">{as_letters(packed)}</script>'
-
-
-def unwrapped(plotly: str) -> str:
-    """plotly.js without the function around it, for module loaders, which makes browsers read its 5 MB once more."""
-    found = WRAPPER.fullmatch(plotly)
-    return f"{found['licence']}{found['body']}" if found else plotly
-
-
-def as_letters(packed: bytes) -> str:
-    """Bytes as printable ASCII, 13 bits in two of 91 letters: 23% more room than the bytes, where base64 takes 33%."""
-    bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
-    bits = np.append(bits, np.zeros(-len(bits) % 13, dtype=np.uint8)).reshape(-1, 13)
-    powers = 2.0 ** np.arange(12, -1, -1, dtype=np.float32)
-    numbers = (bits.astype(np.float32) @ powers).astype(int)  # exact, and faster than a product of integers
-    return LETTERS[np.stack(np.divmod(numbers, 91), axis=1)].tobytes().decode("ascii")

@@ -7,17 +7,16 @@ Screenshots are kept in reports/.screenshots.
 import contextlib
 import os
 import shutil
-import time
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 from scripts import figures
-from scripts.report import pages
+from scripts.report import page_figures, pages
 from scripts.report.run import Run
 from tests import chain_runs
 
@@ -35,7 +34,8 @@ TEXT = """(() => {
   for (const element of copy.querySelectorAll("script, style, pre.code")) element.remove();
   return copy.textContent.replace(/\\s+/g, " ");
 })()"""
-MAX_SECONDS, MAX_BYTES = 3.0, 15e6  # to open the largest page of Paul15; of all pages of a run
+MAX_BYTES, MAX_BYTES_OF_PAGE = 15e6, 2.5e6  # of all pages of a run, of one
+MAX_ELEMENTS = 25_000  # of a page of Paul15, marks of its figures included: how long it takes to open hangs on them
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,8 @@ def as_output(figure):
 
 
 def as_table(frame):
-    return new_output("display_data", data={"text/html": frame.to_html(notebook=True)})
+    with pd.option_context("display.max_colwidth", None):
+        return new_output("display_data", data={"text/html": frame.to_html(notebook=True)})
 
 
 def written(folder, outputs, settings=None):
@@ -120,20 +121,6 @@ def table_page(tmp_path_factory):
     return written(tmp_path_factory.mktemp("tables") / "run", outputs)
 
 
-def seconds_to_open(browser, path):
-    """(seconds until the last figure is drawn, seconds that the page's main thread worked for)."""
-    with contextlib.closing(browser.new_context(viewport=DESK)) as context:
-        page = context.new_page()
-        session = context.new_cdp_session(page)
-        session.send("Performance.enable")
-        begin = time.perf_counter()
-        page.goto(path.resolve().as_uri(), wait_until="load")
-        page.evaluate("window.figuresDrawn")
-        wall = time.perf_counter() - begin
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return wall, next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
-
-
 def column(page, number):
     return page.locator("main table").first.locator(f"tbody tr > :nth-child({number + 2})").all_inner_texts()
 
@@ -155,9 +142,10 @@ def test_pages_of_a_run_are_small(small_run):
     assert sum(path.stat().st_size for path in small_run.folder.glob("*.html")) < MAX_BYTES
 
 
-def test_index_leads_to_the_pages_and_shows_their_sketches(browser, small_run):
+def test_index_leads_to_the_pages_and_shows_their_thumbnails(browser, small_run):
     with opened(browser, small_run.need("index.html")) as page:
-        assert page.locator(".cards .sketch").count() == len(small_run.notebooks())
+        widths = page.locator(".cards .thumbnail").evaluate_all("all => all.map((picture) => picture.naturalWidth)")
+        assert widths == [320] * len(small_run.notebooks())
         page.locator(".cards a").first.click()
         page.wait_for_url("**/01_data.html")
         assert page.evaluate("window.figuresDrawn") > 0
@@ -247,22 +235,62 @@ def test_wide_tables_scroll_in_their_own_box(browser, table_page):
 
 
 @pytest.mark.paul15
-def test_pages_of_paul15_are_small_and_the_largest_opens_quickly(browser, paul15_run):
+def test_pages_of_paul15_are_small_and_hold_few_elements(browser, paul15_run):
     sizes = {path: path.stat().st_size for path in paul15_run.folder.glob("*.html")}
-    assert sum(sizes.values()) < MAX_BYTES
+    assert sum(sizes.values()) < MAX_BYTES and max(sizes.values()) < MAX_BYTES_OF_PAGE
     largest = max(sizes, key=sizes.get)
     expected = number_of_figures(paul15_run)[largest.stem]
     with opened(browser, largest) as page:
         assert page.evaluate("window.figuresDrawn") == expected > 0
         assert page.evaluate(EMPTY) == []
-    walls, works = [], []
-    while len(walls) < 5 and min(walls, default=9) >= MAX_SECONDS:
-        wall, work = seconds_to_open(browser, largest)
-        walls.append(wall)
-        works.append(work)
-    print(f"{largest.stem} opened in {min(walls):.2f} s, of which its thread worked for {min(works):.2f} s")
-    # where other programs have the cores, what they take is not the page's
-    assert min(works if os.getloadavg()[0] > os.cpu_count() else walls) < MAX_SECONDS
+        assert page.evaluate("document.querySelectorAll('*').length") < MAX_ELEMENTS
+
+
+def test_data_cannot_put_another_script_in_the_place_of_plotly(browser, tmp_path):
+    """Elements named as the page's own, in HTML that a notebook displays above and below a figure."""
+    other = page_figures.packed("window.hostile = 'evaluated'")
+    html = f'<script type="text/plain" id="plotly-js">{other}</script>'
+    html += "".join(f'<a id="{name}" name="{name}"></a>' for name in ["Plotly", "plotly", "packedPlotly", "module"])
+    evil = new_output("display_data", data={"text/html": html})
+    figure = figures.spectrum(np.arange(1.0, 5.0))
+    with opened(browser, written(tmp_path / "run", [evil, as_output(figure), evil])) as page:
+        assert page.locator("[id=plotly-js]").count() == 3
+        assert page.evaluate("window.figuresDrawn") == 1 and page.evaluate(EMPTY) == []
+        assert page.evaluate("typeof Plotly.react") == "function"
+        assert page.evaluate("typeof window.hostile") == "undefined"
+
+
+def test_the_browser_runs_no_other_plotly_than_that_of_the_policy(browser, tmp_path):
+    path = written(tmp_path / "run", [as_output(figures.spectrum(np.arange(1.0, 5.0)))])
+    html, (plotly, _) = path.read_text(encoding="utf-8"), page_figures.plotly_js()
+    assert html.count(plotly) == 1
+    other = page_figures.packed("window.hostile = 'evaluated'")
+    path.write_text(html.replace(plotly, other), encoding="utf-8")
+    with contextlib.closing(browser.new_context(offline=True)) as context:
+        page = context.new_page()
+        page.goto(path.resolve().as_uri())
+        with pytest.raises(Error, match="Plotly is not defined"):
+            page.evaluate("window.figuresDrawn")
+        assert page.evaluate("typeof window.hostile") == "undefined"
+        assert "cannot draw the figure" in page.locator(".plotly-graph-div").inner_text()
+
+
+def test_long_tables_of_long_texts_can_be_read(browser, tmp_path):
+    """Rows scroll below their headings; lists of genes and endless words are wrapped to a width that can be read."""
+    genes = " ".join(f"Gene{number}" for number in range(60))
+    table = {"term": ["A term of more than forty letters, as many are"] * 300, "genes": genes, "word": "ACGT" * 50}
+    path = written(tmp_path / "run", [as_table(pd.DataFrame(table | {"p": np.linspace(0, 1, 300)}))])
+    for size in (DESK, PHONE):
+        with opened(browser, path, size) as page:
+            box, head = page.locator("main .table"), page.locator("main thead")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert box.bounding_box()["height"] <= 36 * 16
+            box.evaluate("box => box.scrollTo(0, box.scrollHeight / 2)")
+            assert head.bounding_box()["y"] == pytest.approx(box.bounding_box()["y"], abs=1)
+            cells = [cell.bounding_box() for cell in page.locator("main tbody tr").first.locator("td").all()]
+            assert all(200 <= cell["width"] <= 700 for cell in cells[:3])
+            assert all(cell["height"] < 400 for cell in cells)  # a row is seen whole
+            keep(page, f"long-table-{size['width']}")
 
 
 def test_hostile_names_are_shown_as_text(browser, tmp_path):

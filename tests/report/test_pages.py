@@ -1,18 +1,19 @@
 """Pages: complete, self-contained, and safe to open whatever the data are called."""
 
 import base64
+import gzip
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import nbformat
-import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from plotly.offline import get_plotlyjs
 
-from scripts.report import page_figures, pages, thumbnails
+from scripts.report import pages
 from scripts.report.run import Run
 
 EVIL = "<script>alert('gene')</script>"
@@ -48,6 +49,10 @@ class Page(HTMLParser):
 
     def of_class(self, name):
         return [attributes for _, attributes in self.elements if name in (attributes.get("class") or "").split()]
+
+
+def unpacked(text):
+    return gzip.decompress(base64.b64decode(text, validate=True)).decode()
 
 
 def output(**data):
@@ -103,30 +108,10 @@ def test_every_figure_is_in_the_page_with_its_text_alternative(run):
     assert [place["aria-label"] for place in places] == [f"{title}. Line chart" for title in titles]
     assert all(title in page.text for title in titles)  # captions
     assert len({place["id"] for place in places}) == 2 and all(place["role"] == "img" for place in places)
-    figures = [json.loads(text) for kind, text in page.scripts if kind == "application/json"]
+    packed = [text for kind, text in page.scripts if kind == "text/plain"]
+    figures = [json.loads(unpacked(text)) for text in packed[1:]]  # plotly.js comes first
     assert [drawn["data"][0]["y"] for drawn in figures] == [[3, 4], [3, 4]]
     assert figures[0]["data"][0]["text"] == [EVIL, "</script>"]
-
-
-def test_numbers_of_figures_are_rounded_to_what_can_be_seen():
-    numbers = np.random.default_rng(0).normal(size=100)
-    array = {"dtype": "f8", "bdata": base64.b64encode(numbers.tobytes()).decode(), "shape": "50, 2"}
-    small = page_figures.compact({"x": array, "y": [1 / 3, 12345678.0, 7, "1.23456789", None], "z": [[2 / 3]]})
-    assert small["y"] == [0.333333, 12345678.0, 7, "1.23456789", None] and small["z"] == [[0.666667]]
-    assert small["x"]["dtype"] == "f4" and small["x"]["shape"] == "50, 2"
-    assert len(small["x"]["bdata"]) < 0.51 * len(array["bdata"])
-    np.testing.assert_allclose(thumbnails.values(small["x"]).ravel(), numbers, rtol=1e-6)
-
-
-def test_escapes_are_those_that_plotly_undoes():
-    assert page_figures.compact({"text": ["&quot;a&quot; &lt;b&gt; &amp;quot;"]}) == {
-        "text": ['"a" &lt;b&gt; &amp;quot;']
-    }
-
-
-def test_numbers_beyond_single_precision_stay_as_they_are():
-    array = {"dtype": "f8", "bdata": base64.b64encode(np.array([1e-300, 1.0]).tobytes()).decode()}
-    assert page_figures.compact(array) == array
 
 
 def test_plotly_is_embedded_once_and_only_where_needed(run):
@@ -135,22 +120,15 @@ def test_plotly_is_embedded_once_and_only_where_needed(run):
     assert run.path("02_look.html").stat().st_size < 5e4
 
 
-def test_packed_bytes_come_back_from_their_letters():
-    for length in [0, 1, 12, 13, 1000]:
-        packed = np.random.default_rng(length).bytes(length)
-        letters = pages.as_letters(packed)
-        digits = [ord(letter) - (36 if ord(letter) > 60 else 35) for letter in letters]
-        bits = "".join(f"{91 * high + low:013b}" for high, low in zip(digits[::2], digits[1::2], strict=True))
-        assert bytes(int(bits[8 * place : 8 * place + 8], 2) for place in range(length)) == packed
-        assert "<" not in letters and len(letters) <= 1.24 * length + 2
-
-
-def test_plotly_loses_its_wrapper_and_keeps_its_licence():
-    whole = get_plotlyjs()
-    bare = pages.unwrapped(whole)
-    assert "function(root, factory)" not in bare and "Licensed under the MIT license" in bare[:200]
-    assert len(whole) - len(bare) < 500 and bare.rstrip().endswith("window.Plotly = Plotly;")
-    assert pages.unwrapped("of another version") == "of another version"
+def test_plotly_stands_before_all_text_and_the_policy_knows_its_content(run):
+    page = read(run, "01_data.html")
+    (kind, packed), (running, _) = page.scripts[:2]
+    assert (kind, running) == ("text/plain", "run")  # the page's script takes what stands before it
+    code = unpacked(packed)
+    assert code == get_plotlyjs()
+    assert sha256(code) in policy_of(page)
+    tags = [tag for tag, _ in page.elements]
+    assert tags.index("script") < tags.index("body")
 
 
 @pytest.mark.parametrize("name", ["01_data.html", "02_look.html", "index.html"])
@@ -175,10 +153,21 @@ def test_text_from_data_stays_text(run, name):
     assert f"paul15 {EVIL}: 2,730 cells" in page.text
 
 
-def test_the_browser_may_run_this_projects_script_alone(run):
-    metas = [attributes for tag, attributes in read(run, "01_data.html").elements if tag == "meta"]
-    policy = next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
-    assert f"script-src 'sha256-{pages.SCRIPT_HASH}'" in policy and policy.startswith("default-src 'none'")
+def policy_of(page):
+    metas = [attributes for tag, attributes in page.elements if tag == "meta"]
+    return next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
+
+
+def sha256(text):
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_browser_may_run_the_pages_script_and_plotly_alone(run):
+    for name in ("01_data.html", "index.html"):
+        rules = dict(rule.split(" ", 1) for rule in policy_of(read(run, name)).split("; "))
+        assert rules["script-src"] == f"{sha256(pages.SCRIPT)} {sha256(get_plotlyjs())} 'unsafe-eval'"
+        assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+        assert rules.keys() == {"default-src", "script-src", "style-src", "img-src", "base-uri", "form-action"}
 
 
 def test_outputs_are_shown_and_progress_is_not(run):
@@ -228,7 +217,9 @@ def test_index_lists_pages_key_figures_and_files(run):
     for text in ["What are the data?", f"Best {EVIL}", f"0.5 {EVIL}", "a & <b>.txt", "computed in 12 s", "How many?"]:
         assert text in page.text
     assert page.text.index("Best") < page.text.index("Done first")  # in the order of the notebooks
-    assert len(page.of_class("sketch")) == 1  # 02_look has no figure
+    (picture,) = page.of_class("thumbnail")  # 02_look has no figure
+    assert (picture["alt"], picture["aria-hidden"]) == ("", "true")  # decoration
+    assert base64.b64decode(picture["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     assert "Settings and versions" in page.text
 
 
@@ -237,3 +228,28 @@ def test_a_run_without_settings_still_has_pages(tmp_path):
     save(run, "02_look", [new_code_cell("1")])
     assert pages.write_pages(run) == run.path("index.html")
     assert "not recorded" in read(run, "02_look.html").text
+
+
+def test_an_appendix_stands_apart(run, monkeypatch):
+    """Below the others on the index; no page leads on to it, and it leads back to the index alone."""
+    names = ["01_data", "02_look", "appendix_planted_truth", "appendix_z"]
+    for stem in names[2:]:
+        save(run, stem, [new_markdown_cell(f"# Title of {stem}")])
+    monkeypatch.setattr(Run, "notebooks", lambda self: [self.path(f"{stem}.ipynb") for stem in names])
+    pages.write_pages(run)
+
+    def relations(stem):
+        links = [attributes for tag, attributes in read(run, f"{stem}.html").elements if tag == "a"]
+        return {link["rel"]: link["href"] for link in links if "rel" in link}
+
+    assert [relations(stem) for stem in names] == [{"next": "02_look.html"}, {"prev": "01_data.html"}, {}, {}]
+    links = [attributes for tag, attributes in read(run, names[2] + ".html").elements if tag == "a"]
+    assert "index.html" in [link["href"] for link in links]
+    text = read(run, "index.html").text
+    order = ["Pages", "What do we see?", "Appendix", "Title of appendix_planted_truth", "Title of appendix_z", "Files"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_a_run_without_an_appendix_does_not_speak_of_one(run):
+    assert "Appendix" not in read(run, "index.html").text
