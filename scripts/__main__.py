@@ -53,7 +53,11 @@ def pages(options: argparse.Namespace) -> str:
     from scripts.report import Run
     from scripts.report import pages as of_run
 
-    return str(of_run.write_pages(Run(options.folder)))
+    run = Run(options.folder)
+    run.need("params.yaml")  # or it is no run
+    index = of_run.write_pages(run)
+    run.enter_pages()
+    return str(index)
 
 
 def settings(options: argparse.Namespace) -> str:

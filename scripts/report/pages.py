@@ -22,6 +22,7 @@ import nbformat
 from nbconvert import HTMLExporter
 
 from scripts.report.page_figures import figure_html, plotly_js, thumbnail
+from scripts.report.ledger import NAME, Ledger, checksum
 from scripts.report.run import Run
 
 FIGURE = "application/vnd.plotly.v1+json"
@@ -48,10 +49,23 @@ def write_pages(run: Run) -> Path:
     links = {stem: {"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks}
     for stem, notebook in notebooks:
         previous, following = (links.get(other) for other in neighbours(stem, list(links)))
-        page = {"title": links[stem]["title"], "previous": previous, "next": following}
+        page = {"title": links[stem]["title"], "previous": previous, "next": following, "alert": outdated(run, stem)}
         html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
     return write_index(run)
+
+
+def outdated(run: Run, stem: str) -> str:
+    """Why a page does not show what the run holds now; empty where it does, or nothing is known of it."""
+    known, name = Ledger.load(run.folder), f"{stem}.ipynb"
+    if stem not in known.notebooks:
+        return ""
+    if older := known.stale(stem):
+        return f"Out of date: {older} was executed again since. Execute {stem} again."
+    shown = known.files.get(name)
+    if shown and shown["parts"].get(stem) != known.id_of(stem) and checksum(run.path(name)) == shown["sha256"]:
+        return f"Out of date: the files of {stem} were made again, with other settings, since this page was executed."
+    return ""
 
 
 def neighbours(stem: str, stems: list[str]) -> tuple[str | None, str | None]:
@@ -72,7 +86,7 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
         With its outputs.
     page : dict
         `title`, `data` (first line), `settings` (dict of dicts), `previous` and `next` (None or a dict with `file` and
-        `title`).
+        `title`), `alert` (text or empty).
     """
     notebook = _without_empty_sections(notebook)
     fixed = {"style": STYLE, "script": SCRIPT, "policy": policy(), "contents_here": CONTENTS_HERE}
@@ -108,17 +122,27 @@ def write_index(run: Run) -> Path:
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
     figures = _settings(run).get("key_figures", {})
     cards = [_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
+    shown = {path.stem for path in run.notebooks()}
+    alerts = [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
+    unseen = [stem for stem in Ledger.load(run.folder).notebooks if stem not in shown]
+    if unseen:
+        alerts.append(f"No executed notebook of {', '.join(unseen)} lies in this folder, so there is no page of it.")
     html = (
         _exporter()
         .environment.get_template("run.html.j2")
         .render(
             title=run.name,
+            alerts=alerts,
             style=STYLE,
             script=SCRIPT,
             policy=policy(),
             pages=[card for card in cards if not card["file"].startswith(APPENDIX)],
             appendices=[card for card in cards if card["file"].startswith(APPENDIX)],
-            files=[{"name": path.name, "size": _size(path)} for path in files if not path.name.startswith(".")],
+            files=[
+                {"name": path.name, "size": _size(path)}
+                for path in files
+                if not path.name.startswith(".") and path.name != NAME
+            ],
             key_figures=dict(item for _, of_notebook in sorted(figures.items()) for item in of_notebook.items()),
             **_data_and_settings(run),
         )

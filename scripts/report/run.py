@@ -285,7 +285,8 @@ class Run:
         """Enter an executed notebook; entry : what to say of one that has saved nothing itself."""
         with self._changing() as (known, _):
             known.notebooks.setdefault(notebook, entry)
-            known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": {}}
+            parts = {notebook: known.notebooks[notebook].id}
+            known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": parts}
 
     def enter_pages(self) -> None:
         """Enter that pages were written of what is there."""
