@@ -21,8 +21,8 @@ import mistune
 import nbformat
 from nbconvert import HTMLExporter
 
-from scripts.report.page_figures import figure_html, plotly_js, thumbnail
 from scripts.report.ledger import NAME, Ledger, checksum
+from scripts.report.page_figures import figure_html, plotly_js, thumbnail
 from scripts.report.run import Run
 
 FIGURE = "application/vnd.plotly.v1+json"

@@ -1,0 +1,131 @@
+"""Runs that are killed over a finished one, and runs that are started together: nothing is lost, nothing mixed."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scripts import REPOSITORY
+from tests.report.test_chain import OPEN, content, save
+
+CODE = """\
+import sys
+from pathlib import Path
+from scripts import __main__
+from scripts.report import chain, kernel
+kernel.SLOW_MODULES = []
+chain.NOTEBOOKS = Path(sys.argv.pop(1))
+chain.plan.__defaults__ = (chain.NOTEBOOKS,)
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+STEP = """
+import time
+import pandas as pd
+{read}
+time.sleep(0.4)
+run.save({name}=pd.DataFrame({{"k": [k] * 1000}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def notebooks(tmp_path_factory):
+    """Three notebooks, each of which reads the table of the one before, and one beside them."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for stem, name, read in [
+        ("01_data", "one", ""),
+        ("02_visualize", "two", 'run.load_table("one.csv")'),
+        ("03_train", "three", 'run.load_table("two.csv")'),
+    ]:
+        save(folder / f"{stem}.ipynb", 'run_dir = "lab"\nk = 1', OPEN.format(stem) + STEP.format(name=name, read=read))
+    beside = OPEN.format("appendix_planted_truth") + STEP.format(name="planted", read="")
+    save(folder / "appendix_planted_truth.ipynb", 'run_dir = "lab"\nk = 1', beside, independent=True)
+    return folder
+
+
+def start(notebooks, reports, k, *more):
+    (reports.parent / f"{k}.yaml").write_text(f"k: {k}")
+    command = [sys.executable, "-c", CODE, str(notebooks), "report", "--dataset=krumsiek11", "--run=x", *more]
+    command += [f"--reports={reports}", f"--params={reports.parent / f'{k}.yaml'}"]
+    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def end(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, err.splitlines(), out
+
+
+def results(folder):
+    """Everything but what holds times of execution."""
+    return {name: text for name, text in content(folder).items() if not name.endswith((".ipynb", ".html", ".json"))}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(notebooks, tmp_path_factory):
+    """Results of whole runs for k = 1 and 2, and how long the second took over the first."""
+    reports = tmp_path_factory.mktemp("whole") / "reports"
+    found = {}
+    for k in (1, 2):
+        begin = time.monotonic()
+        status, said, _ = end(start(notebooks, reports, k))
+        assert status == 0, said
+        found[k] = results(reports / "x")
+    return found, time.monotonic() - begin
+
+
+@pytest.mark.parametrize(
+    ("sent", "moment"),
+    [*((signal.SIGKILL, place / 12) for place in range(12)), *((signal.SIGTERM, p / 5) for p in range(5))],
+)
+def test_a_run_that_is_killed_leaves_the_finished_one_and_is_resumed(notebooks, uninterrupted, tmp_path, sent, moment):
+    expected, seconds = uninterrupted
+    reports = tmp_path / "reports"
+    assert end(start(notebooks, reports, 1))[0] == 0
+    before = content(reports / "x")
+    process = start(notebooks, reports, 2)
+    time.sleep(0.5 + moment * seconds)
+    process.send_signal(sent)
+    status, said, _ = end(process)
+    if status == 0:  # it was done before the signal came
+        assert results(reports / "x") == expected[2]
+        return
+    assert content(reports / "x") == before
+    if sent == signal.SIGTERM:
+        assert status == 130 and said[-1].startswith("error: interrupted")
+    status, said, _ = end(start(notebooks, reports, 2))
+    assert status == 0, said
+    assert results(reports / "x") == expected[2]
+    assert [path.name for path in reports.iterdir()] == ["x"]  # no lock, nothing aside, no log
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 3])
+def test_of_two_runs_into_one_folder_one_says_who_holds_it(notebooks, uninterrupted, tmp_path, lag):
+    reports = tmp_path / "reports"
+    first = start(notebooks, reports, 1)
+    time.sleep(lag)
+    second = start(notebooks, reports, 2)
+    ends = {1: end(first), 2: end(second)}
+    winner = next(k for k, (status, *_) in ends.items() if status == 0)
+    status, said, _ = ends[3 - winner]
+    if status == 0:  # the first was done when the second began
+        winner = 2
+    else:
+        assert status == 2 and re.search(r"is being written by (process \d+|another process): wait for it", said[-1])
+    assert results(reports / "x") == uninterrupted[0][winner]
+    assert [path.name for path in reports.iterdir()] == ["x"]
+
+
+def test_what_was_done_before_the_kill_is_not_done_again(notebooks, tmp_path):
+    reports = tmp_path / "reports"
+    process = start(notebooks, reports, 1)
+    while not (reports / ".x.unfinished" / "02_visualize.ipynb").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (reports / "x").exists()
+    status, said, _ = end(start(notebooks, reports, 1))
+    assert status == 0 and not any("01_data" in line or "02_visualize" in line for line in said)
+    assert any("03_train" in line for line in said)
