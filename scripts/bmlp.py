@@ -32,7 +32,7 @@ class Config:
     lr: float = 3e-2  # learning rate at the start; a cosine takes it to 0 at the end
     device: str = "cpu"  # where torch computes: cpu, cuda or mps
     batch_size: int = 4096  # cells a step
-    n_components: int = 24  # components of the training cells that are the inputs; 0: all genes
+    input_components: int = 24  # components of the training cells that are the inputs; 0: all genes
     bias: bool = True  # a, b and c are fitted; else 0
     standardize: bool = True  # targets of mean 0 and variance 1 inside
     l2: float = 2e-4  # penalty on the squares of all weights, a part of the loss
@@ -51,7 +51,7 @@ class Config:
         for name in ("lr", "init_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
-        for name in ("l2", "weight_decay", "input_noise", "patience", "n_components"):
+        for name in ("l2", "weight_decay", "input_noise", "patience", "input_components"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be at least 0")
         if not 0 <= self.dropout < 1:
@@ -104,11 +104,11 @@ class ScBMLPRegressor:
         self._check(train)
         self._check(val)
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
-        with few_threads(len(y) if self.cfg.n_components else np.inf), torch.enable_grad():
+        with few_threads(len(y) if self.cfg.input_components else np.inf), torch.enable_grad():
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
-        n_components = min(self.cfg.n_components, *X.shape)
+        n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         mean, scale = (y.mean(axis=0), y.std(axis=0)) if self.cfg.standardize else (0.0, 1.0)
         tensors = [

@@ -24,7 +24,7 @@ GENES = [f"g{i}" for i in range(12)]
 
 
 def small(**changes):
-    plain = {"n_components": 0, "bias": False, "standardize": False, "l2": 0.0, "patience": 0, "batch_size": 32}
+    plain = {"input_components": 0, "bias": False, "standardize": False, "l2": 0.0, "patience": 0, "batch_size": 32}
     return Config(**{"d_input": 12, "d_hidden": 8, "d_output": 2, "n_epochs": 60, "lr": 1e-2} | plain | changes)
 
 
@@ -95,7 +95,7 @@ def test_a_fit_that_diverges_stops_and_says_so():
 
 
 def test_biases_and_components_are_written_into_gene_space():
-    model = ScBMLPRegressor(small(bias=True, standardize=True, n_components=9, l2=1e-4))
+    model = ScBMLPRegressor(small(bias=True, standardize=True, input_components=9, l2=1e-4))
     train, val = planted(), planted(100, seed=1)
     train.x.add_(0.7)
     model.fit(train, val)
@@ -107,7 +107,7 @@ def test_biases_and_components_are_written_into_gene_space():
 
 
 def test_several_fits_average_their_interactions():
-    settings = {"bias": True, "n_epochs": 5, "n_components": 8}
+    settings = {"bias": True, "n_epochs": 5, "input_components": 8}
     train, val = planted(), planted(100, seed=1)
     several, first, second = (
         ScBMLPRegressor(small(**settings, **more)) for more in ({"n_fits": 2}, {}, {"random_state": 1})
@@ -177,7 +177,6 @@ def test_first_settings_reach_their_validation_error(paul15):
     adata, *_ = paul15
     train, val, test = torch_splits(adata)
     stored = yaml.safe_load((ROOT / "params" / "seed.yaml").read_text())
-    stored["n_components"] = stored["input_components"]
     settings = {field.name: stored[field.name] for field in fields(Config) if field.name in stored}
     assert (settings["d_hidden"], settings["n_epochs"], settings["lr"], settings["batch_size"]) == (128, 500, 1e-4, 32)
     model = ScBMLPRegressor(Config(d_input=3451, d_output=5, **settings), stored["loss_fn"])
