@@ -35,7 +35,7 @@ def report(what: str, ours: float, theirs: float, bound: float, unit: str = "s")
 
 def training(train: CellDataset, val: CellDataset) -> tuple[ScBMLPRegressor, float]:
     """First settings, against torch's item-by-item loader; returns the model and the reference's seconds."""
-    first = {"d_hidden": 128, "n_epochs": 500, "lr": 1e-4, "batch_size": 32, "n_components": 0}
+    first = {"d_hidden": 128, "n_epochs": 500, "lr": 1e-4, "batch_size": 32, "input_components": 0}
     plain = {"bias": False, "standardize": False, "l2": 0.0, "patience": 0}
     sizes = {"d_input": train.x.shape[1], "d_output": train.y.shape[1]}
     model = ScBMLPRegressor(Config(**sizes, **first, **plain), loss_fn="l1")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch import nn
 from torch.nn import functional
-from torch.optim.adamw import adamw
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
 from scripts.cells import CellDataset, checked_arrays
@@ -18,7 +19,6 @@ from scripts.models import BilinearForm, Components, target_components
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
-CHUNK = 4096  # cells whose products are held in memory at a time
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Config:
     lr: float = 3e-2  # learning rate at the start; a cosine takes it to 0 at the end
     device: str = "cpu"  # where torch computes: cpu, cuda or mps
     batch_size: int = 4096  # cells a step
-    n_components: int = 24  # components of the training cells that are the inputs; 0: all genes
+    input_components: int = 24  # components of the training cells that are the inputs; 0: all genes
     bias: bool = True  # a, b and c are fitted; else 0
     standardize: bool = True  # targets of mean 0 and variance 1 inside
     l2: float = 2e-4  # penalty on the squares of all weights, a part of the loss
@@ -51,7 +51,7 @@ class Config:
         for name in ("lr", "init_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
-        for name in ("l2", "weight_decay", "input_noise", "patience", "n_components"):
+        for name in ("l2", "weight_decay", "input_noise", "patience", "input_components"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be at least 0")
         if not 0 <= self.dropout < 1:
@@ -104,11 +104,11 @@ class ScBMLPRegressor:
         self._check(train)
         self._check(val)
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
-        with few_threads(len(y) if self.cfg.n_components else np.inf), torch.no_grad():
+        with few_threads(len(y) if self.cfg.input_components else np.inf), torch.enable_grad():
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
-        n_components = min(self.cfg.n_components, *X.shape)
+        n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         mean, scale = (y.mean(axis=0), y.std(axis=0)) if self.cfg.standardize else (0.0, 1.0)
         tensors = [
@@ -136,21 +136,23 @@ class ScBMLPRegressor:
         return X.toarray() if sparse.issparse(X) else X
 
     def _keep(
-        self, networks: list[Network], components: Components | None, mean: np.ndarray, scale: np.ndarray
+        self, networks: list[BilinearNetwork], components: Components | None, mean: np.ndarray, scale: np.ndarray
     ) -> None:
         """Weights in gene space and in the targets' own units; L z + a with z = (x - mean) axes is l . x + a'."""
-        w_lr = torch.cat([torch.stack(network.w_lr.T.chunk(2)) for network in networks], dim=1).cpu().double()
-        b_lr = torch.cat([torch.stack(network.b_lr.chunk(2)) for network in networks], dim=1).cpu().double()
+
+        def of_all(name: str, dim: int = 0) -> torch.Tensor:
+            return torch.cat([getattr(network, name).detach().cpu().double() for network in networks], dim)
+
+        w_l, w_r, w_p, a, b = of_all("w_l"), of_all("w_r"), of_all("w_p", 1), of_all("a"), of_all("b")
         if components is not None:
-            b_lr = b_lr - w_lr @ torch.from_numpy(components.offset)
-            w_lr = w_lr @ torch.from_numpy(components.axes.T)
+            offset, axes = torch.from_numpy(components.offset), torch.from_numpy(components.axes.T)
+            a, b = a - w_l @ offset, b - w_r @ offset
+            w_l, w_r = w_l @ axes, w_r @ axes
         scale = torch.as_tensor(scale, dtype=torch.float64)
-        w_p = torch.cat([network.w_p for network in networks], dim=1).cpu().double() / len(networks)
-        c = torch.stack([network.c for network in networks]).mean(dim=0).cpu().double()
-        self.w_l, self.w_r = (side.float().to(self.cfg.device) for side in w_lr)
-        self.a, self.b = (side.float().to(self.cfg.device) for side in b_lr)
-        self.w_p = (scale.reshape(-1, 1) * w_p).float().to(self.cfg.device)
-        self.c = (scale * c + torch.as_tensor(mean)).float().to(self.cfg.device)
+        w_p = scale.reshape(-1, 1) * w_p / len(networks)
+        c = scale * of_all("c").view(len(networks), -1).mean(dim=0) + torch.as_tensor(mean)
+        kept = (tensor.float().to(self.cfg.device) for tensor in (w_l, w_r, w_p, a, b, c))
+        self.w_l, self.w_r, self.w_p, self.a, self.b, self.c = kept
 
     def predict(self, X: np.ndarray | sparse.spmatrix | torch.Tensor) -> np.ndarray:
         """Predicted frequencies.
@@ -176,56 +178,69 @@ class ScBMLPRegressor:
         return BilinearForm.from_factors(*weights, genes=genes)
 
 
-@dataclass
-class Network:
-    """Weights of one network.
+class BilinearNetwork(nn.Module):
+    """P ((L z + a) * (R z + b)) + c of inputs z.
 
-    w_lr : (d_in, 2 d_hidden), L and R side by side, so that a batch meets them in one matrix product; b_lr :
-    (2 d_hidden,), a and b; w_p : (d_out, d_hidden); c : (d_out,).
+    Parameters
+    ----------
+    d_in, d_hidden, d_out : int
+        Inputs, products and outputs.
+    bias : bool
+        a, b and c are fitted; else they stay 0.
+    dropout : float
+        Share of the products left out in training; the others are divided by 1 - dropout.
+    scale : float
+        First weights are uniform within scale / sqrt(fan in) of 0; biases begin at 0.
+    generator : torch.Generator, optional
+        Of the first weights and of the dropout; else torch's own.
+
+    Attributes
+    ----------
+    w_l, w_r : (d_hidden, d_in); a, b : (d_hidden,); w_p : (d_out, d_hidden); c : (d_out,)
     """
 
-    w_lr: torch.Tensor
-    b_lr: torch.Tensor
-    w_p: torch.Tensor
-    c: torch.Tensor
+    def __init__(
+        self,
+        d_in: int,
+        d_hidden: int,
+        d_out: int,
+        bias: bool = True,
+        dropout: float = 0.0,
+        scale: float = 1.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.dropout, self.generator = dropout, generator
 
-    @classmethod
-    def first(cls, d_in: int, d_hidden: int, d_out: int, scale: float, generator: torch.Generator) -> Network:
-        """Weights drawn uniformly within scale / sqrt(fan in) of 0, and no biases."""
-
-        def draw(n_out: int, n_in: int) -> torch.Tensor:
+        def weights(n_out: int, n_in: int) -> nn.Parameter:
             bound = scale / math.sqrt(n_in)
-            return torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
+            return nn.Parameter(torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator))
 
-        w_lr = draw(2 * d_hidden, d_in).T.contiguous()
-        return cls(w_lr, torch.zeros(2 * d_hidden), draw(d_out, d_hidden), torch.zeros(d_out))
+        def biases(n: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(n), requires_grad=bias)
 
-    def tensors(self) -> list[torch.Tensor]:
-        """All weights."""
-        return [self.w_lr, self.b_lr, self.w_p, self.c]
+        self.w_l, self.w_r, self.w_p = weights(d_hidden, d_in), weights(d_hidden, d_in), weights(d_out, d_hidden)
+        self.a, self.b, self.c = biases(d_hidden), biases(d_hidden), biases(d_out)
 
-    def to(self, device: str) -> Network:
-        """The same on another device."""
-        return Network(*(tensor.to(device) for tensor in self.tensors()))
-
-    def copy(self) -> Network:
-        """The same in memory of its own."""
-        return Network(*(tensor.detach().clone() for tensor in self.tensors()))
-
-    def outputs(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Values of L z + a and R z + b, (n_cells, 2 d_hidden) -> (n_cells, d_out)."""
-        left, right = hidden.chunk(2, dim=1)
-        return torch.addmm(self.c, left * right, self.w_p.T)
-
-    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """(n_cells, d_in) -> (n_cells, d_out)."""
-        return self.outputs(torch.addmm(self.b_lr, z, self.w_lr))
+        products = functional.linear(z, self.w_l, self.a) * functional.linear(z, self.w_r, self.b)
+        if self.training and self.dropout:
+            kept = torch.rand(products.shape, generator=self.generator) >= self.dropout
+            products = products * kept.to(products) / (1 - self.dropout)
+        return functional.linear(products, self.w_p, self.c)
+
+    def penalty(self) -> torch.Tensor:
+        """Sum of the squares of all weights but c."""
+        return (
+            torch.cat([weights.flatten() for weights in (self.w_l, self.w_r, self.w_p, self.a, self.b)]).square().sum()
+        )
 
 
 def descend(
     z: torch.Tensor, y: torch.Tensor, z_val: torch.Tensor, y_val: torch.Tensor, cfg: Config, loss_fn: str, seed: int
-) -> tuple[Network, list[float], list[float]]:
-    """Fit one network.
+) -> tuple[BilinearNetwork, list[float], list[float]]:
+    """Fit one network by AdamW, the learning rate a cosine over the epochs.
 
     Parameters
     ----------
@@ -238,7 +253,7 @@ def descend(
 
     Returns
     -------
-    network : Network
+    network : BilinearNetwork
         Of the epoch of the smallest validation loss, if cfg.patience is set, else of the last one.
     train_losses, val_losses : lists of float
         One value an epoch: the mean over the epoch's batches, and over the validation cells after it.
@@ -248,212 +263,66 @@ def descend(
     ValueError
         If the loss stops being finite.
     """
-    generator = torch.Generator().manual_seed(seed)
-    network = Network.first(z.shape[1], cfg.d_hidden, y.shape[1], cfg.init_scale, generator).to(cfg.device)
-    small = [network.w_p, network.b_lr, network.c] if cfg.bias else [network.w_p]
-    for tensor in network.tensors():
-        tensor.grad = torch.zeros_like(tensor)
-    optimizer = _AdamW([network.w_lr, *small], cfg.weight_decay)
-    if _moments_are_enough(z, y, cfg, loss_fn):
-        error, error_val = SquaredError.of(z, y), SquaredError.of(z_val, y_val)
-        one_epoch, validate = partial(_step_on, error, network, optimizer, cfg.l2), partial(error_val.value, network)
-    else:
-        one_epoch = partial(_epoch, network, z, y, optimizer, cfg, LOSSES[loss_fn], generator)
-        validate = partial(_loss, network, z_val, y_val, LOSSES[loss_fn])
-    train_losses, val_losses, best = [], [], (math.inf, 0, network)
+    generator, loss = torch.Generator().manual_seed(seed), LOSSES[loss_fn]
+    sizes = z.shape[1], cfg.d_hidden, y.shape[1]
+    network = BilinearNetwork(*sizes, cfg.bias, cfg.dropout, cfg.init_scale, generator).to(cfg.device)
+    optimizer = torch.optim.AdamW(network.parameters(), cfg.lr, weight_decay=cfg.weight_decay, fused=True)
+    schedule = CosineAnnealingLR(optimizer, cfg.n_epochs)
+    train_losses, val_losses, best, best_epoch = [], [], {}, 0
     with tqdm(total=cfg.n_epochs, desc=f"Training for {cfg.n_epochs} epochs", mininterval=0.5) as bar:
         for epoch in range(cfg.n_epochs):
-            optimizer.lr = cfg.lr * (1 + math.cos(math.pi * epoch / cfg.n_epochs)) / 2
-            train_losses.append(float(one_epoch()))
-            val_losses.append(float(validate()))
+            train_losses.append(_epoch(network, z, y, optimizer, cfg, loss, generator))
+            val_losses.append(_error(network, z_val, y_val, loss))
+            schedule.step()
             if not math.isfinite(train_losses[-1]):
                 raise ValueError(f"the training loss is {train_losses[-1]}: choose a smaller lr than {cfg.lr}")
             bar.set_postfix(
                 {"train_loss": f"{train_losses[-1]:.4f}", "val_loss": f"{val_losses[-1]:.4f}"}, refresh=False
             )
             bar.update()
-            if cfg.patience and val_losses[-1] < best[0]:
-                best = val_losses[-1], epoch, network.copy()
-            if cfg.patience and epoch - best[1] >= cfg.patience:
+            if not cfg.patience:
+                continue
+            if not best or val_losses[-1] < val_losses[best_epoch]:
+                best, best_epoch = {name: weights.clone() for name, weights in network.state_dict().items()}, epoch
+            if epoch - best_epoch >= cfg.patience:
                 break
-    return (best[2] if cfg.patience else network.copy()), train_losses, val_losses
+    if best:
+        network.load_state_dict(best)
+    return network, train_losses, val_losses
 
 
-class _AdamW:
-    """torch's AdamW with its defaults, without the class around it: torch.optim.AdamW spends more time around a step of
-    few weights than in it, and the first of a process imports a compiler for a second.
-
-    Attributes
-    ----------
-    lr : float
-        Learning rate of the next step.
-    """
-
-    def __init__(self, tensors: list[torch.Tensor], weight_decay: float):
-        self._tensors, self._weight_decay, self.lr = tensors, weight_decay, 0.0
-        self._means, self._squares = ([torch.zeros_like(tensor) for tensor in tensors] for _ in range(2))
-        self._steps = [torch.zeros((), device=tensor.device) for tensor in tensors]
-
-    def step(self) -> None:
-        """Move the tensors against their gradients."""
-        gradients = [tensor.grad for tensor in self._tensors]
-        usual = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
-        state = self._means, self._squares, [], self._steps
-        adamw(self._tensors, gradients, *state, fused=True, lr=self.lr, weight_decay=self._weight_decay, **usual)
-
-
-def _moments_are_enough(z: torch.Tensor, y: torch.Tensor, cfg: Config, loss_fn: str) -> bool:
-    """Whether a step sees all cells as they are, by an error that their moments give at a lower cost."""
-    n_products = (z.shape[1] + 1) * (z.shape[1] + 2) // 2
-    cheaper = n_products**2 * y.shape[1] < len(z) * z.shape[1] * cfg.d_hidden
-    return loss_fn == "mse" and len(z) <= cfg.batch_size and cheaper and not cfg.input_noise and not cfg.dropout
-
-
-def _step_on(error: SquaredError, network: Network, optimizer: _AdamW, l2: float) -> torch.Tensor:
-    """One step on the error of all cells; returns it, without the penalty on the weights."""
-    before = error.write_gradients(network)
-    _add_penalty(network, l2)
-    optimizer.step()
-    return before
-
-
-def _loss(network: Network, z: torch.Tensor, y: torch.Tensor, loss_function) -> torch.Tensor:
-    return loss_function(network(z), y)
+def _error(network: nn.Module, z: torch.Tensor, y: torch.Tensor, loss: Callable) -> float:
+    network.eval()
+    with torch.no_grad():
+        return loss(network(z), y).item()
 
 
 def _epoch(
-    network: Network,
+    network: BilinearNetwork,
     z: torch.Tensor,
     y: torch.Tensor,
-    optimizer: _AdamW,
+    optimizer: torch.optim.Optimizer,
     cfg: Config,
-    loss_function,
+    loss: Callable,
     generator: torch.Generator,
 ) -> float:
     """One pass over the cells in a new order; the mean loss, without the penalty on the weights."""
+    network.train()
     if len(z) > cfg.batch_size:
         order = torch.randperm(len(z), generator=generator).to(z.device)
         z, y = z[order], y[order]  # once an epoch: batches are then slices, which cost nothing
-    loss_sum = torch.zeros((), device=z.device)
+    total = torch.zeros((), device=z.device)
     for z_batch, y_batch in zip(z.split(cfg.batch_size), y.split(cfg.batch_size), strict=True):
-        z_batch = _disturbed(z_batch, cfg, generator)
-        left, right = torch.addmm(network.b_lr, z_batch, network.w_lr).chunk(2, dim=1)
-        keep = _dropout_mask(left, cfg.dropout, generator)
-        products = left * right if keep is None else left * right * keep
-        predicted = torch.addmm(network.c, products, network.w_p.T).requires_grad_()
-        with torch.enable_grad():
-            loss = loss_function(predicted, y_batch)
-            (gradient,) = torch.autograd.grad(loss, predicted)
-        _write_gradients(network, z_batch, left, right, products, keep, gradient, cfg.l2)
+        error = loss(network(_disturbed(z_batch, cfg.input_noise, generator)), y_batch)
+        optimizer.zero_grad()
+        (error + cfg.l2 * network.penalty() if cfg.l2 else error).backward()
         optimizer.step()
-        loss_sum += loss.detach() * len(z_batch)
-    return float(loss_sum / len(z))
+        total += error.detach() * len(z_batch)
+    return total.item() / len(z)
 
 
-def _write_gradients(network, z, left, right, products, keep, gradient, l2) -> None:
-    """Gradients of the loss and of l2 |weights|^2, written in place: L and R can be as large as the expression."""
-    of_products = gradient @ network.w_p
-    of_products = of_products if keep is None else of_products * keep
-    of_hidden = torch.cat([of_products * right, of_products * left], dim=1)
-    torch.mm(z.T, of_hidden, out=network.w_lr.grad)
-    torch.mm(gradient.T, products, out=network.w_p.grad)
-    torch.sum(of_hidden, dim=0, out=network.b_lr.grad)
-    torch.sum(gradient, dim=0, out=network.c.grad)
-    _add_penalty(network, l2)
-
-
-def _add_penalty(network: Network, l2: float) -> None:
-    """Add the gradients of l2 |weights|^2."""
-    if l2:
-        for tensor in (network.w_lr, network.w_p, network.b_lr):
-            tensor.grad.add_(tensor, alpha=2 * l2)
-
-
-def _disturbed(z: torch.Tensor, cfg: Config, generator: torch.Generator) -> torch.Tensor:
-    """Inputs with noise of cfg.input_noise of each input's standard deviation."""
-    if not cfg.input_noise:
+def _disturbed(z: torch.Tensor, noise: float, generator: torch.Generator) -> torch.Tensor:
+    """Inputs with noise in units of each input's standard deviation."""
+    if not noise:
         return z
-    noise = torch.randn(z.shape, generator=generator).to(z.device)
-    return z + cfg.input_noise * z.std(dim=0, correction=0) * noise
-
-
-def _dropout_mask(hidden: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor | None:
-    """0 for a share of the products and 1 / (1 - share) for the others."""
-    if not share:
-        return None
-    return (torch.rand(hidden.shape, generator=generator) >= share).to(hidden) / (1 - share)
-
-
-@dataclass
-class SquaredError:
-    """Mean squared error over cells of which only moments are kept.
-
-    With z' = (1, z) of D values, the network's outputs are z'^T B z', linear in the P = D (D + 1) / 2 products
-    z'_i z'_j with i >= j. Their error over all cells follows from the means of products of these, and so does its
-    gradient.
-
-    Attributes
-    ----------
-    gram : (P, P) float32 tensor
-        Means over cells of (z'_i z'_j)(z'_k z'_l).
-    cross : (P, d_out) float32 tensor
-        Means of (z'_i z'_j) y_f.
-    square : float32 tensor
-        Sum over f of the means of y_f^2.
-    pairs : (2, P) int64 tensor
-        i and j.
-    """
-
-    gram: torch.Tensor
-    cross: torch.Tensor
-    square: torch.Tensor
-    pairs: torch.Tensor
-
-    def __post_init__(self):
-        i, j = self.pairs
-        n_rows = int(i[-1]) + 1
-        self._flat = i * n_rows + j, j * n_rows + i  # both places of a pair in B, row by row
-        self._weight = torch.where(i == j, 0.5, 1.0)[:, None]  # of their sum: those of the diagonal are one place
-        self._pair_of = torch.empty(n_rows * n_rows, dtype=torch.long, device=i.device)
-        for places in self._flat:
-            self._pair_of[places] = torch.arange(len(i), device=i.device)
-
-    @classmethod
-    def of(cls, z: torch.Tensor, y: torch.Tensor) -> SquaredError:
-        """Accumulate the moments of cells; z : (n_cells, d_in), y : (n_cells, d_out)."""
-        pairs = torch.tril_indices(z.shape[1] + 1, z.shape[1] + 1, device=z.device)
-        gram = cross = 0.0
-        for z_chunk, y_chunk in zip(z.split(CHUNK), y.split(CHUNK), strict=True):
-            one = torch.cat([torch.ones_like(z_chunk[:, :1]), z_chunk], dim=1)
-            products = one[:, pairs[0]] * one[:, pairs[1]]
-            gram, cross = gram + products.T @ products, cross + products.T @ y_chunk
-        return cls(gram / len(z), cross / len(z), (y**2).mean(dim=0).sum(), pairs)
-
-    def value(self, network: Network) -> torch.Tensor:
-        """The error of a network."""
-        return self._error(network, self._products(network)[2])[0]
-
-    def write_gradients(self, network: Network) -> torch.Tensor:
-        """Write the error's gradients into those of the network's tensors, and return the error."""
-        left, right, products = self._products(network)
-        error, slope = self._error(network, products)
-        of_products = (slope @ network.w_p).view_as(products)
-        of_hidden = torch.cat([(of_products * right).sum(dim=1), (of_products * left[:, None]).sum(dim=0)], dim=1)
-        network.b_lr.grad, network.w_lr.grad = of_hidden[0], of_hidden[1:].contiguous()
-        network.w_p.grad, network.c.grad = slope.T @ products.flatten(0, 1), slope[0]
-        return error
-
-    @staticmethod
-    def _products(network: Network) -> tuple[torch.Tensor, ...]:
-        """L' and R', (D, d_hidden), of the biases and weights, and all products of their rows, (D, D, d_hidden)."""
-        left, right = torch.cat([network.b_lr[None], network.w_lr]).chunk(2, dim=1)
-        return left, right, left[:, None] * right
-
-    def _error(self, network: Network, products: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The error, and its gradient by B, (D^2, d_out)."""
-        B = products.flatten(0, 1) @ network.w_p.T
-        B[0] += network.c
-        of_pairs = (B[self._flat[0]] + B[self._flat[1]]) * self._weight
-        predicted = self.gram @ of_pairs
-        error = (of_pairs * (predicted - 2 * self.cross)).sum() + self.square
-        return error / B.shape[1], (predicted - self.cross)[self._pair_of] * (2 / B.shape[1])
+    return z + noise * z.std(dim=0, correction=0) * torch.randn(z.shape, generator=generator).to(z.device)

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from scripts import bmlp
-from scripts.bmlp import Config, ScBMLPRegressor, SquaredError
+from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells.splits import CellDataset, torch_splits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ GENES = [f"g{i}" for i in range(12)]
 
 
 def small(**changes):
-    plain = {"n_components": 0, "bias": False, "standardize": False, "l2": 0.0, "patience": 0, "batch_size": 32}
+    plain = {"input_components": 0, "bias": False, "standardize": False, "l2": 0.0, "patience": 0, "batch_size": 32}
     return Config(**{"d_input": 12, "d_hidden": 8, "d_output": 2, "n_epochs": 60, "lr": 1e-2} | plain | changes)
 
 
@@ -58,7 +58,7 @@ def test_prediction_is_the_formula_and_no_gradient_is_left():
     model = ScBMLPRegressor(small(n_epochs=2))
     train = planted()
     model.fit(train, train)
-    for weight in (model.w_l, model.w_r, model.w_p):
+    for weight in (model.w_l, model.w_r, model.w_p, model.a, model.b, model.c):
         assert not weight.requires_grad and weight.grad is None
     expected = torch.einsum("fh,hi,hj,ci,cj->cf", model.w_p, model.w_l, model.w_r, train.x, train.x)
     np.testing.assert_allclose(model.predict(train.x.numpy()), expected, rtol=1e-3, atol=1e-5)
@@ -95,7 +95,7 @@ def test_a_fit_that_diverges_stops_and_says_so():
 
 
 def test_biases_and_components_are_written_into_gene_space():
-    model = ScBMLPRegressor(small(bias=True, standardize=True, n_components=9, l2=1e-4))
+    model = ScBMLPRegressor(small(bias=True, standardize=True, input_components=9, l2=1e-4))
     train, val = planted(), planted(100, seed=1)
     train.x.add_(0.7)
     model.fit(train, val)
@@ -107,7 +107,7 @@ def test_biases_and_components_are_written_into_gene_space():
 
 
 def test_several_fits_average_their_interactions():
-    settings = {"bias": True, "n_epochs": 5, "n_components": 8}
+    settings = {"bias": True, "n_epochs": 5, "input_components": 8}
     train, val = planted(), planted(100, seed=1)
     several, first, second = (
         ScBMLPRegressor(small(**settings, **more)) for more in ({"n_fits": 2}, {}, {"random_state": 1})
@@ -126,59 +126,40 @@ def test_early_stopping_keeps_the_best_weights():
     assert min(val_losses) == pytest.approx(((model.predict(val.x) - val.y.numpy()) ** 2).mean(), rel=1e-4)
 
 
-def test_gradients_are_those_of_autograd():
-    torch.manual_seed(0)
-    network = bmlp.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
-    leaves = [tensor.requires_grad_() for tensor in network.copy().tensors()]
-    z, y = torch.randn(7, 5), torch.randn(7, 2)
-    reference = bmlp.Network(*leaves)
-    penalty = 0.1 * sum((tensor**2).sum() for tensor in leaves[:3])
-    (((reference(z) - y) ** 2).mean() + penalty).backward()
-    for tensor in network.tensors():
-        tensor.grad = torch.zeros_like(tensor)
-    left, right = torch.addmm(network.b_lr, z, network.w_lr).chunk(2, dim=1)
-    gradient = 2 * (network(z) - y) / y.numel()
-    bmlp._write_gradients(network, z, left, right, left * right, None, gradient, 0.1)
-    for tensor, leaf in zip(network.tensors(), leaves, strict=True):
-        torch.testing.assert_close(tensor.grad, leaf.grad)
+def test_network_is_a_module_and_starts_as_promised():
+    first, same = (bmlp.BilinearNetwork(9, 50, 3, scale=0.6, generator=torch.Generator().manual_seed(3)) for _ in "ab")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))
+    for weights, fan_in in ((first.w_l, 9), (first.w_r, 9), (first.w_p, 50)):
+        bound = 0.6 / np.sqrt(fan_in)
+        assert 0.8 * bound < weights.abs().max() <= bound and weights.mean().abs() < 0.3 * bound
+    assert not any(biases.any() for biases in (first.a, first.b, first.c))
+    with torch.no_grad():
+        for weights in first.parameters():
+            weights.uniform_(-1, 1)
+    z = torch.randn(7, 9)
+    expected = ((z @ first.w_l.T + first.a) * (z @ first.w_r.T + first.b)) @ first.w_p.T + first.c
+    torch.testing.assert_close(first(z), expected)
 
 
-def test_moments_give_the_error_of_all_cells_and_its_gradients(monkeypatch):
-    monkeypatch.setattr("scripts.bmlp.CHUNK", 3)
-    torch.manual_seed(1)
-    network = bmlp.Network(torch.randn(5, 6), torch.randn(6), torch.randn(2, 3), torch.randn(2))
-    leaves = [tensor.requires_grad_() for tensor in network.copy().tensors()]
-    z, y = torch.randn(7, 5), torch.randn(7, 2)
-    expected = ((bmlp.Network(*leaves)(z) - y) ** 2).mean()
-    expected.backward()
-    error = SquaredError.of(z, y)
-    torch.testing.assert_close(error.value(network), expected.detach(), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(error.write_gradients(network), expected.detach(), rtol=1e-4, atol=1e-4)
-    for tensor, leaf in zip(network.tensors(), leaves, strict=True):
-        torch.testing.assert_close(tensor.grad, leaf.grad, rtol=1e-4, atol=1e-4)
+def test_penalty_and_decay_make_all_weights_but_the_constant_smaller():
+    train, val = planted(), planted(50, seed=1)
+    train.y.add_(2.0)
+    settings = {"bias": True, "batch_size": 4096, "n_epochs": 200, "lr": 0.05}
+    plain, strong, decayed = (
+        ScBMLPRegressor(small(**settings, **more)) for more in ({}, {"l2": 10.0}, {"weight_decay": 20.0})
+    )
+    losses = [model.fit(train, val)[0] for model in (plain, strong, decayed)]
+    for name in ("w_l", "w_r", "w_p", "a", "b"):
+        norms = [getattr(model, name).norm() for model in (plain, strong, decayed)]
+        assert norms[1] < 0.01 * norms[0] and norms[2] < 0.5 * norms[0]
+    np.testing.assert_allclose(strong.c, train.y.mean(dim=0), atol=0.2)  # left alone by the penalty
+    assert losses[1][-1] == pytest.approx(train.y.numpy().var(axis=0).mean(), rel=0.05)  # reported without it
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_fit_by_moments_is_the_fit_by_cells(bias, monkeypatch):
-    train, val = planted(400), planted(100, seed=1)
-    settings = small(n_epochs=30, n_components=6, batch_size=400, l2=1e-3, bias=bias)
-    by_moments, by_cells = (ScBMLPRegressor(settings, loss_fn="mse") for _ in range(2))
-    used = []
-    step_on = bmlp._step_on
-    monkeypatch.setattr(bmlp, "_step_on", lambda *given: used.append(1) or step_on(*given))
-    losses = by_moments.fit(train, val)
-    assert len(used) == 30
-    monkeypatch.setattr(bmlp, "_moments_are_enough", lambda *_: False)
-    np.testing.assert_allclose(losses, by_cells.fit(train, val), rtol=1e-3)
-    np.testing.assert_allclose(by_moments.predict(val.x), by_cells.predict(val.x), atol=1e-3 * val.y.numpy().std())
-
-
-@pytest.mark.parametrize("other", [{"batch_size": 399}, {"dropout": 0.1}, {"input_noise": 0.1}, {"n_components": 0}])
-def test_moments_are_not_enough_where_a_step_sees_less_than_all_cells_or_they_cost_more(other):
-    z, y = torch.zeros(400, 6 if other.get("n_components", 6) else 100), torch.zeros(400, 2)
-    assert bmlp._moments_are_enough(z[:, :6], y, small(batch_size=400), "mse")
-    assert not bmlp._moments_are_enough(z, y, small(**{"batch_size": 400} | other), "mse")
-    assert not bmlp._moments_are_enough(z[:, :6], y, small(batch_size=400), "l1")
+def test_without_biases_the_form_has_products_alone():
+    model = ScBMLPRegressor(small(n_epochs=3))
+    model.fit(planted(), planted(50, seed=1))
+    assert not any(biases.any() for biases in (model.a, model.b, model.c))
 
 
 def test_noise_and_dropout_change_the_fit():
@@ -196,7 +177,6 @@ def test_first_settings_reach_their_validation_error(paul15):
     adata, *_ = paul15
     train, val, test = torch_splits(adata)
     stored = yaml.safe_load((ROOT / "params" / "seed.yaml").read_text())
-    stored["n_components"] = stored["input_components"]
     settings = {field.name: stored[field.name] for field in fields(Config) if field.name in stored}
     assert (settings["d_hidden"], settings["n_epochs"], settings["lr"], settings["batch_size"]) == (128, 500, 1e-4, 32)
     model = ScBMLPRegressor(Config(d_input=3451, d_output=5, **settings), stored["loss_fn"])

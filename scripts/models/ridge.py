@@ -25,9 +25,9 @@ class BilinearRidge:
 
     Attributes
     ----------
-    n_components : int
+    main_components : int
         Components that the main effects use.
-    n_pair_components : tuple of int
+    pair_components : tuple of int
         Leading components whose products are used; the smallest number within one standard error of the best is taken.
     main_penalties, pair_penalties : tuple of float
         Tried penalties, in units of the features' total variance. For each frequency, the strongest penalty of the
@@ -39,11 +39,11 @@ class BilinearRidge:
     components : Components
         Of the training cells, once fitted.
     chosen : DataFrame
-        One row a frequency: n_pair_components, main_penalty, pair_penalty, val_mse (of targets of variance 1).
+        One row a frequency: pair_components, main_penalty, pair_penalty, val_mse (of targets of variance 1).
     """
 
-    n_components: int = 50
-    n_pair_components: tuple[int, ...] = (12, 16, 20)
+    main_components: int = 50
+    pair_components: tuple[int, ...] = (12, 16, 20)
     main_penalties: tuple[float, ...] = tuple(np.logspace(-6, -2, 5))
     pair_penalties: tuple[float, ...] = tuple(np.logspace(-6, -1, 11))
     squares_only: bool = False
@@ -62,7 +62,7 @@ class BilinearRidge:
         Returns
         -------
         DataFrame
-            The search: n_pair_components, main_penalty, pair_penalty, frequency, val_mse.
+            The search: pair_components, main_penalty, pair_penalty, frequency, val_mse.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class BilinearRidge:
         self.components = target_components(X, y, n_components)
         self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
         n_main = self.components.axes.shape[1]
-        sizes = sorted({min(r, n_main) for r in self.n_pair_components})
+        sizes = sorted({min(r, n_main) for r in self.pair_components})
         moments = Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
         rows = np.linspace(0, len(y_val) - 1, min(len(y_val), N_CHOICE)).astype(int)
         held_out = np.concatenate(list(self._features(X_val[rows], sizes[-1]))) - moments.mean
@@ -100,7 +100,7 @@ class BilinearRidge:
                 for setting, error in zip(tried, errors, strict=True)
                 for f, e in enumerate(error.mean(0))
             ],
-            columns=["n_pair_components", "main_penalty", "pair_penalty", "frequency", "val_mse"],
+            columns=["pair_components", "main_penalty", "pair_penalty", "frequency", "val_mse"],
         )
         n_freq = y.shape[1]
         self.chosen = search.iloc[[i * n_freq + f for f, i in enumerate(best)]].set_index("frequency")
@@ -108,13 +108,13 @@ class BilinearRidge:
 
     def _possible_components(self, X: np.ndarray | sparse.csr_array) -> int:
         n_cells, n_genes = X.shape
-        possible = min(self.n_components, n_genes, n_cells - 1)
+        possible = min(self.main_components, n_genes, n_cells - 1)
         if n_cells < 10:
             raise ValueError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
-        if possible < min(self.n_components, n_genes):
+        if possible < min(self.main_components, n_genes):
             warnings.warn(
                 f"{n_cells} training cells span no more than {possible} components: "
-                f"{possible} are used instead of {self.n_components}",
+                f"{possible} are used instead of {self.main_components}",
                 stacklevel=3,
             )
         return possible
@@ -146,7 +146,7 @@ class BilinearRidge:
             False leaves the interactions out: main effects alone.
         """
         model = copy(self)
-        model.components = target_components(X, y, min(self.n_components, X.shape[1], X.shape[0] - 1))
+        model.components = target_components(X, y, min(self.main_components, X.shape[1], X.shape[0] - 1))
         model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
         n_main = model.components.axes.shape[1]
         model._n_pair = min(self._n_pair, n_main)

@@ -28,7 +28,7 @@ def planted_split():
 @pytest.fixture(scope="module")
 def planted():
     split = planted_split()
-    model = BilinearRidge(n_components=20, n_pair_components=(6,))
+    model = BilinearRidge(main_components=20, pair_components=(6,))
     model.fit(split.train, split.val)
     return split, rankings.rank_genes(model.form(GENES), split.train, 25)
 
@@ -113,7 +113,7 @@ def test_table_lead_and_sentences_say_what_was_measured(planted):
 
 def test_stability_is_high_for_strong_genes_and_low_for_random_ones(planted):
     split = planted[0]
-    make = lambda: BilinearRidge(n_components=20, n_pair_components=(6,))  # noqa: E731
+    make = lambda: BilinearRidge(main_components=20, pair_components=(6,))  # noqa: E731
     table = panels.panel_stability(split, make, GENES, 10, 3).set_index("method")
     assert table.loc[rankings.CORRELATION, "jaccard"] > 0.8 > table.loc[rankings.RANDOM, "jaccard"]
     assert "random genes" in findings.about_panel_stability(table.reset_index(), 10)[0]

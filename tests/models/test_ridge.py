@@ -82,7 +82,7 @@ def test_penalties_are_chosen_on_validation_cells():
     noise = CellDataset(random.normal(size=(200, 12)), random.normal(size=(200, 2)))
     model = BilinearRidge(12, (4, 8))
     search = model.fit(noise, planted(100, seed=1))
-    assert (model.chosen["n_pair_components"] == 4).all()  # nothing to gain: the smallest
+    assert (model.chosen["pair_components"] == 4).all()  # nothing to gain: the smallest
     assert model.chosen["pair_penalty"].min() >= 1e-3
     best = search.groupby("frequency")["val_mse"].min()
     assert (model.chosen["val_mse"] >= best - 1e-12).all()

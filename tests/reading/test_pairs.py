@@ -39,7 +39,7 @@ def cells(seed: int, main: float = 1.0, pair: float = 0.0, n_cells: int = 400):
 
 
 def fitted(train, val, n_pair: int = 10) -> BilinearRidge:
-    model = BilinearRidge(n_components=40, n_pair_components=(n_pair,))
+    model = BilinearRidge(main_components=40, pair_components=(n_pair,))
     model.fit(train, val)
     return model
 
@@ -88,7 +88,7 @@ def test_many_genes_need_little_memory():
 @pytest.mark.parametrize("squares_only", [False, True])
 def test_refit_to_the_same_cells_is_the_same_fit(squares_only):
     train, val = cells(0, pair=0.5)
-    model = BilinearRidge(n_components=20, n_pair_components=(8,), squares_only=squares_only, chunk=70)
+    model = BilinearRidge(main_components=20, pair_components=(8,), squares_only=squares_only, chunk=70)
     model.fit(train, val)
     form, again = model.form(GENES), model.refit(*checked_arrays(train)).form(GENES)
     for X in (train.x.numpy(), val.x.numpy()):
