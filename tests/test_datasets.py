@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from scripts.cells import loading, splits
 from scripts.cells.loading import Preparation
 from scripts.datasets import prepare
-from scripts.sources import cells, download
+from scripts.sources import download
 from scripts.sources.cells import resolve
 
 
@@ -102,8 +102,8 @@ def test_without_a_network_auto_falls_back_and_paul15_says_what_to_do(tmp_path, 
         raise ConnectionError("paul15.h5 could not be downloaded from somewhere (refused)")
 
     monkeypatch.delenv("BMLP_DATA_DIR", raising=False)
-    monkeypatch.setattr(cells, "DATA_FOLDER", tmp_path / "data")
-    monkeypatch.setattr(cells, "fetch", refuse)
+    monkeypatch.setattr(download, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.setattr(download, "fetch", refuse)
     source = resolve("auto")
     assert source.name == "pbmc68k_reduced"
     assert "paul15" in source.reason and "refused" in source.reason

@@ -5,11 +5,8 @@ Every solver takes (L, n_comps, trivial, max_residual): L (n_cells, n_cells) sym
 (n_cells, n_comps); the start is the same each time. Whether the residual was reached is for the caller to check.
 """
 
-import ctypes
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse import csgraph, csr_array
@@ -22,9 +19,6 @@ CHEBYSHEV_RANGE = (0.007, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those nea
 N_SMOOTH = 2  # times that the first vectors are smoothed: the steps between groups would take more iterations to go
 N_SPARE = 3  # vectors iterated beyond those wanted: the last ones of a block converge slowly
 N_GROUPS = 5_000  # groups of cells, at most, that the first vectors are computed on
-# options of mallopt (glibc's malloc.h) and what glibc's own adjustment of them ends at
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
-USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
 
 
 def residuals(L: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -125,25 +119,3 @@ def _chebyshev(L: csr_array, n_vectors: int) -> Callable[[np.ndarray], np.ndarra
         return x.double().numpy().reshape(b.shape)
 
     return solve
-
-
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Within, memory of freed arrays serves the next ones; afterwards it goes back to the system.
-
-    Usually arrays of tens of MB are given back when freed and asked for again, page by page, at every step of an
-    iteration, which takes a third of the time of an iteration over a million cells. Linux alone; elsewhere nothing
-    changes.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):  # musl has none
-        yield
-        return
-    libc.mallopt(MMAP_MAX, 0)
-    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
-    try:
-        yield
-    finally:
-        for option, value in USUAL.items():
-            libc.mallopt(option, value)
-        libc.malloc_trim(ctypes.c_size_t(0))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import csgraph, csr_array, diags_array
 
-from scripts.graph.eigensolvers import freed_memory_kept, lobpcg, residuals, shift_invert
+from scripts.graph.eigensolvers import lobpcg, residuals, shift_invert
 
 MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
 N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
@@ -44,7 +44,6 @@ def solver_for(n_cells: int) -> str:
     return "shift-invert" if n_cells <= N_DIRECT else "lobpcg"
 
 
-@freed_memory_kept()
 def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Lowest non-trivial eigenpairs of the Laplacian: the scales along which the cells vary, coarse to fine.
 

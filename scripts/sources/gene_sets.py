@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import requests
-
 from scripts import REPOSITORY
 from scripts.parallel import within
-from scripts.sources.download import package_folder
+from scripts.sources import download
 
-DATA_FOLDER = REPOSITORY / "data"
 ENRICHR = "https://maayanlab.cloud/Enrichr"
 WAITS = (0.5, 1.0, 2.0)  # seconds before each further attempt
 CONNECT = 2.0  # seconds after which a server that does not even take up the call counts as out of reach
@@ -64,7 +61,7 @@ def gather(names: list[str], limit: float = 60.0) -> Libraries:
                 is_online = reachable() if is_online is None else is_online
                 if not is_online:
                     raise ConnectionError(f"{name} is not on this machine and Enrichr is out of reach{_remedy(name)}")
-                target = DATA_FOLDER / "genesets" / f"{name}.gmt"
+                target = download.DATA_FOLDER / "genesets" / f"{name}.gmt"
                 place = download_library(name, target, end - time.monotonic()), "downloaded from Enrichr"
             found.sets[name] = read_library(place[0])
             found.files[name], found.origin[name] = place
@@ -93,7 +90,7 @@ def local_library(name: str) -> tuple[Path, str] | None:
     """
     if name.endswith(".gmt"):
         file = Path(name).expanduser()
-        for candidate in (file, DATA_FOLDER.parent / file):
+        for candidate in (file, REPOSITORY / file):
             if candidate.is_file():
                 return candidate, "the file as named"
         raise FileNotFoundError(f"{name}: no such file; check the path in gene_sets")
@@ -101,8 +98,8 @@ def local_library(name: str) -> tuple[Path, str] | None:
         raise ValueError(f"{name!r} is no name of a library: use one of {ENRICHR}/#libraries, or a path ending in .gmt")
     shared = os.environ.get("BMLP_DATA_DIR")
     places = [(Path(shared) / "genesets" / f"{name}.gmt", "BMLP_DATA_DIR")] if shared else []
-    places.append((DATA_FOLDER / "genesets" / f"{name}.gmt", "data/genesets"))
-    package = package_folder("pyenrichr")
+    places.append((download.DATA_FOLDER / "genesets" / f"{name}.gmt", "data/genesets"))
+    package = download.package_folder("pyenrichr")
     if package:
         places.append((package / "data" / name, "the pyenrichr package"))
     return next(((file, origin) for file, origin in places if file.is_file()), None)
@@ -129,6 +126,8 @@ def read_library(file: Path) -> Library:
 
 def reachable() -> bool:
     """Whether Enrichr's server takes up a call; at most `CONNECT` seconds, whatever the network does."""
+    import requests
+
     try:
         within(1.25 * CONNECT, lambda: requests.head(ENRICHR, timeout=CONNECT))
     except requests.ReadTimeout:
@@ -175,10 +174,8 @@ def _attempt(address: str, target: Path, limit: float) -> Path:
     """One download: checked aside, then renamed."""
     # a progress bar's control characters, and warnings of how it can be drawn, have no place on a page
     with TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as aside, redirect_stderr(io.StringIO()):
-        from scripts.sources.download import fetch
-
         # fetch looks at the clock each time a kilobyte has come, which may never be
-        file = within(limit, lambda: fetch(address, Path(aside) / target.name, limit))
+        file = within(limit, lambda: download.fetch(address, Path(aside) / target.name, limit))
         _check_whole(file)
         file.chmod(0o644)
         os.replace(file, target)

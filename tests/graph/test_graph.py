@@ -1,7 +1,4 @@
-import platform
-
 import numpy as np
-import psutil
 import pytest
 import scanpy as sc
 from scipy.sparse import csr_matrix
@@ -68,17 +65,6 @@ def test_cells_with_too_few_others_in_their_lists_are_searched_exactly(monkeypat
     monkeypatch.setattr(neighbors, "N_SEARCHED", (1,))  # of 88 lists, none of which holds 200 cells
     found = neighbors.nearest_neighbors(X, 200, "euclidean", n_exact=1000)
     np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-4)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
-def test_memory_of_freed_arrays_is_kept_only_within():
-    process = psutil.Process()
-    with eigensolvers.freed_memory_kept():
-        blocks = [np.ones(2**24) for _ in range(3)]  # 128 MB each
-        peak = process.memory_info().rss
-        del blocks
-        assert process.memory_info().rss > peak - 1e8
-    assert process.memory_info().rss < peak - 3e8
 
 
 def test_both_solvers_agree_with_dense_eigenvectors(pbmc):

@@ -6,9 +6,10 @@ import time
 from collections import Counter
 
 import pytest
+import requests
 
 from scripts.findings.enrichment import about_libraries
-from scripts.sources import gene_sets
+from scripts.sources import download, gene_sets
 
 LIBRARY = "first term\t\tMPO\tELANE,1.0\tGATA1\t\nsecond term\t\tKLF1\tCAR1\t\n"
 SETS = {"first term": ["MPO", "ELANE", "GATA1"], "second term": ["KLF1", "CAR1"]}
@@ -70,7 +71,7 @@ class Web(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"term\t\tMPO\t\n")
             except OSError:
                 return
-            time.sleep(0.05)
+            threading.Event().wait(0.05)  # on after the test: time.sleep may be another test's then
 
     def log_message(self, *args):
         pass
@@ -85,7 +86,7 @@ def web(monkeypatch, tmp_path):
     Web.paths.clear()
     monkeypatch.delenv("BMLP_DATA_DIR", raising=False)
     monkeypatch.setattr(gene_sets, "ENRICHR", f"http://127.0.0.1:{server.server_port}/Enrichr")
-    monkeypatch.setattr(gene_sets, "DATA_FOLDER", tmp_path)
+    monkeypatch.setattr(download, "DATA_FOLDER", tmp_path)
     monkeypatch.setattr(gene_sets, "WAITS", (0.01, 0.01, 0.01))
     yield tmp_path / "genesets"
     server.shutdown()
@@ -97,7 +98,7 @@ def offline(monkeypatch, tmp_path):
     """Folder of the downloads; nothing takes up a call."""
     monkeypatch.delenv("BMLP_DATA_DIR", raising=False)
     monkeypatch.setattr(gene_sets, "ENRICHR", "http://127.0.0.1:9/Enrichr")
-    monkeypatch.setattr(gene_sets, "DATA_FOLDER", tmp_path)
+    monkeypatch.setattr(download, "DATA_FOLDER", tmp_path)
     return tmp_path / "genesets"
 
 
@@ -153,8 +154,8 @@ def test_attempts_wait_longer_each_time(web, monkeypatch):
 
 def test_without_a_network_one_attempt_is_made_for_all_libraries(offline, monkeypatch):
     attempts = []
-    head = gene_sets.requests.head
-    monkeypatch.setattr(gene_sets.requests, "head", lambda *a, **k: attempts.append(a) or head(*a, **k))
+    head = requests.head
+    monkeypatch.setattr(requests, "head", lambda *a, **k: attempts.append(a) or head(*a, **k))
     begin = time.monotonic()
     found = gene_sets.gather(["first", "second", "third", "KEGG_2021_Human"])
     assert time.monotonic() - begin < 2 and len(attempts) == 1
@@ -166,7 +167,7 @@ def test_without_a_network_one_attempt_is_made_for_all_libraries(offline, monkey
 
 def test_a_network_that_swallows_calls_costs_the_limit_only(offline, monkeypatch):
     monkeypatch.setattr(gene_sets, "CONNECT", 0.2)
-    monkeypatch.setattr(gene_sets.requests, "head", lambda *a, **k: time.sleep(5))  # a name server that is silent
+    monkeypatch.setattr(requests, "head", lambda *a, **k: time.sleep(5))  # a name server that is silent
     begin = time.monotonic()
     assert not gene_sets.reachable()
     assert time.monotonic() - begin < 1
