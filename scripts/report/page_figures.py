@@ -217,10 +217,8 @@ def thumbnail(figures: list[dict]) -> bytes:
         _draw(axes, _first_panel(figure), figure.get("layout", {}))
         if axes.has_data():
             canvas.draw()
-            file = io.BytesIO()
-            Image.fromarray(np.asarray(canvas.buffer_rgba())).quantize(THUMBNAIL_COLOURS).save(
-                file, "png", optimize=True
-            )
+            picture, file = Image.fromarray(np.asarray(canvas.buffer_rgba())), io.BytesIO()
+            picture.quantize(THUMBNAIL_COLOURS).save(file, "png", optimize=True)
             return file.getvalue()
     return b""
 
