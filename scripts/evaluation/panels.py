@@ -6,12 +6,12 @@ from itertools import combinations, product
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy.linalg import cho_factor, cho_solve
 
 from scripts.cells import Split, subsamples, transductive_split
 from scripts.evaluation.performance import refit
 from scripts.evaluation.rankings import Expression, rank_genes
 from scripts.measures import held_out_r2, r2
+from scripts.models import solve_kernel
 from scripts.parallel import side_by_side
 
 SIZES = (5, 10, 25, 50, 100)  # genes of a panel
@@ -91,15 +91,15 @@ def panel_r2(
     distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
     typical = np.median(distances[:, :: max(1, len(y) // 200)]) or 1.0
     mean, scale = y.mean(), y.std()
-    best = (-np.inf,)
+    tiny = 1e-7 * len(y)  # cells that are alike would make the matrix singular
+    tried = []
     for rate in np.array(WIDTHS) / typical:
         own, val, penalised = (_kernel(squared, rate) for squared in (distances, distances_val, among))
         gram, cross = own @ own.T, own @ ((y - mean) / scale)
-        gram[np.diag_indices(len(gram))] += 1e-7 * len(y)  # cells that are alike would make the matrix singular
         for penalty in PENALTIES:
-            weights = scale * cho_solve(cho_factor(gram + penalty * penalised), cross)
-            best = max(best, (r2(y_val, mean + weights @ val), rate, weights), key=lambda entry: entry[0])
-    _, rate, weights = best
+            weights = scale * solve_kernel(gram + penalty * penalised, tiny, cross)
+            tried.append((r2(y_val, mean + weights @ val), rate, weights))
+    _, rate, weights = max(tried, key=lambda fit: fit[0])
     return float(held_out_r2(y_test, mean + weights @ _kernel(distances_test, rate), y_train))
 
 

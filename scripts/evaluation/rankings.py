@@ -83,13 +83,12 @@ def form_targets(form: BilinearForm, X: np.ndarray | sparse.spmatrix, frequency:
     Each is scaled to the standard deviation of what it adds to the prediction: w . x itself, or lambda (u . x)^2.
     X : (n_cells, n_genes). Returns (n_cells, 1 + n_modules) float64.
     """
-    values, vectors = np.linalg.eigh(form.core[frequency])
-    leading = np.argsort(-np.abs(values))[:N_DIRECTIONS]
-    directions = np.column_stack([form.main[frequency], form.basis @ vectors[:, leading]])
+    values, vectors = (leading[..., :N_DIRECTIONS] for leading in form.eigenpairs(frequency))
+    directions = np.column_stack([form.main[frequency], form.basis @ vectors])
     scores = np.asarray(X @ directions.astype(X.dtype), dtype=np.float64)
     scores -= scores.mean(axis=0)
     size = scores.std(axis=0)
-    added = np.concatenate([size[:1], np.abs(values[leading]) * (scores[:, 1:] ** 2).std(axis=0)])
+    added = np.concatenate([size[:1], np.abs(values) * (scores[:, 1:] ** 2).std(axis=0)])
     return scores * np.divide(added, size, out=np.zeros_like(size), where=size > 0)
 
 

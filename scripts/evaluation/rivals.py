@@ -6,14 +6,13 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
 
 from scripts.cells import checked_arrays
 from scripts.measures import r2
-from scripts.models import BilinearRidge
+from scripts.models import BilinearRidge, solve_kernel
 from scripts.parallel import few_threads
 
 MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX = (
@@ -84,19 +83,14 @@ class KernelModel:
         self._mean, scale = y.mean(axis=0), y.std(axis=0)
         standard = ((y - self._mean) / scale).astype(np.float32)
         among, across = self.compare(self._cells, self._cells), self.compare(self._features(X_val), self._cells)
-        best = (-np.inf,)
+        tried = []
         for kernel in self.kernels(among):
             own, held_out = kernel(among), kernel(across)
-            diagonal = own.diagonal()
             for penalty in self.penalties:
-                penalised = own.copy()
-                np.fill_diagonal(penalised, diagonal + penalty * diagonal.mean())
-                # the kernel is symmetric: transposed, it is in the order that LAPACK wants
-                factor = cho_factor(penalised.T, lower=True, overwrite_a=True, check_finite=False)
-                weights = cho_solve(factor, standard, check_finite=False)
+                weights = solve_kernel(own.copy(), penalty * own.diagonal().mean(), standard)
                 score = r2(y_val, self._mean + scale * (held_out @ weights)).mean()
-                best = max(best, (score, penalty, kernel, scale * weights), key=lambda entry: entry[0])
-        _, self.penalty, self._kernel, self._weights = best
+                tried.append((score, penalty, kernel, scale * weights))
+        _, self.penalty, self._kernel, self._weights = max(tried, key=lambda fit: fit[0])
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""

@@ -3,6 +3,7 @@
 from scripts.models.components import Components, multiple_correlation, target_components
 from scripts.models.form import BilinearForm
 from scripts.models.gene_ridge import GeneRidge
+from scripts.models.kernel import solve_kernel
 from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Refit",
     "multiple_correlation",
     "refit_with_errors",
+    "solve_kernel",
     "target_components",
 ]

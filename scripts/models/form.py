@@ -100,10 +100,18 @@ class BilinearForm:
         across = overlap @ other.core @ overlap.T  # of each frequency
         return (self.core * across).sum(axis=(1, 2)) / (self.norm() * other.norm())
 
+    def eigenpairs(self, frequency: int) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues of one core S_f, (r,), the largest absolute value first, and its eigenvectors, columns of (r, r).
+
+        V times the eigenvectors are those of B_f, with the same values.
+        """
+        values, vectors = np.linalg.eigh(self.core[frequency])
+        order = np.argsort(-np.abs(values))
+        return values[order], vectors[:, order]
+
     def eigenvalues(self) -> np.ndarray:
         """Non-trivial eigenvalues of each B_f, (n_freq, r), the largest absolute value first."""
-        values = np.linalg.eigvalsh(self.core)
-        return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1), axis=1)
+        return np.stack([self.eigenpairs(f)[0] for f in range(self.n_freq)])
 
     def modules(self, n_modules: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvectors of each B_f, exact: the basis times the eigenvectors of the core.
@@ -120,20 +128,16 @@ class BilinearForm:
         loadings : (n_freq, n_genes, n_modules)
             Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
         """
-        values, vectors = np.linalg.eigh(self.core)
-        order = np.argsort(-np.abs(values), axis=1)[:, :n_modules]
-        values = np.take_along_axis(values, order, axis=1)
-        vectors = np.take_along_axis(vectors, order[:, None, :], axis=2)
-        loadings = np.stack([self.basis @ vectors_of_f for vectors_of_f in vectors])
+        pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
+        loadings = np.stack([self.basis @ vectors[:, :n_modules] for _, vectors in pairs])
         signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-        return values, loadings * signs
+        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs
 
     def truncated(self, n_modules: int) -> "BilinearForm":
         """The form with the leading modules of each B_f alone; main effects and constants as they are."""
-        values, vectors = np.linalg.eigh(self.core)
-        order = np.argsort(-np.abs(values), axis=1)
-        np.put_along_axis(values, order[:, n_modules:], 0.0, axis=1)
-        core = (vectors * values[:, None, :]) @ vectors.swapaxes(1, 2)
+        pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
+        leading = [(values[:n_modules], vectors[:, :n_modules]) for values, vectors in pairs]
+        core = np.stack([(vectors * values) @ vectors.T for values, vectors in leading])
         return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
 
     def save(self, path: Path) -> None:

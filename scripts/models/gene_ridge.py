@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
 from scripts.cells import checked_arrays
 from scripts.models.form import BilinearForm
+from scripts.models.kernel import solve_kernel
 
 MAX_GENES = 2_000  # the core is genes x genes here: more are for components
 MAX_CELLS = 5_000  # training cells, at most: all pairs of them are compared
@@ -80,8 +80,7 @@ class GeneRidge:
             for pair in self.pair_penalties:
                 shares = [1 / (main * variances[0]), 1 / (pair * variances[1])]
                 kernel = sum(share * part for share, part in zip(shares, own, strict=True))
-                kernel[np.diag_indices(len(z))] += len(z)
-                dual = cho_solve(cho_factor(kernel, overwrite_a=True, check_finite=False), y)
+                dual = solve_kernel(kernel, len(z), y)
                 predicted = sum(share * part for share, part in zip(shares, across, strict=True)) @ dual
                 rows += [(main, pair, f, error) for f, error in enumerate(((y_val - predicted) ** 2).mean(axis=0))]
                 tried.append(shares)

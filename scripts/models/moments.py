@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+
+from scripts.models.kernel import solve_kernel
 
 
 @dataclass
@@ -73,8 +74,7 @@ class Moments:
         """The same by the kernel (z . z') / main + (z . z')^2 / pair between cells, centred; penalty : (used,)."""
         features = self.features[:, : len(penalty)]
         scaled = features / penalty
-        kernel = scaled @ features.T
-        return scaled.T @ cho_solve(cho_factor(kernel + len(self.y) * np.eye(len(self.y))), self.y)
+        return scaled.T @ solve_kernel(scaled @ features.T, len(self.y), self.y)
 
 
 def penalty_of_each(variance: np.ndarray, n_main: int, main: float, pair: float) -> np.ndarray:

@@ -24,7 +24,7 @@ def _scan(form: BilinearForm, frequency: int, floor: float, visit: Callable) -> 
     With a_i the i-th row of V E |D|^(1/2), where S_f = E D E^T, |B_f[i, j]| <= |a_i| |a_j|: with the genes in the order
     of |a_i|, most blocks cannot reach the floor and are not computed.
     """
-    values, vectors = np.linalg.eigh(form.core[frequency])
+    values, vectors = form.eigenpairs(frequency)
     rows = form.basis @ (vectors * np.sqrt(np.abs(values)))
     size = np.linalg.norm(rows, axis=1)
     order = np.argsort(-size, kind="stable")
