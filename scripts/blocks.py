@@ -1,21 +1,62 @@
-"""Sums over cells of any source: arrays and sparse matrices."""
+"""Cells of any form, dense or sparse: their rows in part, sums over them, and genes standardised by them."""
+
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-
-def gene_means(X: np.ndarray | sparse.spmatrix) -> np.ndarray:
-    """Mean of each gene, (n_genes,), summed in float64: scipy's own mean of sparse float32 is not."""
-    return np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / X.shape[0]
+Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
 
 
-def variation(X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+def dense(X: Matrix) -> np.ndarray:
+    """The same values as an array; an array is handed on as it is."""
+    return X if isinstance(X, np.ndarray) else X.toarray()
+
+
+def evenly(n: int, at_most: int) -> np.ndarray:
+    """Rows of n, spread evenly from the first to the last: all, or at_most of them; (min(n, at_most),) int."""
+    return np.linspace(0, n - 1, min(n, at_most)).astype(int)
+
+
+def gene_means(X: Matrix) -> np.ndarray:
+    """Mean of each gene, (n_genes,), summed in float64: scipy sums sparse float32 in float32."""
+    total = X.sum(axis=0, dtype=np.float64) if isinstance(X, np.ndarray) else X.T @ np.ones(X.shape[0])
+    return total / X.shape[0]
+
+
+def variation(X: Matrix) -> np.ndarray:
     """Sum of the squared deviations of each gene from its mean, (n_genes,) float64; 0 for constant genes."""
     mean = gene_means(X)
-    if sparse.issparse(X):
-        squares = X.multiply(X).sum(axis=0, dtype=np.float64)
-    else:
+    if isinstance(X, np.ndarray):
         squares = np.einsum("cg,cg->g", X, X, dtype=np.float64)
-    squares = np.asarray(squares, dtype=np.float64).ravel()
+    else:
+        squared = X.astype(np.float64)
+        squared.data **= 2
+        squares = squared.T @ np.ones(X.shape[0])
     total = squares - X.shape[0] * mean**2
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Mean and standard deviation of each gene over some cells, to standardise these or any others by.
+
+    mean, deviation : (n_genes,) float64. The deviation of a gene that is constant in those cells is 1: in float32 it
+    comes out near 1e-8, and the gene's values in other cells would be taken a hundred million times.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, X: Matrix) -> Self:
+        """Measure cells; X : (n_cells, n_genes), dense or sparse."""
+        deviation = np.sqrt(variation(X) / X.shape[0])
+        return cls(gene_means(X), np.where(deviation > 0, deviation, 1.0))
+
+    def scaled(self, X: Matrix) -> Matrix:
+        """Each gene to standard deviation 1, and to mean 0 if dense, in the precision of X; sparse stays sparse."""
+        if isinstance(X, np.ndarray):
+            return (X - self.mean.astype(X.dtype)) / self.deviation.astype(X.dtype)
+        return sparse.csr_array(X @ sparse.diags_array((1 / self.deviation).astype(X.dtype)))

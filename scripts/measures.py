@@ -1,5 +1,7 @@
 """Measures: of predictions against the truth, of gene lists against each other, of rankings against what is known."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import stats
 
@@ -32,10 +34,21 @@ def aligned_r2(y: np.ndarray, found: np.ndarray) -> np.ndarray:
     return r2(y, found @ rotation)
 
 
-def jaccard(a: list[str], b: list[str]) -> float:
-    """Shared genes over all genes of two lists; 0 for two empty ones."""
-    union = set(a) | set(b)
-    return len(set(a) & set(b)) / len(union) if union else 0.0
+def strongest(weights: np.ndarray, n: int | None = None) -> np.ndarray:
+    """Places of the n largest absolute weights, or of all, the largest first; weights : (n_weights,)."""
+    return np.argsort(-np.abs(weights), kind="stable")[:n]
+
+
+def ends(weights: np.ndarray, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the n largest and of the n smallest weights, or of all, the outermost first; weights : (n_weights,)."""
+    order = np.argsort(-weights, kind="stable")
+    return order[:n], order[::-1][:n]
+
+
+def jaccard(a: Iterable, b: Iterable) -> float:
+    """Shared genes over all genes of two lists or sets; 0 for two empty ones."""
+    a, b = set(a), set(b)
+    return len(a & b) / len(a | b) if a or b else 0.0
 
 
 def expected_jaccard(n_a: int, n_b: int, n_genes: int) -> float:
@@ -75,18 +88,12 @@ def average_precision(hits: np.ndarray, n_markers: int) -> float:
     return float((precision * hits).sum() / min(n_markers, len(hits)))
 
 
-def expected_average_precision(n_named: int, n_markers: int, n_genes: int) -> float:
-    """What a random order of n_genes genes, of which n_named are named, gives on average (exact)."""
-    rank = np.arange(1, n_named + 1)
-    given_hit = (1 + (rank - 1) * (n_markers - 1) / (n_genes - 1)) / rank
-    return float((n_markers / n_genes * given_hit).sum() / min(n_markers, n_named))
+def expected_average_precision(n_named: int, n_true: int, n: int) -> float:
+    """Average precision of a random order of n genes or pairs, of which n_named are named, on average; exact.
 
-
-def chance_level(n_true: int, n: int) -> float:
-    """Expected average precision of a random ranking, exact: a little more than the share of true ones among all.
-
-    Of the ranks k = 1 .. n, each as likely to hold a true one, it averages the precision there: (1 + (k - 1) q) / k, q
-    the share of true ones among the other n - 1.
+    With all of them named it is a little more than the share of true ones: each rank k = 1 .. n_named is as likely to
+    hold a true one, and the precision there is (1 + (k - 1) q) / k, q the share of true ones among the other n - 1.
     """
-    rank = np.arange(1, n + 1)
-    return float(((1 + (rank - 1) * (n_true - 1) / max(n - 1, 1)) / rank).mean())
+    rank = np.arange(1, n_named + 1)
+    given_hit = (1 + (rank - 1) * (n_true - 1) / max(n - 1, 1)) / rank
+    return float((n_true / n * given_hit).sum() / min(n_true, n_named))

@@ -9,7 +9,9 @@ import pandas as pd
 import scanpy as sc
 from scipy import sparse
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 
+from scripts.blocks import Matrix, dense
 from scripts.graph import N_EXACT
 from scripts.sources import Source
 
@@ -88,9 +90,8 @@ def _checksum(adata: ad.AnnData) -> str:
     """SHA-256 of the values as dense little-endian float32 in C order, whatever form they are stored in."""
     digest = hashlib.sha256()
     X = sparse.csr_array(adata.X) if sparse.issparse(adata.X) else adata.X
-    for start in range(0, adata.n_obs, 1000):
-        rows = X[start : start + 1000]
-        digest.update((rows.toarray() if sparse.issparse(rows) else np.ascontiguousarray(rows)).astype("<f4").tobytes())
+    for rows in gen_batches(adata.n_obs, 1000):
+        digest.update(dense(X[rows]).astype("<f4").tobytes())
     return digest.hexdigest()
 
 
@@ -105,9 +106,7 @@ def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
         )
 
 
-def graph_features(
-    X: np.ndarray | sparse.spmatrix, settings: Preparation, fit_rows: np.ndarray | slice = slice(None)
-) -> tuple[np.ndarray, str]:
+def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slice = slice(None)) -> tuple[Matrix, str]:
     """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components.
 
     X : (n_cells, n_genes), dense or sparse; sparse columns are centred implicitly, never made dense. Components are

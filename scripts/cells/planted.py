@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.blocks import Standard, dense
 from scripts.graph import frequencies, knn_graph
 
 TREE = {"trunk": "", "A": "trunk", "B": "trunk", "A1": "A", "A2": "A"}  # branch -> its parent
@@ -141,8 +142,7 @@ def normalised(counts: np.ndarray) -> np.ndarray:
     """Counts to the median library, log(1 + x), each gene to mean 0 and standard deviation 1; (n_cells, n_genes)."""
     total = counts.sum(axis=1, keepdims=True)
     X = np.log1p(counts / np.maximum(total, 1) * np.median(total))
-    sd = X.std(axis=0)
-    return np.divide(X - X.mean(axis=0), sd, out=np.zeros_like(X), where=sd > 0).astype(np.float32)
+    return dense(Standard.of(X).scaled(X)).astype(np.float32)
 
 
 def _toward(branch: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 
 from scripts import graph
+from scripts.blocks import Matrix, Standard, variation
 from scripts.cells.loading import Preparation, graph_features
 from scripts.graph import entered_neighbors, nearest_neighbors
 from scripts.measures import aligned_r2
@@ -26,7 +27,7 @@ class CellDataset(torch.utils.data.Dataset):
     Sparse expression stays a scipy matrix in x; items are dense rows all the same.
     """
 
-    def __init__(self, x: np.ndarray | sparse.spmatrix, y: np.ndarray, device: str = "cpu"):
+    def __init__(self, x: Matrix, y: np.ndarray, device: str = "cpu"):
         if sparse.issparse(x):
             self.x = sparse.csr_array(x, dtype=np.float32)
         else:
@@ -38,11 +39,11 @@ class CellDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.x[index]
-        return torch.as_tensor(x.toarray(), device=self.y.device) if sparse.issparse(x) else x, self.y[index]
+        return x if isinstance(x, torch.Tensor) else torch.as_tensor(x.toarray(), device=self.y.device), self.y[index]
 
     def arrays(self) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
         """X as float32 numpy array or sparse matrix, y as float64 numpy array."""
-        x = self.x if sparse.issparse(self.x) else self.x.cpu().numpy()
+        x = self.x.cpu().numpy() if isinstance(self.x, torch.Tensor) else self.x
         return x, self.y.cpu().numpy().astype(np.float64)
 
 
@@ -67,7 +68,8 @@ def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
 def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, CellDataset, CellDataset]:
     """Training, validation and test cells as torch data sets, in the order of the cells."""
     members = [np.flatnonzero(adata.obs["split"] == name) for name in SPLITS]
-    return tuple(CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
+    train, val, test = (CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
+    return train, val, test
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def run_split(adata: ad.AnnData) -> Split:
 def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Split:
     """Frequencies from the graph of all cells, which are then split; number 0 is the run's own split."""
     parts = split_rows(adata.n_obs, random_state + number)
-    cells = [CellDataset(adata.X[rows], adata.obsm["X_freq"][rows]) for rows in parts]
-    return Split(ALL_CELLS, number, *cells)
+    train, val, test = (CellDataset(adata.X[rows], adata.obsm["X_freq"][rows]) for rows in parts)
+    return Split(ALL_CELLS, number, train, val, test)
 
 
 def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> list[Split]:
@@ -109,20 +111,22 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     Where the graph of the training cells falls into parts, its largest part alone is used.
     """
     train, val, test = split_rows(adata.n_obs, settings.random_state + number)
-    X = _scaled_by(adata.X, train) if "scale" in adata.uns["dataset"]["steps"] else adata.X
+    X = _standard(adata.X[train]).scaled(adata.X) if "scale" in adata.uns["dataset"]["steps"] else adata.X
     features = graph_features(X, settings, fit_rows=train)[0]
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
     keep = graph.largest_part(adjacency)
     values, vectors = graph.frequencies(adjacency[keep][:, keep], settings.n_freq_comps)
-    extended = []
-    for rows in (val, test):
+
+    def extend(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         edges = entered_neighbors(features[rows], features[train], found, settings.metric)[:, keep]
         near = edges.sum(axis=1) > 0  # cells that only neighbour a small part are left out with it
-        extended.append((rows[near], graph.extend(edges[near], values, vectors)))
-    (val, y_val), (test, y_test) = extended
-    cells = [CellDataset(X[rows], y) for rows, y in [(train[keep], vectors), (val, y_val), (test, y_test)]]
-    return Split(INDUCTIVE, number, *cells, aligned_r2(adata.obsm["X_freq"][test], y_test))
+        return rows[near], graph.extend(edges[near], values, vectors)
+
+    (val, y_val), (test, y_test) = extend(val), extend(test)
+    known = ((train[keep], vectors), (val, y_val), (test, y_test))
+    of_train, of_val, of_test = (CellDataset(X[rows], y) for rows, y in known)
+    return Split(INDUCTIVE, number, of_train, of_val, of_test, aligned_r2(adata.obsm["X_freq"][test], y_test))
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
@@ -132,16 +136,11 @@ def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) ->
     return side_by_side(partial(inductive_split, adata, settings), range(n_splits))
 
 
-def _scaled_by(X: np.ndarray | sparse.spmatrix, rows: np.ndarray) -> np.ndarray | sparse.spmatrix:
-    """Each gene to standard deviation 1, and to mean 0 if dense, over some of the cells."""
-    if sparse.issparse(X):
-        mean = np.asarray(X[rows].mean(axis=0)).ravel()
-        variance = np.asarray(X[rows].multiply(X[rows]).mean(axis=0)).ravel() - mean**2
-        return sparse.csr_array(
-            X @ sparse.diags_array(1 / np.sqrt(np.where(variance > 0, variance, 1)).astype(X.dtype))
-        )
-    deviation = X[rows].std(axis=0)
-    return (X - X[rows].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+def _standard(X: Matrix) -> Standard:
+    """`Standard.of`, in the precision of X if it is dense: right to 1e-4 alone, but earlier runs can be compared."""
+    if not isinstance(X, np.ndarray):
+        return Standard.of(X)
+    return Standard(X.mean(axis=0), np.where(variation(X) > 0, X.std(axis=0), 1))
 
 
 def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.stats import rankdata
+from sklearn.utils import gen_batches
 
+from scripts.blocks import Matrix, dense, evenly
 from scripts.models import BilinearForm
 from scripts.reading import poles
 
@@ -27,7 +29,7 @@ def module_lists(modules: pd.DataFrame, n_genes: int) -> GeneLists:
 
 def end_lists(
     form: BilinearForm,
-    X: np.ndarray | sparse.spmatrix,
+    X: Matrix,
     gene_lists: GeneLists,
     n_genes: int,
     share: float = 0.1,
@@ -58,7 +60,7 @@ def end_lists(
         raise ValueError(f"end_share={share} is not possible: choose a share of the cells up to 0.5")
     if not gene_lists:
         return {}
-    X = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], MAX_CELLS)).astype(int)]
+    X = X[evenly(X.shape[0], MAX_CELLS)]
     keys = [(frequency, f"module {source.split()[1]}", pole) for frequency, source, pole in gene_lists]
     numbers = [int(source.split()[1]) for _, source, _ in keys]
     loadings, n_end = form.modules(max(numbers))[1], max(1, int(share * X.shape[0]))
@@ -69,9 +71,8 @@ def end_lists(
         row[order[-n_end:] if pole == "positive" else order[:n_end]] = 1
     rank_sums = []
     columns = sparse.csc_array(X) if sparse.issparse(X) else X
-    for start in range(0, X.shape[1], GENES_AT_A_TIME):
-        block = columns[:, start : start + GENES_AT_A_TIME].T
-        rank_sums.append(at_end @ rankdata(block.toarray() if sparse.issparse(block) else block, axis=1).T)
+    for some in gen_batches(X.shape[1], GENES_AT_A_TIME):
+        rank_sums.append(at_end @ rankdata(dense(columns[:, some].T), axis=1).T)
     best = np.argsort(-np.concatenate(rank_sums, axis=1), axis=1, kind="stable")[:, :n_genes]
     return {key: [form.genes[i] for i in genes] for key, genes in zip(keys, best, strict=True)}
 
@@ -81,5 +82,10 @@ def pole_lists(weights: np.ndarray, genes: list[str], n_genes: int, source: str)
 
     weights : (n_genes_in_all, n_freq), such as correlations or main effects; source : what they are.
     """
-    both = {frequency: poles(column, genes, n_genes) for frequency, column in enumerate(weights.T)}
-    return {(f, source, pole): names for f, lists in both.items() for pole, names in lists.items() if names}
+    both = {frequency: poles(column, n_genes) for frequency, column in enumerate(weights.T)}
+    return {
+        (f, source, pole): [genes[i] for i in places]
+        for f, found in both.items()
+        for pole, places in found.items()
+        if len(places)
+    }

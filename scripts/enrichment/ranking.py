@@ -2,15 +2,14 @@
 
 import contextlib
 import io
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import gseapy
 import numpy as np
 import pandas as pd
 
 from scripts.enrichment.sets import TestedSets, code
-from scripts.enrichment.terms import _names
+from scripts.enrichment.terms import names_of
+from scripts.parallel import side_by_side
 
 RANKED_COLUMNS = ["frequency", "library", "term", "set_size", "nes", "fdr", "leading_genes"]
 
@@ -53,18 +52,18 @@ def ranked(
         found = _prerank(pd.Series(weight[[*rows_of.values()]], index=[*rows_of]), sets, options)
         columns = {
             "frequency": frequency,
-            **_names(found["Term"], tested),
+            **names_of(found["Term"], tested),
             "set_size": [len(sets[number]) for number in found["Term"]],
             "nes": found["NES"].astype(float),
             "fdr": found["FDR q-val"].astype(float),
-            "leading_genes": [" ".join(map(gene_of.get, names.split(";"))) for names in found["Lead_genes"]],
+            "leading_genes": [" ".join(gene_of[name] for name in names.split(";")) for names in found["Lead_genes"]],
         }
         return pd.DataFrame(columns).sort_values("fdr", kind="stable")
 
-    frequencies = np.flatnonzero(weights.any(axis=0)) if sets else ()  # weights of 0 rank nothing
+    frequencies = np.flatnonzero(weights.any(axis=0)).tolist() if sets else []  # weights of 0 rank nothing
     # gseapy logs that some genes rank alike, and its own threads gain less than one for each frequency
-    with contextlib.redirect_stderr(io.StringIO()), ThreadPoolExecutor(os.cpu_count()) as pool:
-        tables = list(pool.map(table, frequencies))
+    with contextlib.redirect_stderr(io.StringIO()):
+        tables = side_by_side(table, frequencies)
     return pd.concat(tables or [pd.DataFrame(columns=RANKED_COLUMNS)], ignore_index=True)
 
 

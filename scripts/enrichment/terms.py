@@ -47,17 +47,21 @@ def _test(genes: list[str], tested: TestedSets) -> pd.DataFrame:
     adjusted = false_discovery_control(np.concatenate([p_values, np.ones(len(tested.names) - len(p_values))]))
     rank = {gene: number for number, gene in enumerate(genes)}
     columns = {
-        **_names(found["Term"], tested),
+        **names_of(found["Term"], tested),
         **found["Overlap"].str.split("/", expand=True).set_axis(["overlap", "set_size"], axis=1),
         "p_value": p_values,
         "adjusted_p": adjusted[: len(p_values)],
         "odds_ratio": found["Odds Ratio"],
-        "genes": [" ".join(sorted((gene_of[c] for c in hits.split(";")), key=rank.get)) for hits in found["Genes"]],
+        "genes": [
+            " ".join(sorted((gene_of[c] for c in hits.split(";")), key=lambda gene: rank[gene]))
+            for hits in found["Genes"]
+        ],
     }
     return pd.DataFrame(columns)
 
 
-def _names(numbers: pd.Series, tested: TestedSets) -> dict[str, list[str]]:
+def names_of(numbers: pd.Series, tested: TestedSets) -> dict[str, list[str]]:
+    """Columns library and term of gene sets, by their numbers as gseapy hands them back, (n_sets,) str."""
     names = [tested.names[int(number)] for number in numbers]
     return {"library": [library for library, _ in names], "term": [term for _, term in names]}
 

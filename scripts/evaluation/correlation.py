@@ -2,15 +2,15 @@
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, stats
+from scipy import stats
 
-from scripts.blocks import variation
-from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap
+from scripts.blocks import Matrix, variation
+from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
 from scripts.models import BilinearForm
 from scripts.reading import poles
 
 
-def correlations(X: np.ndarray | sparse.spmatrix, y: np.ndarray) -> np.ndarray:
+def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
     """Pearson correlation of every gene with every frequency.
 
     X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns (n_genes, n_freq); 0 for what does not vary.
@@ -18,11 +18,6 @@ def correlations(X: np.ndarray | sparse.spmatrix, y: np.ndarray) -> np.ndarray:
     y = y - y.mean(axis=0, dtype=np.float64)
     size = np.sqrt(variation(X))[:, None] * np.linalg.norm(y, axis=0)
     return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
-
-
-def top_genes(weights: np.ndarray, genes: list[str], n_genes: int) -> list[str]:
-    """The n_genes genes of largest absolute weight, strongest first; weights : (n_genes_in_all,)."""
-    return [genes[i] for i in np.argsort(-np.abs(weights), kind="stable")[:n_genes]]
 
 
 def driver_table(correlation: np.ndarray, n_cells: int, genes: list[str], level: float = 0.95) -> pd.DataFrame:
@@ -62,12 +57,6 @@ def driver_table(correlation: np.ndarray, n_cells: int, genes: list[str], level:
     return pd.concat(tables, ignore_index=True)
 
 
-def _ranks(weights: np.ndarray) -> np.ndarray:
-    ranks = np.empty(len(weights), dtype=int)
-    ranks[np.argsort(-np.abs(weights), kind="stable")] = np.arange(len(weights))
-    return ranks
-
-
 def ranking_overlap(
     form: BilinearForm, correlation: np.ndarray, p: float = 0.98, n_permutations: int = 200, random_state: int = 0
 ) -> pd.DataFrame:
@@ -80,7 +69,7 @@ def ranking_overlap(
     random = np.random.default_rng(random_state)
     rows = []
     for f in range(form.n_freq):
-        module, rival = _ranks(loadings[f, :, 0]), _ranks(correlation[:, f])
+        module, rival = (np.argsort(strongest(weights)) for weights in (loadings[f, :, 0], correlation[:, f]))
         found = rank_biased_overlap(module, rival, p)
         chance = np.array([rank_biased_overlap(module, random.permutation(rival), p) for _ in range(n_permutations)])
         rows.append((f, found, chance.mean(), (1 + (chance >= found).sum()) / (1 + n_permutations)))
@@ -111,10 +100,11 @@ def compare_with_correlation(
     _, loadings = form.modules(1)
     rows = []
     for frequency in range(form.n_freq):
-        module = poles(loadings[frequency, :, 0], form.genes, n_genes)
-        rival = top_genes(correlation[:, frequency], form.genes, n_genes)
+        places = poles(loadings[frequency, :, 0], n_genes)
+        module = {pole: [form.genes[i] for i in own] for pole, own in places.items()}
+        rival = [form.genes[i] for i in strongest(correlation[:, frequency], n_genes)]
         scores = {pole: jaccard(names, rival) for pole, names in module.items()}
-        best = max(scores, key=scores.get)
+        best = max(scores, key=lambda pole: scores[pole])
         shared = [gene for gene in module[best] if gene in rival]
         sizes = (len(module[best]), len(rival), len(form.genes))
         rows.append(

@@ -7,10 +7,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from scripts.blocks import evenly
 from scripts.cells import Split, subsamples, transductive_split
 from scripts.evaluation.performance import refit
 from scripts.evaluation.rankings import Expression, rank_genes
-from scripts.measures import held_out_r2, r2
+from scripts.measures import held_out_r2, jaccard, r2
 from scripts.models import solve_kernel
 from scripts.parallel import side_by_side
 
@@ -84,7 +85,7 @@ def panel_r2(
     parts = [part.arrays() for part in (split.train, split.val, split.test)]
     cells, cells_val, cells_test = (expression.columns(X, genes) for X, _ in parts)
     y_train, y_val, y_test = (targets[:, frequency] for _, targets in parts)
-    rows = np.linspace(0, len(y_train) - 1, min(len(y_train), N_TRAINING)).astype(int)
+    rows = evenly(len(y_train), N_TRAINING)
     cells, y = cells[rows], y_train[rows]
     chosen, distances = _spread(cells, n_centres)
     among = distances[:, chosen]
@@ -198,7 +199,7 @@ def panel_stability(split: Split, make: Callable, genes: list[str], n_genes: int
     found = side_by_side(one, list(range(n_subsamples)))
     rows = []
     for method, frequency in found[0]:
-        sets = [set(of_sample[method, frequency].tolist()) for of_sample in found]
-        shared = [len(a & b) / len(a | b) for a, b in combinations(sets, 2)]
+        named = [of_sample[method, frequency].tolist() for of_sample in found]
+        shared = [jaccard(a, b) for a, b in combinations(named, 2)]
         rows.append((method, frequency, np.mean(shared), np.std(shared)))
     return pd.DataFrame(rows, columns=["method", "frequency", "jaccard", "jaccard_sd"])

@@ -1,12 +1,10 @@
 """In which order each method names the genes of a frequency, read from training cells alone."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import sparse
 
-from scripts.blocks import variation
+from scripts.blocks import Matrix, Standard, dense
 from scripts.evaluation.correlation import correlations
+from scripts.measures import ends, strongest
 from scripts.models import BilinearForm, multiple_correlation
 
 PANEL, MODULE, MODULES, MAIN = "bilinear panel", "first module", "all modules", "main effects"
@@ -18,27 +16,13 @@ N_SCREENED = 1_000  # genes of largest multiple correlation with all frequencies
 N_DIRECTIONS = 20  # leading modules that the bilinear panel rebuilds
 
 
-@dataclass(frozen=True)
-class Expression:
-    """Standardised and limited expression, by the means and standard deviations of the training cells.
+class Expression(Standard):
+    """Standardised and limited expression, by the means and standard deviations of the training cells."""
 
-    mean, deviation : (n_genes,) float64; the deviation of constant genes is 1.
-    """
-
-    mean: np.ndarray
-    deviation: np.ndarray
-
-    @classmethod
-    def of(cls, X: np.ndarray | sparse.spmatrix) -> "Expression":
-        """Measure the training cells; X : (n_cells, n_genes), dense or sparse."""
-        mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        deviation = np.sqrt(variation(X) / X.shape[0])
-        return cls(mean, np.where(deviation > 0, deviation, 1.0))
-
-    def columns(self, X: np.ndarray | sparse.spmatrix, genes: np.ndarray) -> np.ndarray:
-        """(n_cells, n_chosen) float32 of the chosen genes; genes : (n_chosen,) int."""
-        chosen = X[:, genes].toarray() if sparse.issparse(X) else X[:, genes]
-        return np.clip((chosen - self.mean[genes]) / self.deviation[genes], -LIMIT, LIMIT).astype(np.float32)
+    def columns(self, X: Matrix, genes: np.ndarray) -> np.ndarray:
+        """(n_cells, n_chosen) float32 of the chosen genes, centred; genes : (n_chosen,) int."""
+        chosen = (dense(X[:, genes]) - self.mean[genes]) / self.deviation[genes]
+        return np.clip(chosen, -LIMIT, LIMIT).astype(np.float32)
 
 
 def greedy(gram: np.ndarray, cross: np.ndarray, n_genes: int) -> np.ndarray:
@@ -77,7 +61,7 @@ def greedy(gram: np.ndarray, cross: np.ndarray, n_genes: int) -> np.ndarray:
     return np.array(chosen, dtype=int)
 
 
-def form_targets(form: BilinearForm, X: np.ndarray | sparse.spmatrix, frequency: int) -> np.ndarray:
+def form_targets(form: BilinearForm, X: Matrix, frequency: int) -> np.ndarray:
     """What a panel must rebuild so that the form can be evaluated: main effects w . x and the modules' u . x.
 
     Each is scaled to the standard deviation of what it adds to the prediction: w . x itself, or lambda (u . x)^2.
@@ -112,14 +96,9 @@ def mutual_information(X: np.ndarray, y: np.ndarray, n_bins: int = 8) -> np.ndar
     return terms.sum(axis=(0, 3)) - (used - 1) * (n_bins - 1) / (2 * n_cells)
 
 
-def _by_size(weights: np.ndarray, n_genes: int) -> np.ndarray:
-    return np.argsort(-np.abs(weights), kind="stable")[:n_genes]
-
-
 def _both_poles(loading: np.ndarray, n_genes: int) -> np.ndarray:
     """Half of the genes from each pole, in turns."""
-    order = np.argsort(-loading, kind="stable")
-    turns = np.column_stack([order, order[::-1]]).ravel()
+    turns = np.column_stack(ends(loading)).ravel()
     return turns[np.sort(np.unique(turns, return_index=True)[1])][:n_genes]
 
 
@@ -143,7 +122,7 @@ def rank_genes(form: BilinearForm, train, n_genes: int, random_state: int = 0) -
     """
     X, y = train.arrays()
     expression = Expression.of(X)
-    screened = _by_size(multiple_correlation(X, y), max(N_SCREENED, n_genes))
+    screened = strongest(multiple_correlation(X, y), max(N_SCREENED, n_genes))
     known = expression.columns(X, screened)
     correlation, information = correlations(known, y), mutual_information(known, y)
     centred = known - known.mean(axis=0)
@@ -159,11 +138,11 @@ def rank_genes(form: BilinearForm, train, n_genes: int, random_state: int = 0) -
         found[PANEL, f] = rebuild(form_targets(form, X, f))
         found[MODULE, f] = _both_poles(loadings[f, :, 0] * expression.deviation, n_genes)
         rows = np.linalg.norm(form.basis @ form.core[f], axis=1)  # of B_f, as the basis is orthonormal
-        found[MODULES, f] = _by_size(rows * expression.deviation, n_genes)
-        found[MAIN, f] = _by_size(form.main[f] * expression.deviation, n_genes)
+        found[MODULES, f] = strongest(rows * expression.deviation, n_genes)
+        found[MAIN, f] = strongest(form.main[f] * expression.deviation, n_genes)
         found[LINEAR, f] = rebuild(y[:, [f]])
-        found[CORRELATION, f] = screened[_by_size(correlation[:, f], n_genes)]
-        found[INFORMATION, f] = screened[np.argsort(-information[:, f], kind="stable")[:n_genes]]
+        found[CORRELATION, f] = screened[strongest(correlation[:, f], n_genes)]
+        found[INFORMATION, f] = screened[ends(information[:, f], n_genes)[0]]
         found[RANDOM, f] = random.permutation(X.shape[1])[:n_genes]
     order = [(method, f) for method in METHODS for f in range(form.n_freq)]
     return {key: found[key] for key in order}

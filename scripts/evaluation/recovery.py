@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from scripts.cells import CellDataset, PlantedCells, Planting, Preparation, plant, split_rows, torch_splits
 from scripts.datasets import prepare
 from scripts.evaluation.correlation import correlations
-from scripts.measures import chance_level
+from scripts.measures import expected_average_precision, strongest
 from scripts.models import BilinearForm, BilinearRidge, GeneRidge
 from scripts.sources import resolve
 
@@ -114,7 +114,8 @@ def planted_recovery(cells: PlantedCells, random_state: int = 0) -> pd.DataFrame
         task, method, measure ("AUPRC", or "R2" of the panel on held-out cells), value, and what chance gives.
     """
     train, val, test = split_rows(len(cells.y), random_state)
-    forms = fitted_forms(*(CellDataset(cells.X[rows], cells.y[rows]) for rows in (train, val)), cells.genes)
+    known, held_out = (CellDataset(cells.X[rows], cells.y[rows]) for rows in (train, val))
+    forms = fitted_forms(known, held_out, cells.genes)
     scores = pair_scores(forms, cells.X[train], cells.y[train], cells.contrast)
     n_genes = len(cells.genes)
     i, j = np.triu_indices(n_genes, 1)
@@ -126,7 +127,7 @@ def planted_recovery(cells: PlantedCells, random_state: int = 0) -> pd.DataFrame
     ]
     target, fit = (cells.y @ cells.contrast.T)[:, 0], np.concatenate([train, val])
     for method, score in {**scores, PLANTED: true.astype(float)}.items():
-        best = np.argsort(-score, kind="stable")[: len(cells.pairs)]
+        best = strongest(score, len(cells.pairs))
         rows.append((PANEL, method, "R2", pair_panel_r2(cells.X, target, i[best], j[best], fit, test), 0.0))
     return pd.DataFrame(rows, columns=["task", "method", "measure", "value", "chance"])
 
@@ -145,7 +146,8 @@ def _gene_rows(cells: PlantedCells, forms: dict[str, BilinearForm], scores: dict
 
 
 def _precision(task: str, scores: dict[str, np.ndarray], true: np.ndarray, among: np.ndarray) -> list[tuple]:
-    chance = chance_level(int(true[among].sum()), int(among.sum()))
+    n = int(among.sum())
+    chance = expected_average_precision(n, int(true[among].sum()), n)
     return [
         (task, method, "AUPRC", float(average_precision_score(true[among], score[among])), chance)
         for method, score in scores.items()
@@ -223,8 +225,9 @@ def krumsiek_recovery(k_neighbors: int = 10, n_freq: int = 5, n_seeds: int = 3) 
         X, y = train.arrays()
         true = krumsiek_edges(genes)
         scores = pair_scores(fitted_forms(train, val, genes), X, y, np.diag(1 / y.std(axis=0)))
+        chance = expected_average_precision(len(true), int(true.sum()), len(true))
         for method, score in scores.items():
             auprc, auroc = average_precision_score(true, score), roc_auc_score(true, score)
-            rows.append((seed, method, "AUPRC", auprc, chance_level(int(true.sum()), len(true))))
+            rows.append((seed, method, "AUPRC", auprc, chance))
             rows.append((seed, method, "AUROC", auroc, 0.5))
     return pd.DataFrame(rows, columns=["seed", "method", "measure", "value", "chance"])

@@ -3,11 +3,12 @@
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
+from scripts.blocks import Matrix
 from scripts.graph.neighbors import Neighbors, nearest_neighbors
 
 
 def knn_graph(
-    X: np.ndarray,
+    X: Matrix,
     k: int,
     metric: str = "cosine",
     weights: str = "unweighted",

@@ -97,10 +97,10 @@ def _chebyshev(L: csr_array, n_vectors: int) -> Callable[[np.ndarray], np.ndarra
     centre, radius = (high + low) / 2, (high - low) / 2
     inverse_degree = (1 / L.diagonal()).astype(np.float32)
     scaled = (L.astype(np.float32) * inverse_degree[:, None]).tocsr()
-    parts = (torch.from_numpy(part) for part in (scaled.indptr, scaled.indices, scaled.data))
+    starts, columns, values = (torch.from_numpy(part) for part in (scaled.indptr, scaled.indices, scaled.data))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its sparse matrices beta; the residual is checked afterwards
-        matrix = torch.sparse_csr_tensor(*parts, scaled.shape)
+        matrix = torch.sparse_csr_tensor(starts, columns, values, scaled.shape)
     memory = torch.empty(3, L.shape[0] * n_vectors)  # asked for once: asking at each call takes longer than two steps
 
     def solve(b: np.ndarray) -> np.ndarray:

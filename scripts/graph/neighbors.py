@@ -1,14 +1,15 @@
 """Nearest neighbours of cells: exact up to some 50,000 cells, approximate with a measured recall above. Arrays only."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
+from sklearn.utils import gen_batches
+
+from scripts.blocks import Matrix, dense
+from scripts.parallel import side_by_side
 
 N_EXACT = 50_000  # cells up to which all distances are compared
 MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached, or reports less
@@ -35,7 +36,7 @@ class Neighbors:
     recall: float
 
 
-def as_points(X: np.ndarray | sparse.spmatrix, metric: str) -> np.ndarray | sparse.csr_array:
+def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
     """Cells as points whose Euclidean order is that of the metric, checked.
 
     X : (n_cells, n_features), dense or sparse; metric : "cosine" or "euclidean".
@@ -62,7 +63,7 @@ def as_points(X: np.ndarray | sparse.spmatrix, metric: str) -> np.ndarray | spar
 
 
 def nearest_neighbors(
-    X: np.ndarray | sparse.spmatrix, k: int, metric: str = "cosine", n_exact: int = N_EXACT, random_state: int = 0
+    X: Matrix, k: int, metric: str = "cosine", n_exact: int = N_EXACT, random_state: int = 0
 ) -> Neighbors:
     """The k nearest other cells of every cell; the same result each time.
 
@@ -101,10 +102,9 @@ def nearest_neighbors(
 def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.ndarray) -> None:
     """Raise ValueError where the furthest neighbour, hence each nearer one, is the same point as the cell itself."""
     n_identical = 0
-    for rows in np.array_split(np.arange(len(indices)), -(-len(indices) // 10_000)):
+    for rows in gen_batches(len(indices), 10_000):
         difference = abs(points[rows] - points[indices[rows, -1]]).max(axis=1)
-        difference = difference.toarray().ravel() if sparse.issparse(difference) else difference
-        n_identical += int((difference <= 1e-7).sum())
+        n_identical += int((dense(difference) <= 1e-7).sum())
     if n_identical:
         raise ValueError(
             f"{n_identical} cells are identical to all of their {indices.shape[1]} nearest neighbours and would fall "
@@ -140,10 +140,11 @@ def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
             break
     indices, distances = np.empty((n_cells, k), np.int64), np.empty((n_cells, k), np.float32)
     # cells of one list are searched together: their lists are then still in the processor's cache
-    parts = np.array_split(np.argsort(own_list), -(-n_cells // 20_000))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # this search of faiss uses one core
-        for rows, found in zip(parts, pool.map(search, parts, repeat(n_searched)), strict=True):
-            indices[rows], distances[rows] = found
+    order = np.argsort(own_list)
+    parts = [order[some] for some in gen_batches(n_cells, 20_000)]
+    found = side_by_side(lambda rows: search(rows, n_searched), parts)  # this search of faiss uses one core
+    for rows, nearest in zip(parts, found, strict=True):
+        indices[rows], distances[rows] = nearest
     distances = np.sqrt(np.maximum(distances, 0))  # faiss gives squares
     if len(lost := np.flatnonzero((indices < 0).any(axis=1))):  # cells far out, with too few others in their lists
         found = exact.kneighbors(points[lost, : exact.n_features_in_], k + 1)
@@ -200,7 +201,7 @@ def _without_self(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def entered_neighbors(
-    X_new: np.ndarray, X: np.ndarray, neighbors: Neighbors, metric: str = "cosine", chunk: int = 1000
+    X_new: Matrix, X: Matrix, neighbors: Neighbors, metric: str = "cosine", chunk: int = 1000
 ) -> sparse.csr_array:
     """Edges from new cells to those of a graph: their k nearest, and the cells whose neighbourhood they enter.
 
@@ -212,11 +213,9 @@ def entered_neighbors(
     reach = neighbors.distances[:, -1] ** 2
     norms = (points * points).sum(axis=1)
     blocks = []
-    for start in range(0, new.shape[0], chunk):
-        part = new[start : start + chunk]
-        product = part @ points.T
-        product = product.toarray() if sparse.issparse(product) else product
-        squares = (part * part).sum(axis=1)[:, None] + norms - 2 * product
+    for rows in gen_batches(new.shape[0], chunk):
+        part = new[rows]
+        squares = (part * part).sum(axis=1)[:, None] + norms - 2 * dense(part @ points.T)
         edges = squares <= reach
         nearest = np.argpartition(squares, k - 1, axis=1)[:, :k]
         np.put_along_axis(edges, nearest, True, axis=1)

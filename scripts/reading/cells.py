@@ -5,8 +5,9 @@ Nothing here builds a genes x genes matrix: all is computed in an orthonormal ge
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
+from scripts.blocks import Matrix, dense
+from scripts.measures import strongest
 from scripts.models import BilinearForm
 
 
@@ -18,7 +19,7 @@ def module_scores(X: np.ndarray, values: np.ndarray, loadings: np.ndarray) -> np
     return values * (X @ loadings) ** 2
 
 
-def first_modules(form: BilinearForm, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_modules(form: BilinearForm, X: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """First module of each frequency: loadings (n_genes, n_freq), and scores of the cells (n_cells, n_freq).
 
     X : (n_cells, n_genes).
@@ -28,9 +29,7 @@ def first_modules(form: BilinearForm, X: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.hstack(list(loadings)), np.hstack(scores)
 
 
-def explain_cell(
-    form: BilinearForm, x: np.ndarray | sparse.spmatrix, n_modules: int = 5, n_genes: int = 5
-) -> pd.DataFrame:
+def explain_cell(form: BilinearForm, x: Matrix, n_modules: int = 5, n_genes: int = 5) -> pd.DataFrame:
     """What each part of the model adds to the prediction of one cell.
 
     Parameters
@@ -49,7 +48,7 @@ def explain_cell(
         frequency, kind ("constant", "main effects" or "modules"), part, contribution. The contributions to a frequency
         add up to form.predict exactly, up to rounding.
     """
-    x = np.ravel(x.toarray() if sparse.issparse(x) else np.asarray(x)).astype(np.float64)
+    x = np.ravel(dense(x)).astype(np.float64)
     if len(x) != len(form.genes):
         raise ValueError(f"the cell has {len(x)} values, the model {len(form.genes)} genes: pass one row of its matrix")
     values, loadings = form.modules(form.basis.shape[1])
@@ -57,7 +56,7 @@ def explain_cell(
     for f in range(form.n_freq):
         effects = form.main[f] * x
         scores = module_scores(x[None], values[f], loadings[f])[0]
-        named = np.argsort(-np.abs(effects), kind="stable")[:n_genes]
+        named = strongest(effects, n_genes)
         rows.append((f, "constant", "constant", form.constant[f]))
         rows += [(f, "main effects", form.genes[i], effects[i]) for i in named]
         rows.append((f, "main effects", "other genes", np.delete(effects, named).sum()))

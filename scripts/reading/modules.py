@@ -3,18 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from scripts.measures import ends
 from scripts.models import BilinearForm
 
 
-def poles(loading: np.ndarray, genes: list[str], n_genes: int) -> dict[str, list[str]]:
-    """The genes of largest positive and of largest negative loading, strongest first.
+def poles(loading: np.ndarray, n_genes: int) -> dict[str, np.ndarray]:
+    """Places of the genes of largest positive and of largest negative loading, strongest first.
 
-    loading : (n_genes,). Returns {"positive": [...], "negative": [...]}, n_genes each; a gene never stands in both.
+    loading : (n_all_genes,). Returns {"positive": ..., "negative": ...}, at most n_genes each; no gene is in both.
     """
-    order = np.argsort(-loading, kind="stable")
-    positive = [genes[i] for i in order[:n_genes] if loading[i] > 0]
-    negative = [genes[i] for i in order[::-1][:n_genes] if loading[i] < 0]
-    return {"positive": positive, "negative": negative}
+    high, low = ends(loading, n_genes)
+    return {"positive": high[loading[high] > 0], "negative": low[loading[low] < 0]}
 
 
 def module_table(
@@ -39,8 +38,7 @@ def module_table(
         frequency, module, eigenvalue, pole, rank, gene, loading, stability, trusted; module and rank count from 1.
     """
     values, loadings = form.modules(n_modules)
-    index = {gene: i for i, gene in enumerate(form.genes)}
-    shown = ~pd.Series(form.genes).str.contains(hidden).to_numpy() if hidden else np.ones(len(index), dtype=bool)
+    shown = _shown(form.genes, hidden)
     known = {}
     if stability is not None:
         known = stability.set_index(["frequency", "module"])[["stability", "trusted"]].T.to_dict("list")
@@ -49,13 +47,18 @@ def module_table(
         for module, value in enumerate(values[frequency], start=1):
             loading = loadings[frequency, :, module - 1]
             stable, trusted = known.get((frequency, module), (np.nan, False))
-            for pole, names in poles(loading * shown, form.genes, n_genes).items():
+            for pole, places in poles(loading * shown, n_genes).items():
                 rows += [
-                    (frequency, module, value, pole, rank, gene, loading[index[gene]], float(stable), bool(trusted))
-                    for rank, gene in enumerate(names, start=1)
+                    (frequency, module, value, pole, rank, form.genes[i], loading[i], float(stable), bool(trusted))
+                    for rank, i in enumerate(places, start=1)
                 ]
     columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability", "trusted"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _shown(genes: list[str], hidden: str) -> np.ndarray:
+    """Genes whose names do not match a regular expression, (n_genes,) bool; all, if it is empty."""
+    return ~pd.Series(genes).str.contains(hidden).to_numpy() if hidden else np.ones(len(genes), dtype=bool)
 
 
 def main_effect_table(form: BilinearForm, n_genes: int, hidden: str = "") -> pd.DataFrame:
@@ -63,13 +66,12 @@ def main_effect_table(form: BilinearForm, n_genes: int, hidden: str = "") -> pd.
 
     n_genes : of each pole; hidden : as in `module_table`.
     """
-    index = {gene: i for i, gene in enumerate(form.genes)}
-    shown = ~pd.Series(form.genes).str.contains(hidden).to_numpy() if hidden else np.ones(len(index), dtype=bool)
+    shown = _shown(form.genes, hidden)
     rows = [
-        (frequency, pole, rank, gene, effects[index[gene]])
+        (frequency, pole, rank, form.genes[i], effects[i])
         for frequency, effects in enumerate(form.main)
-        for pole, names in poles(effects * shown, form.genes, n_genes).items()
-        for rank, gene in enumerate(names, start=1)
+        for pole, places in poles(effects * shown, n_genes).items()
+        for rank, i in enumerate(places, start=1)
     ]
     return pd.DataFrame(rows, columns=["frequency", "pole", "rank", "gene", "effect"])
 
@@ -86,7 +88,6 @@ def pole_loadings(form: BilinearForm, n_modules: int = 5, n_genes: int = 50) -> 
     rows = []
     for f, of_frequency in enumerate(loadings):
         for module, loading in enumerate(of_frequency.T, start=1):
-            order = np.argsort(-loading, kind="stable")
-            ends = [i for i in order[:n_genes] if loading[i] > 0] + [i for i in order[::-1][:n_genes] if loading[i] < 0]
-            rows += [(f, module, form.genes[i], i, loading[i]) for i in ends]
+            places = np.concatenate(list(poles(loading, n_genes).values()))
+            rows += [(f, module, form.genes[i], i, loading[i]) for i in places]
     return pd.DataFrame(rows, columns=["frequency", "module", "gene", "place", "loading"])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from scripts.measures import ends, jaccard
 from scripts.models import BilinearForm
 
 N_POLE_GENES = 25  # genes of each pole that are compared
@@ -14,18 +15,14 @@ N_MATCHED = 3  # leading modules among which partners are looked for
 
 def pole_sets(loadings: np.ndarray, n_genes: int = N_POLE_GENES) -> list[tuple[set[int], set[int]]]:
     """Genes of largest positive and of largest negative loading of each module; loadings : (n_all_genes, n_modules)."""
-    orders = np.argsort(loadings, axis=0, kind="stable").T
-    return [(set(order[-n_genes:].tolist()), set(order[:n_genes].tolist())) for order in orders]
-
-
-def _jaccard(a: set[int], b: set[int]) -> float:
-    return len(a & b) / len(a | b)
+    both = (ends(loading, n_genes) for loading in loadings.T)
+    return [(set(high.tolist()), set(low.tolist())) for high, low in both]
 
 
 def pole_jaccard(first: tuple[set[int], set[int]], second: tuple[set[int], set[int]]) -> float:
     """Mean Jaccard of two modules' poles, whichever way round fits better: the sign of a module is a convention."""
-    same = _jaccard(first[0], second[0]) + _jaccard(first[1], second[1])
-    turned = _jaccard(first[0], second[1]) + _jaccard(first[1], second[0])
+    same = jaccard(first[0], second[0]) + jaccard(first[1], second[1])
+    turned = jaccard(first[0], second[1]) + jaccard(first[1], second[0])
     return max(same, turned) / 2
 
 

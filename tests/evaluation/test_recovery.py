@@ -26,7 +26,7 @@ from scripts.evaluation.recovery import (
     seen_by_components,
     strongest_pair,
 )
-from scripts.measures import chance_level
+from scripts.measures import expected_average_precision
 from scripts.models.gene_ridge import GeneRidge
 
 
@@ -124,7 +124,8 @@ def test_scores_of_pairs_and_chance_equal_the_obvious():
     np.testing.assert_allclose(strongest_pair(np.array([1.0, 5.0, 2.0, 0.0, 3.0, 4.0]), 4), [5, 3, 5, 4])
     true = np.arange(30) < 5
     drawn = np.mean([average_precision_score(true, random.random(30)) for _ in range(600)])
-    assert chance_level(5, 30) == pytest.approx(drawn, abs=0.02) and chance_level(1, 1) == 1
+    assert expected_average_precision(30, 5, 30) == pytest.approx(drawn, abs=0.02)
+    assert expected_average_precision(1, 1, 1) == 1
 
 
 def test_bilinear_finds_the_planted_pairs_where_correlation_is_at_chance(swept):
