@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
 from scripts.cells import CellDataset, checked_arrays
+from scripts.errors import InputError
 from scripts.models import BilinearForm, Components, target_components
 from scripts.parallel import few_threads
 
@@ -47,15 +48,15 @@ class Config:
     def __post_init__(self):
         for name in ("d_input", "d_hidden", "d_output", "n_epochs", "batch_size", "n_fits"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
+                raise InputError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
         for name in ("lr", "init_scale"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
+                raise InputError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
         for name in ("l2", "weight_decay", "input_noise", "patience", "input_components"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be at least 0")
+                raise InputError(f"{name}={getattr(self, name)} is not possible: it must be at least 0")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
+            raise InputError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
 
 
 class ScBMLPRegressor:
@@ -77,7 +78,7 @@ class ScBMLPRegressor:
 
     def __init__(self, cfg: Config, loss_fn: str = "mse"):
         if loss_fn not in LOSSES:
-            raise ValueError(f"loss_fn={loss_fn!r} is not known: choose one of {', '.join(LOSSES)}")
+            raise InputError(f"loss_fn={loss_fn!r} is not known: choose one of {', '.join(LOSSES)}")
         self.cfg = cfg
         self.loss_fn = loss_fn
 
@@ -127,7 +128,7 @@ class ScBMLPRegressor:
         expected = (self.cfg.d_input, self.cfg.d_output)
         if (cells.x.shape[1], cells.y.shape[1]) != expected:
             found = f"{cells.x.shape[1]} genes and {cells.y.shape[1]} frequencies"
-            raise ValueError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
+            raise InputError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
 
     @staticmethod
     def _inputs(X: np.ndarray | sparse.csr_array, components: Components | None) -> np.ndarray:
@@ -160,7 +161,7 @@ class ScBMLPRegressor:
         X : (n_cells, d_input) array, sparse matrix or tensor. Returns (n_cells, d_output) float32.
         """
         if X.ndim != 2 or X.shape[1] != self.cfg.d_input:
-            raise ValueError(f"X has the shape {tuple(X.shape)}, expected (n_cells, {self.cfg.d_input})")
+            raise InputError(f"X has the shape {tuple(X.shape)}, expected (n_cells, {self.cfg.d_input})")
         if sparse.issparse(X):
             left, right = (torch.as_tensor(X @ side.cpu().numpy().T) for side in (self.w_l, self.w_r))
             left, right = left.to(self.cfg.device), right.to(self.cfg.device)
@@ -275,7 +276,7 @@ def descend(
             val_losses.append(_error(network, z_val, y_val, loss))
             schedule.step()
             if not math.isfinite(train_losses[-1]):
-                raise ValueError(f"the training loss is {train_losses[-1]}: choose a smaller lr than {cfg.lr}")
+                raise InputError(f"the training loss is {train_losses[-1]}: choose a smaller lr than {cfg.lr}")
             bar.set_postfix(
                 {"train_loss": f"{train_losses[-1]:.4f}", "val_loss": f"{val_losses[-1]:.4f}"}, refresh=False
             )

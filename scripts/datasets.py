@@ -5,6 +5,7 @@ from scipy import sparse
 
 from scripts import graph
 from scripts.cells import CellDataset, Preparation, add_split, graph_features, load, torch_splits
+from scripts.errors import InputError
 from scripts.sources import Source, resolve
 
 
@@ -19,7 +20,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     """
     for name, known in (("unconnected", ("error", "largest")), ("laplacian", ("unnormalized", "normalized"))):
         if getattr(settings, name) not in known:
-            raise ValueError(f"{name}={getattr(settings, name)!r} is not known: choose {' or '.join(map(repr, known))}")
+            raise InputError(f"{name}={getattr(settings, name)!r} is not known: choose {' or '.join(map(repr, known))}")
     X, basis = graph_features(adata.X, settings)
     found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
     adjacency = graph.adjacency(found, settings.graph_weights)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import stats
 
+from scripts.errors import InputError
+
 LEAST_VARIANCE = 0.05  # of held-out cells, in units of that of training cells, from which on R2 means something
 
 
@@ -72,7 +74,7 @@ def rank_biased_overlap(a: np.ndarray, b: np.ndarray, p: float = 0.98) -> float:
     1 / (1 - p) ranks hold most of it.
     """
     if not 0 < p < 1:
-        raise ValueError(f"p={p} is not possible: choose a number between 0 and 1")
+        raise InputError(f"p={p} is not possible: choose a number between 0 and 1")
     depth = np.arange(1, len(a) + 1)
     shared = np.cumsum(np.bincount(np.maximum(a, b), minlength=len(a)))
     weights = (1 - p) * p ** (depth - 1)

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense
+from scripts.errors import InputError
 from scripts.graph import N_EXACT
 from scripts.sources import Source
 
@@ -56,7 +57,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     adata = source.read()
     if settings.layer:
         if settings.layer not in adata.layers:
-            raise ValueError(f"{source.name} has no layer {settings.layer!r}: it has {sorted(adata.layers) or 'none'}")
+            raise InputError(f"{source.name} has no layer {settings.layer!r}: it has {sorted(adata.layers) or 'none'}")
         adata.X = adata.layers[settings.layer]
     checksum = _checksum(adata)
     steps = {name: getattr(settings, name) for name in ("normalize_total", "log1p", "scale")}
@@ -79,7 +80,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
 
 def _label(adata: ad.AnnData, wanted: str | None) -> str:
     if wanted and wanted not in adata.obs:
-        raise ValueError(
+        raise InputError(
             f"there is no column {wanted!r} in obs for the labels: it has {', '.join(adata.obs) or 'none'}"
         )
     categorical = [name for name in adata.obs if isinstance(adata.obs[name].dtype, pd.CategoricalDtype)]
@@ -98,9 +99,9 @@ def _checksum(adata: ad.AnnData) -> str:
 def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
     values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
     if not np.isfinite(values).all():
-        raise ValueError(f"{name}: X holds NaN or infinite values: remove or impute them first")
+        raise InputError(f"{name}: X holds NaN or infinite values: remove or impute them first")
     if expects_counts and (values.min(initial=0) < 0 or (values != np.rint(values)).any()):
-        raise ValueError(
+        raise InputError(
             f"{name}: X holds no counts (negative or fractional values): name the layer that does (layer: counts), "
             "or set normalize_total: false and log1p: false if X is normalised already"
         )
@@ -119,7 +120,7 @@ def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slic
     if n_components == 0:
         return X, "all genes"
     if not 1 <= n_components < min(X.shape):
-        raise ValueError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
+        raise InputError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
     solver = "arpack" if sparse.issparse(X) else "randomized"
     pca = PCA(n_components, svd_solver=solver, random_state=settings.random_state).fit(X[fit_rows])
     return pca.transform(X).astype(np.float32), f"{n_components} components"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.blocks import Standard, dense
+from scripts.errors import InputError
 from scripts.graph import frequencies, knn_graph
 
 TREE = {"trunk": "", "A": "trunk", "B": "trunk", "A1": "A", "A2": "A"}  # branch -> its parent
@@ -35,16 +36,16 @@ class Planting:
     def __post_init__(self):
         for name in ("n_cells", "n_program", "n_hidden", "n_pairs", "n_noise"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
+                raise InputError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
         for name in ("mean_count", "fold", "dispersion"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
+                raise InputError(f"{name}={getattr(self, name)} is not possible: it must be greater than 0")
         if not 0 <= self.interaction <= 1:
-            raise ValueError(f"interaction={self.interaction} is not possible: it must be 0 to 1")
+            raise InputError(f"interaction={self.interaction} is not possible: it must be 0 to 1")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
+            raise InputError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
         if not self.library_sd >= 0:
-            raise ValueError(f"library_sd={self.library_sd} is not possible: it must be at least 0")
+            raise InputError(f"library_sd={self.library_sd} is not possible: it must be at least 0")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from scripts import graph
 from scripts.blocks import Matrix, Standard, variation
 from scripts.cells.loading import Preparation, graph_features
+from scripts.errors import InputError
 from scripts.graph import entered_neighbors, nearest_neighbors
 from scripts.measures import aligned_r2
 from scripts.parallel import side_by_side
@@ -50,7 +51,7 @@ class CellDataset(torch.utils.data.Dataset):
 def split_rows(n_cells: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """70 % training, 15 % validation and 15 % test cells, seeded: their indices."""
     if n_cells < 10:
-        raise ValueError(f"{n_cells} cells are too few to split into training, validation and test cells")
+        raise InputError(f"{n_cells} cells are too few to split into training, validation and test cells")
     train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
     validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
     return np.sort(train), np.sort(validation), np.sort(test)
@@ -146,7 +147,7 @@ def _standard(X: Matrix) -> Standard:
 def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:
     """Random subsets of the cells, without replacement, as sorted indices; at least two, to be compared."""
     if n_subsamples < 2:
-        raise ValueError(f"n_subsamples={n_subsamples} is not possible: at least 2 are needed to compare fits")
+        raise InputError(f"n_subsamples={n_subsamples} is not possible: at least 2 are needed to compare fits")
     size = int(share * n_cells)
     seeds = range(random_state, random_state + n_subsamples)
     return [np.sort(np.random.default_rng(seed).choice(n_cells, size, replace=False)) for seed in seeds]
@@ -162,10 +163,10 @@ def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
     """
     X, y = cells.arrays()
     if len(y) == 0:
-        raise ValueError("there are no cells to fit or validate on")
+        raise InputError("there are no cells to fit or validate on")
     if not (np.isfinite(X.data if sparse.issparse(X) else X).all() and np.isfinite(y).all()):
-        raise ValueError("the cells hold NaN or infinite values: remove or impute them first")
+        raise InputError("the cells hold NaN or infinite values: remove or impute them first")
     constant = np.flatnonzero(np.ptp(y, axis=0) <= 1e-9 * np.abs(y).max(axis=0))
     if len(constant):
-        raise ValueError(f"frequency {constant[0]} is the same in all cells: there is nothing to predict; leave it out")
+        raise InputError(f"frequency {constant[0]} is the same in all cells: there is nothing to predict; leave it out")
     return X, y

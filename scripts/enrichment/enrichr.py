@@ -10,6 +10,7 @@ import pandas as pd
 from scripts.enrichment.gene_lists import GeneLists
 from scripts.enrichment.sets import TestedSets
 from scripts.enrichment.terms import LIST
+from scripts.errors import OfflineError
 from scripts.parallel import within
 from scripts.sources import reachable
 
@@ -43,9 +44,9 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
     """
     names = [name for name in libraries if not name.endswith(".gmt")]
     if not names:
-        raise ConnectionError("gene_sets names none of its libraries. Nothing was sent")
+        raise OfflineError("gene_sets names none of its libraries. Nothing was sent")
     if not reachable():
-        raise ConnectionError("it is out of reach; check the network. Nothing was sent")
+        raise OfflineError("it is out of reach; check the network. Nothing was sent")
     end = time.monotonic() + limit
     tables = [pd.DataFrame(columns=ONLINE)]
     for key, genes in gene_lists.items():
@@ -53,10 +54,10 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
         try:
             found = within(max(0.0, end - time.monotonic()), lambda sent=symbols: _send(sent, names, tested.background))
         except TimeoutError:
-            raise ConnectionError(f"it did not answer all within {limit:.0f} s{LATER}") from None
+            raise OfflineError(f"it did not answer all within {limit:.0f} s{LATER}") from None
         except Exception as problem:  # whatever its client stumbles over, the answer was none that can be read
             cause = " ".join(str(problem).split())[:200] or type(problem).__name__
-            raise ConnectionError(f"it did not answer as it should ({cause}){LATER}") from None
+            raise OfflineError(f"it did not answer as it should ({cause}){LATER}") from None
         if len(found):
             tables.append(found.assign(**dict(zip(LIST, key, strict=True))))
     return pd.concat(tables[1:] or tables, ignore_index=True)[ONLINE]

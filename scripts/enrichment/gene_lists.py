@@ -7,6 +7,7 @@ from scipy.stats import rankdata
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense, evenly
+from scripts.errors import InputError
 from scripts.models import BilinearForm
 from scripts.reading import poles
 
@@ -57,7 +58,7 @@ def end_lists(
         The source of a list is "module 1" etc.
     """
     if not 0 < share <= 0.5:
-        raise ValueError(f"end_share={share} is not possible: choose a share of the cells up to 0.5")
+        raise InputError(f"end_share={share} is not possible: choose a share of the cells up to 0.5")
     if not gene_lists:
         return {}
     X = X[evenly(X.shape[0], MAX_CELLS)]

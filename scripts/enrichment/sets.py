@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scripts.errors import InputError
 from scripts.sources import Libraries, Library, human_orthologs
 
 # how a measured gene came to a symbol that the libraries know, if it did
@@ -97,7 +98,7 @@ def tested_sets(measured: list[str], libraries: Libraries, min_size: int = 5, ma
         If the limits leave no size.
     """
     if not 1 <= min_size <= max_size:
-        raise ValueError(f"gene sets of {min_size} to {max_size} genes: choose 1 <= smallest size <= largest size")
+        raise InputError(f"gene sets of {min_size} to {max_size} genes: choose 1 <= smallest size <= largest size")
     symbol = match_symbols(measured, _known(libraries.sets))
     background = sorted(set(symbol.values()))
     place = {name: number for number, name in enumerate(background)}

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from scripts.blocks import Matrix, variation
+from scripts.errors import InputError
 from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
 from scripts.models import BilinearForm
 from scripts.reading import poles
@@ -43,7 +44,7 @@ def driver_table(correlation: np.ndarray, n_cells: int, genes: list[str], level:
         frequency, gene, correlation, ci_low, ci_high, p_value, q_value; the largest absolute correlation first.
     """
     if n_cells < 4:
-        raise ValueError(f"{n_cells} cells are too few for intervals of correlations: at least 4 are needed")
+        raise InputError(f"{n_cells} cells are too few for intervals of correlations: at least 4 are needed")
     z = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
     error = 1 / np.sqrt(n_cells - 3)
     reach = stats.norm.ppf((1 + level) / 2) * error

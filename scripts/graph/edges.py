@@ -4,6 +4,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from scripts.blocks import Matrix
+from scripts.errors import InputError
 from scripts.graph.neighbors import Neighbors, nearest_neighbors
 
 
@@ -58,7 +59,7 @@ def adjacency(neighbors: Neighbors, weights: str = "unweighted") -> csr_array:
     elif weights == "fuzzy":
         return _fuzzy_union(neighbors)
     else:
-        raise ValueError(f"weights={weights!r} is not known: choose 'unweighted', 'gaussian' or 'fuzzy'")
+        raise InputError(f"weights={weights!r} is not known: choose 'unweighted', 'gaussian' or 'fuzzy'")
     row_starts = np.arange(0, n_cells * k + 1, k, dtype=np.int32)
     directed = csr_array((values, columns, row_starts), shape=(n_cells, n_cells))
     directed.sort_indices()  # merging sorted rows takes half the time

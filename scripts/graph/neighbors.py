@@ -9,6 +9,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense
+from scripts.errors import InputError
 from scripts.parallel import side_by_side
 
 N_EXACT = 50_000  # cells up to which all distances are compared
@@ -47,16 +48,16 @@ def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
         For an unknown metric, values that are not finite, and cells without direction under the cosine metric.
     """
     if metric not in ("cosine", "euclidean"):
-        raise ValueError(f"metric={metric!r} is not known: choose 'cosine' or 'euclidean'")
+        raise InputError(f"metric={metric!r} is not known: choose 'cosine' or 'euclidean'")
     X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
     if not np.isfinite(X.data if sparse.issparse(X) else X).all():
-        raise ValueError("the expression matrix holds NaN or infinite values: remove or impute them first")
+        raise InputError("the expression matrix holds NaN or infinite values: remove or impute them first")
     if metric == "euclidean":
         return X
     squares = (X * X).sum(axis=1)
     if not squares.all():
         n_zero = int((squares == 0).sum())
-        raise ValueError(
+        raise InputError(
             f"{n_zero} cells are zero everywhere and have no cosine: remove them, or use metric='euclidean'"
         )
     return normalize(X)
@@ -86,14 +87,14 @@ def nearest_neighbors(
     """
     n_cells = X.shape[0]
     if not 1 <= k < n_cells:
-        raise ValueError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
+        raise InputError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
     points = as_points(X, metric)
     if n_cells <= n_exact:
         distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
         found = Neighbors(indices, distances, 1.0)
     else:
         if sparse.issparse(points):
-            raise ValueError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
+            raise InputError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
         found = _approximate(points.astype(np.float32), k, random_state)
     _refuse_identical_cells(points, found.indices)
     return found
@@ -106,7 +107,7 @@ def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.n
         difference = abs(points[rows] - points[indices[rows, -1]]).max(axis=1)
         n_identical += int((dense(difference) <= 1e-7).sum())
     if n_identical:
-        raise ValueError(
+        raise InputError(
             f"{n_identical} cells are identical to all of their {indices.shape[1]} nearest neighbours and would fall "
             "apart from the rest: remove duplicated cells, or raise k_neighbors"
         )

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import csgraph, csr_array, diags_array
 
+from scripts.errors import InputError
 from scripts.graph.eigensolvers import lobpcg, residuals, shift_invert
 
 MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
@@ -70,12 +71,12 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
     """
     n_cells = adjacency.shape[0]
     if not 1 <= n_comps <= n_cells - 2:
-        raise ValueError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
+        raise InputError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
     reached = csgraph.breadth_first_order(adjacency, 0, return_predecessors=False)  # a fifth of the time of all parts
     if len(reached) < n_cells:
         sizes = part_sizes(adjacency)
         shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
-        raise ValueError(
+        raise InputError(
             f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "
             "or set unconnected='largest' to keep the largest part"
         )
@@ -88,7 +89,7 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
         worst = residuals(L, values, vectors).max()
         if worst <= MAX_RESIDUAL:
             return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
-    raise ValueError(
+    raise InputError(
         f"the frequencies did not converge: largest relative residual {worst:.1e}, allowed {MAX_RESIDUAL:.0e}"
     )
 

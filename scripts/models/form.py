@@ -47,7 +47,7 @@ class BilinearForm:
         n_freq = len(self.core)
         shapes = (self.core.shape, self.main.shape, self.constant.shape, len(self.genes))
         if shapes != ((n_freq, rank, rank), (n_freq, n_genes), (n_freq,), n_genes):
-            raise ValueError(
+            raise InputError(
                 f"the parts of the bilinear form do not fit each other: basis {self.basis.shape}, then {shapes}"
             )
 

@@ -7,6 +7,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from scripts.cells import checked_arrays
+from scripts.errors import InputError
 from scripts.models.form import BilinearForm
 from scripts.models.kernel import solve_kernel
 
@@ -55,7 +56,7 @@ class GeneRidge:
         """
         (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
         if X.shape[1] > MAX_GENES or len(X) > MAX_CELLS:
-            raise ValueError(
+            raise InputError(
                 f"{len(X)} cells x {X.shape[1]} genes are too many to fit all pairs of genes: "
                 f"take at most {MAX_CELLS} x {MAX_GENES}, or BilinearRidge on components"
             )

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from scripts.cells import checked_arrays
+from scripts.errors import InputError
 from scripts.models.components import Components, target_components
 from scripts.models.form import BilinearForm
 from scripts.models.moments import Moments, penalty_of_each
@@ -110,7 +111,7 @@ class BilinearRidge:
         n_cells, n_genes = X.shape
         possible = min(self.main_components, n_genes, n_cells - 1)
         if n_cells < 10:
-            raise ValueError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
+            raise InputError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
         if possible < min(self.main_components, n_genes):
             warnings.warn(
                 f"{n_cells} training cells span no more than {possible} components: "

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.blocks import Matrix, dense
+from scripts.errors import InputError
 from scripts.measures import strongest
 from scripts.models import BilinearForm
 
@@ -50,7 +51,7 @@ def explain_cell(form: BilinearForm, x: Matrix, n_modules: int = 5, n_genes: int
     """
     x = np.ravel(dense(x)).astype(np.float64)
     if len(x) != len(form.genes):
-        raise ValueError(f"the cell has {len(x)} values, the model {len(form.genes)} genes: pass one row of its matrix")
+        raise InputError(f"the cell has {len(x)} values, the model {len(form.genes)} genes: pass one row of its matrix")
     values, loadings = form.modules(form.basis.shape[1])
     rows = []
     for f in range(form.n_freq):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.cells import checked_arrays
+from scripts.errors import InputError
 from scripts.models import BilinearForm, BilinearRidge, Refit, refit_with_errors
 from scripts.reading.resampling import bootstrap, matched_loadings, normal_interval, shuffled_refits
 
@@ -144,7 +145,7 @@ def pair_null(
         What is shuffled, "residuals" or "targets": see `resampling.shuffled_refits`.
     """
     if n_shuffles < 19:
-        raise ValueError(f"n_shuffles={n_shuffles} cannot give an adjusted p of 0.05: take at least 19")
+        raise InputError(f"n_shuffles={n_shuffles} cannot give an adjusted p of 0.05: take at least 19")
     keys = ["frequency", "rank"]
     places = pd.MultiIndex.from_frame(pairs[keys])
     n_pairs = int(pairs["rank"].max())

@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from scripts.cells import checked_arrays
+from scripts.errors import InputError
 from scripts.models import BilinearForm, BilinearRidge, refit_with_errors
 from scripts.parallel import side_by_side
 
@@ -39,7 +40,7 @@ def bootstrap(
     list of (n_bootstraps, ...) float64, one for each array read
     """
     if n_bootstraps < 10:
-        raise ValueError(f"n_bootstraps={n_bootstraps} are too few for an interval: take at least 10")
+        raise InputError(f"n_bootstraps={n_bootstraps} are too few for an interval: take at least 10")
     X, y = checked_arrays(train)
 
     def one(seed: int) -> tuple:
@@ -82,7 +83,7 @@ def shuffled_refits(
     null weights would vanish, and every weight would seem significant just because some frequency can be predicted.
     """
     if null not in NULLS:
-        raise ValueError(f"null={null!r} is not known: choose {' or '.join(map(repr, NULLS))}")
+        raise InputError(f"null={null!r} is not known: choose {' or '.join(map(repr, NULLS))}")
     X, y = checked_arrays(train)
     explained = 0.0
     if null == "residuals":

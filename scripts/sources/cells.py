@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.errors import InputError, MissingError, OfflineError, one_line
 from scripts.sources import download
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _paul15(why: str) -> Source:
     try:
         download.fetch(PAUL15_ADDRESS, target)
     except ConnectionError as problem:
-        raise ConnectionError(
+        raise OfflineError(
             f"{problem}: check the network, put paul15.h5ad into data/ or the folder BMLP_DATA_DIR names, "
             "or choose DATASET=pbmc68k_reduced"
         ) from None
@@ -123,11 +124,11 @@ def _read_paul15(file: Path) -> ad.AnnData:
             try:
                 adata = sc.datasets.paul15()
             except (OSError, KeyError) as problem:
-                raise ValueError(f"{file} is damaged ({problem}): delete it and start again") from None
+                raise InputError(f"{file} is damaged ({problem}): delete it and start again") from None
     genes = hashlib.sha256("\n".join(adata.var_names).encode()).hexdigest()
     counts = float(adata.X.sum(dtype="float64"))
     if adata.shape != PAUL15_SHAPE or genes != PAUL15_GENES_SHA256 or counts != PAUL15_COUNTS:
-        raise ValueError(
+        raise InputError(
             f"{file} does not hold paul15 as published ({adata.n_obs} x {adata.n_vars} with {counts:.0f} counts, "
             f"expected {PAUL15_SHAPE[0]} x {PAUL15_SHAPE[1]} with {PAUL15_COUNTS}): delete it and start again"
         )
@@ -163,9 +164,9 @@ def _bundled(name: str) -> Callable[[], ad.AnnData]:
 def _file(file: Path) -> Source:
     if not file.exists():
         known = "auto, paul15, pbmc68k_reduced, krumsiek11"
-        raise FileNotFoundError(f"{file}: no such file, and no data set of that name ({known}); check the path")
+        raise MissingError(f"{file}: no such file, and no data set of that name ({known}); check the path")
     if not file.is_file() or not _is_h5ad(file):
-        raise ValueError(f"{file} is not an .h5ad file: write one with adata.write_h5ad()")
+        raise InputError(f"{file} is not an .h5ad file: write one with adata.write_h5ad()")
     file = file.resolve()
     return Source(file.stem, str(file), "the file as named", lambda: _read_h5ad(file), files=(file,))
 
@@ -188,6 +189,6 @@ def _read_h5ad(file: Path) -> ad.AnnData:
             adata = ad.read_h5ad(file)
             adata.obs_names_make_unique()
             adata.var_names_make_unique()
-    except (OSError, KeyError, ValueError, ad.io.IORegistryError) as problem:
-        raise ValueError(f"{file} is damaged or not an .h5ad file ({str(problem).splitlines()[0]})") from None
+    except Exception as problem:  # whatever the reader stumbles over, the file is none that can be read
+        raise InputError(f"{file} is damaged or not an .h5ad file ({one_line(problem)[:200]})") from None
     return adata

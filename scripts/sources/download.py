@@ -6,6 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scripts import REPOSITORY
+from scripts.errors import OfflineError
 
 DATA_FOLDER = REPOSITORY / "data"  # where downloads are kept, beside the tables that come with the program
 
@@ -55,7 +56,7 @@ def fetch(address: str, target: Path, limit: float = 300.0) -> Path:
         pooch.retrieve(address, known_hash=None, fname=target.name, path=target.parent, downloader=downloader)
     except (requests.RequestException, TimeoutError, OSError) as problem:
         cause = "no answer in time" if isinstance(problem, TimeoutError | requests.Timeout) else type(problem).__name__
-        raise ConnectionError(f"{target.name} could not be downloaded from {address} ({cause})") from None
+        raise OfflineError(f"{target.name} could not be downloaded from {address} ({cause})") from None
     finally:
         bar.close()
     return target

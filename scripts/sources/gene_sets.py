@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scripts import REPOSITORY
+from scripts.errors import InputError, MissingError, OfflineError
 from scripts.parallel import within
 from scripts.sources import download
 
@@ -60,7 +61,7 @@ def gather(names: list[str], limit: float = 60.0) -> Libraries:
             if place is None:
                 is_online = reachable() if is_online is None else is_online
                 if not is_online:
-                    raise ConnectionError(f"{name} is not on this machine and Enrichr is out of reach{_remedy(name)}")
+                    raise OfflineError(f"{name} is not on this machine and Enrichr is out of reach{_remedy(name)}")
                 target = download.DATA_FOLDER / "genesets" / f"{name}.gmt"
                 place = download_library(name, target, end - time.monotonic()), "downloaded from Enrichr"
             found.sets[name] = read_library(place[0])
@@ -93,9 +94,9 @@ def local_library(name: str) -> tuple[Path, str] | None:
         for candidate in (file, REPOSITORY / file):
             if candidate.is_file():
                 return candidate, "the file as named"
-        raise FileNotFoundError(f"{name}: no such file; check the path in gene_sets")
+        raise MissingError(f"{name}: no such file; check the path in gene_sets")
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
-        raise ValueError(f"{name!r} is no name of a library: use one of {ENRICHR}/#libraries, or a path ending in .gmt")
+        raise InputError(f"{name!r} is no name of a library: use one of {ENRICHR}/#libraries, or a path ending in .gmt")
     shared = os.environ.get("BMLP_DATA_DIR")
     places = [(Path(shared) / "genesets" / f"{name}.gmt", "BMLP_DATA_DIR")] if shared else []
     places.append((download.DATA_FOLDER / "genesets" / f"{name}.gmt", "data/genesets"))
@@ -120,7 +121,7 @@ def read_library(file: Path) -> Library:
         if term and genes:
             library[term] = genes
     if not library:
-        raise ValueError(f"{file} holds no gene set: it must hold a term, a description and genes to a line, by tabs")
+        raise InputError(f"{file} holds no gene set: it must hold a term, a description and genes to a line, by tabs")
     return library
 
 
@@ -167,7 +168,7 @@ def download_library(name: str, target: Path, limit: float = 60.0) -> Path:
             cause, is_final = _cause(problem)
         if is_final:
             break
-    raise ConnectionError(f"{name} could not be downloaded from Enrichr ({cause}){_remedy(name)}")
+    raise OfflineError(f"{name} could not be downloaded from Enrichr ({cause}){_remedy(name)}")
 
 
 def _attempt(address: str, target: Path, limit: float) -> Path:
@@ -186,16 +187,16 @@ def _check_whole(file: Path) -> None:
     """ValueError for an answer that is no library, or not all of one."""
     text = file.read_text(encoding="utf-8", errors="replace")
     if not text.strip():
-        raise ValueError("an empty answer")
+        raise InputError("an empty answer")
     if re.search(r"<(!doctype|html)", text[:1000], re.IGNORECASE):
-        raise ValueError("a web page in place of a library")
+        raise InputError("a web page in place of a library")
     try:
         read_library(file)
     except ValueError:
-        raise ValueError("no gene set in the answer") from None
+        raise InputError("no gene set in the answer") from None
     first, last = text.split("\n", 1)[0], text.rsplit("\n", 1)[-1]
     if last and first.endswith("\t") and not last.endswith("\t"):  # Enrichr ends every line of a library alike
-        raise ValueError("an answer that breaks off")
+        raise InputError("an answer that breaks off")
 
 
 def _cause(problem: Exception) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.errors import InputError
 from scripts.sources.download import DATA_FOLDER
 
 if TYPE_CHECKING:
@@ -26,6 +27,6 @@ def load_markers(genes: list[str], path: Path = TABLE) -> pd.DataFrame:
 
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := {"lineage", "gene", "source"} - set(table.columns):
-        raise ValueError(f"{path} lacks the column {missing.pop()!r}: take the one that comes with the program")
+        raise InputError(f"{path} lacks the column {missing.pop()!r}: take the one that comes with the program")
     measured = table[table["gene"].isin(genes)].reset_index(drop=True)
     return measured if len(measured) >= MIN_MARKERS else measured.iloc[:0]
