@@ -3,6 +3,13 @@
 import numpy as np
 from scipy import sparse
 
+Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
+
+
+def dense(X: Matrix) -> np.ndarray:
+    """The same values as an array; an array is handed on as it is."""
+    return X if isinstance(X, np.ndarray) else X.toarray()
+
 
 def gene_means(X: np.ndarray | sparse.spmatrix) -> np.ndarray:
     """Mean of each gene, (n_genes,), summed in float64: scipy's own mean of sparse float32 is not."""
