@@ -14,9 +14,10 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
-from scripts.cells import CellDataset, checked_arrays
+from scripts.blocks import Matrix, dense
+from scripts.cells import CellDataset
 from scripts.errors import InputError
-from scripts.models import BilinearForm, Components, target_components
+from scripts.models import BilinearForm, Components, arrays_to_fit, check_genes, target_components
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
@@ -103,8 +104,7 @@ class ScBMLPRegressor:
             being finite.
         """
         self._check(train)
-        self._check(val)
-        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         with few_threads(len(y) if self.cfg.input_components else np.inf), torch.enable_grad():
             return self._fit(X, y, X_val, y_val)
 
@@ -112,12 +112,8 @@ class ScBMLPRegressor:
         n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         mean, scale = (y.mean(axis=0), y.std(axis=0)) if self.cfg.standardize else (0.0, 1.0)
-        tensors = [
-            self._inputs(X, components),
-            (y - mean) / scale,
-            self._inputs(X_val, components),
-            (y_val - mean) / scale,
-        ]
+        inputs = components.coordinates if components else dense
+        tensors = [inputs(X), (y - mean) / scale, inputs(X_val), (y_val - mean) / scale]
         tensors = [torch.as_tensor(array, dtype=torch.float32, device=self.cfg.device) for array in tensors]
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
         fits = [descend(*tensors, self.cfg, self.loss_fn, seed) for seed in seeds]
@@ -129,12 +125,6 @@ class ScBMLPRegressor:
         if (cells.x.shape[1], cells.y.shape[1]) != expected:
             found = f"{cells.x.shape[1]} genes and {cells.y.shape[1]} frequencies"
             raise InputError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
-
-    @staticmethod
-    def _inputs(X: np.ndarray | sparse.csr_array, components: Components | None) -> np.ndarray:
-        if components is not None:
-            return components.coordinates(X)
-        return X.toarray() if sparse.issparse(X) else X
 
     def _keep(
         self, networks: list[BilinearNetwork], components: Components | None, mean: np.ndarray, scale: np.ndarray
@@ -155,13 +145,12 @@ class ScBMLPRegressor:
         kept = (tensor.float().to(self.cfg.device) for tensor in (w_l, w_r, w_p, a, b, c))
         self.w_l, self.w_r, self.w_p, self.a, self.b, self.c = kept
 
-    def predict(self, X: np.ndarray | sparse.spmatrix | torch.Tensor) -> np.ndarray:
+    def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
         """Predicted frequencies.
 
         X : (n_cells, d_input) array, sparse matrix or tensor. Returns (n_cells, d_output) float32.
         """
-        if X.ndim != 2 or X.shape[1] != self.cfg.d_input:
-            raise InputError(f"X has the shape {tuple(X.shape)}, expected (n_cells, {self.cfg.d_input})")
+        check_genes(X, self.cfg.d_input)
         if sparse.issparse(X):
             left, right = (torch.as_tensor(X @ side.cpu().numpy().T) for side in (self.w_l, self.w_r))
             left, right = left.to(self.cfg.device), right.to(self.cfg.device)

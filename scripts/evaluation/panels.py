@@ -12,7 +12,7 @@ from scripts.cells import Split, subsamples, transductive_split
 from scripts.evaluation.performance import refit
 from scripts.evaluation.rankings import Expression, rank_genes
 from scripts.measures import held_out_r2, jaccard, r2
-from scripts.models import solve_kernel
+from scripts.models import Model, solve_kernel
 from scripts.parallel import side_by_side
 
 SIZES = (5, 10, 25, 50, 100)  # genes of a panel
@@ -105,11 +105,11 @@ def panel_r2(
 
 
 def panel_splits(
-    adata: ad.AnnData, make: Callable, n_splits: int, n_genes: int, random_state: int = 0
+    adata: ad.AnnData, make: Callable[[], Model], n_splits: int, n_genes: int, random_state: int = 0
 ) -> list[tuple[Split, dict]]:
     """Several splits of the cells, each with what every method names from its training cells.
 
-    make : gives a new model with fit(train, val) and form(genes); n_genes : genes that each method names.
+    make : gives a new model; n_genes : genes that each method names.
     Returns [(split, rank_genes as from rank_genes.rankings)]; number 0 is the run's own split.
     """
     names = list(adata.var_names)
@@ -170,7 +170,9 @@ def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> p
     return table[method] - table[rival]
 
 
-def panel_stability(split: Split, make: Callable, genes: list[str], n_genes: int, n_subsamples: int) -> pd.DataFrame:
+def panel_stability(
+    split: Split, make: Callable[[], Model], genes: list[str], n_genes: int, n_subsamples: int
+) -> pd.DataFrame:
     """How many of each method's genes 80 % subsamples of the training cells give again.
 
     Parameters

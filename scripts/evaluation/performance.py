@@ -10,18 +10,20 @@ import pandas as pd
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import CellDataset, Split, subsamples
 from scripts.measures import held_out_r2, r2
-from scripts.models import BilinearForm
+from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
 
 
-def performance(split: Split, models: dict[str, Callable], fitted: dict | None = None) -> pd.DataFrame:
+def performance(
+    split: Split, models: dict[str, Callable[[], Predictor]], fitted: dict[str, Predictor] | None = None
+) -> pd.DataFrame:
     """Every model fitted on the split's training and validation cells and judged on its test cells.
 
     Parameters
     ----------
     split : Split
     models : {name: function}
-        Each gives a new model with fit(train, val) and predict(X).
+        Each gives a new model.
     fitted : {name: model}, optional
         Models that are fitted to this split already.
 
@@ -45,7 +47,7 @@ def performance(split: Split, models: dict[str, Callable], fitted: dict | None =
     return pd.concat(tables, ignore_index=True)
 
 
-def refit(make: Callable, split: Split, genes: list[str]) -> Callable[[np.ndarray], BilinearForm]:
+def refit(make: Callable[[], Model], split: Split, genes: list[str]) -> Callable[[np.ndarray], BilinearForm]:
     """Function that fits a new model to some of a split's training cells, given by index; make : gives a new model."""
     X, y = split.train.arrays()
 
@@ -57,7 +59,9 @@ def refit(make: Callable, split: Split, genes: list[str]) -> Callable[[np.ndarra
     return fit
 
 
-def forms_of_subsamples(make: Callable, split: Split, genes: list[str], n_subsamples: int) -> list[BilinearForm]:
+def forms_of_subsamples(
+    make: Callable[[], Model], split: Split, genes: list[str], n_subsamples: int
+) -> list[BilinearForm]:
     """Fits on 80 % subsamples of a split's training cells; make : gives a new model."""
     return side_by_side(refit(make, split, genes), subsamples(len(split.train), n_subsamples))
 
@@ -91,7 +95,7 @@ def forms_of_seeds(cfg: Config, loss_fn: str, split: Split, genes: list[str], n_
 
 
 def performance_over_splits(
-    splits: list[Split], models: dict[str, Callable], fitted: dict | None = None
+    splits: list[Split], models: dict[str, Callable[[], Predictor]], fitted: dict[str, Predictor] | None = None
 ) -> pd.DataFrame:
     """`performance` on several splits, all fits side by side; an empty table of the same columns for no split.
 

@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize
 
-from scripts.cells import checked_arrays
+from scripts.blocks import Matrix, dense
+from scripts.cells import CellDataset
 from scripts.measures import r2
-from scripts.models import BilinearRidge, solve_kernel
+from scripts.models import BilinearRidge, Model, Predictor, arrays_to_fit, check_genes, solve_kernel
 from scripts.parallel import few_threads
 
 MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX = (
@@ -30,7 +31,9 @@ RBF_WIDTHS = (2.0, 4.0, 8.0)  # gamma in units of 1 / median squared distance
 RBF_COMPONENTS = 20
 
 
-def models_to_compare(bilinear: Callable, descent: Callable) -> dict[str, Callable]:
+def models_to_compare(
+    bilinear: Callable[[], Model], descent: Callable[[], Model]
+) -> dict[str, Callable[[], Predictor]]:
     """Every model of the report's table by its name, simple ones first; bilinear, descent : give new models."""
     squares = partial(BilinearRidge, squares_only=True)
     names = (MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX)
@@ -40,12 +43,14 @@ def models_to_compare(bilinear: Callable, descent: Callable) -> dict[str, Callab
 class MeanOnly:
     """Predicts the mean of the training cells."""
 
-    def fit(self, train, val) -> None:
-        """Keep the mean; train, val : CellDataset."""
-        self._mean = checked_arrays(train)[1].mean(axis=0)
+    def fit(self, train: CellDataset, val: CellDataset) -> None:
+        """Keep the mean."""
+        (X, y), _ = arrays_to_fit(train, val)
+        self._n_genes, self._mean = X.shape[1], y.mean(axis=0)
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: Matrix) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        check_genes(X, self._n_genes)
         return np.tile(self._mean, (X.shape[0], 1))
 
 
@@ -70,13 +75,14 @@ class KernelModel:
     kernels: Callable
     penalties: tuple[float, ...]
 
-    def fit(self, train, val) -> None:
-        """Fit on at most 5,000 training cells; train, val : CellDataset."""
-        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+    def fit(self, train: CellDataset, val: CellDataset) -> None:
+        """Fit on at most 5,000 training cells."""
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         with few_threads(len(y)):
             self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> None:
+        self._n_genes = X.shape[1]
         rows = np.linspace(0, len(y) - 1, min(len(y), MAX_KERNEL_CELLS)).astype(int)
         self._features = self.features(X[rows])
         self._cells, y = self._features(X[rows]), y[rows]
@@ -92,13 +98,17 @@ class KernelModel:
                 tried.append((score, penalty, kernel, scale * weights))
         _, self.penalty, self._kernel, self._weights = max(tried, key=lambda fit: fit[0])
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: Matrix) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        check_genes(X, self._n_genes)
+        return self._predict(X)
+
+    def _predict(self, X: Matrix) -> np.ndarray:
         return self._mean + self._kernel(self.compare(self._features(X), self._cells)) @ self._weights
 
 
 class _LinearModel(KernelModel):
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def _predict(self, X: Matrix) -> np.ndarray:
         """The same from one weight a gene: no comparison with every training cell."""
         return self._mean + self._features(X) @ (self._cells.T @ self._weights)
 
@@ -106,9 +116,9 @@ class _LinearModel(KernelModel):
 def linear_ridge() -> KernelModel:
     """Ridge on all genes, by the kernel x . x', its penalty chosen on the validation cells."""
 
-    def features(X: np.ndarray) -> Callable:
+    def features(X: Matrix) -> Callable:
         mean = np.asarray(X.mean(axis=0)).ravel()
-        return lambda X: (X.toarray() if sparse.issparse(X) else X) - mean
+        return lambda X: dense(X) - mean
 
     return _LinearModel(features, lambda a, b: a @ b.T, lambda among: [lambda products: products], LINEAR_PENALTIES)
 
@@ -116,7 +126,7 @@ def linear_ridge() -> KernelModel:
 def rbf_ridge() -> KernelModel:
     """RBF kernel ridge on 20 principal components of cells of unit length: a black box, as a ceiling."""
 
-    def features(X: np.ndarray) -> Callable:
+    def features(X: Matrix) -> Callable:
         n_components = min(RBF_COMPONENTS, *(size - 1 for size in X.shape))
         pca = PCA(n_components, svd_solver="arpack" if sparse.issparse(X) else "auto", random_state=0).fit(normalize(X))
         return lambda X: pca.transform(normalize(X)).astype(np.float64)

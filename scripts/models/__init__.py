@@ -1,6 +1,7 @@
 """The object in the middle, and the solvers that give it."""
 
 from scripts.models.components import Components, multiple_correlation, target_components
+from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm
 from scripts.models.gene_ridge import GeneRidge
 from scripts.models.kernel import solve_kernel
@@ -11,7 +12,11 @@ __all__ = [
     "BilinearRidge",
     "Components",
     "GeneRidge",
+    "Model",
+    "Predictor",
     "Refit",
+    "arrays_to_fit",
+    "check_genes",
     "multiple_correlation",
     "refit_with_errors",
     "solve_kernel",

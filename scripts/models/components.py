@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
-from scripts.blocks import gene_means, variation
+from scripts.blocks import Matrix, gene_means, variation
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
@@ -31,12 +31,12 @@ class Components:
         """Coordinates of the mean cell before centring, (r,)."""
         return self.mean @ self.axes
 
-    def coordinates(self, X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+    def coordinates(self, X: Matrix) -> np.ndarray:
         """X : (n_cells, n_genes), dense or sparse. Returns (n_cells, r) float64."""
         return np.asarray(X @ self.axes.astype(np.float32), dtype=np.float64) - self.offset
 
 
-def target_components(X: np.ndarray | sparse.spmatrix, y: np.ndarray, n_components: int) -> Components:
+def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components:
     """Principal components of the cells, of genes weighted by what they have to do with the targets.
 
     A gene's weight is its multiple correlation with all targets to the power of 1/2, a soft form of the screening of
@@ -69,7 +69,7 @@ def target_components(X: np.ndarray | sparse.spmatrix, y: np.ndarray, n_componen
     return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** TILT))
 
 
-def multiple_correlation(X: np.ndarray | sparse.spmatrix, y: np.ndarray) -> np.ndarray:
+def multiple_correlation(X: Matrix, y: np.ndarray) -> np.ndarray:
     """Correlation of every gene with the best linear combination of all targets, (n_genes,); 0 for constant genes.
 
     X : (n_cells, n_genes); y : (n_cells, n_targets).

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from scripts.cells import checked_arrays
+from scripts.blocks import Matrix, dense
+from scripts.cells import CellDataset
 from scripts.errors import InputError
+from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm
 from scripts.models.kernel import solve_kernel
 
@@ -36,13 +38,13 @@ class GeneRidge:
     pair_penalties: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     chosen: pd.DataFrame = field(init=False)
 
-    def fit(self, train, val) -> pd.DataFrame:
+    def fit(self, train: CellDataset, val: CellDataset) -> pd.DataFrame:
         """Fit on training cells; the penalties are chosen on validation cells.
 
         Parameters
         ----------
         train, val : CellDataset
-            x (n_cells, n_genes) dense and y (n_cells, n_freq).
+            x (n_cells, n_genes), dense or sparse, and y (n_cells, n_freq).
 
         Returns
         -------
@@ -54,13 +56,13 @@ class GeneRidge:
         ValueError
             If values are not finite, a target is constant, or there are too many genes or cells for this solver.
         """
-        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
-        if X.shape[1] > MAX_GENES or len(X) > MAX_CELLS:
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
+        if X.shape[1] > MAX_GENES or len(y) > MAX_CELLS:
             raise InputError(
-                f"{len(X)} cells x {X.shape[1]} genes are too many to fit all pairs of genes: "
+                f"{len(y)} cells x {X.shape[1]} genes are too many to fit all pairs of genes: "
                 f"take at most {MAX_CELLS} x {MAX_GENES}, or BilinearRidge on components"
             )
-        X = np.asarray(X, dtype=np.float64)
+        X, X_val = dense(X).astype(np.float64), dense(X_val)
         self._mean, sd = X.mean(axis=0), X.std(axis=0)
         self._inverse_sd = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 1e-9)
         self._y_mean, self._y_scale = y.mean(axis=0), y.std(axis=0)
@@ -105,9 +107,10 @@ class GeneRidge:
         constant = self._y_mean - self._y_scale * self._shift - linear @ self._mean + bent @ self._mean
         return BilinearForm(np.eye(len(self._mean)), core, linear - 2 * bent, constant, genes)
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predicted frequencies; X : (n_cells, n_genes). Returns (n_cells, n_freq)."""
-        return self.form([str(i) for i in range(len(self._mean))]).predict(np.asarray(X, dtype=np.float64))
+    def predict(self, X: Matrix) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
+        check_genes(X, len(self._mean))
+        return self.form([str(i) for i in range(len(self._mean))]).predict(dense(X).astype(np.float64))
 
 
 def _centred(own: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

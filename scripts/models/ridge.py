@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scripts.cells import checked_arrays
+from scripts.blocks import Matrix
+from scripts.cells import CellDataset
 from scripts.errors import InputError
 from scripts.models.components import Components, target_components
+from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm
 from scripts.models.moments import Moments, penalty_of_each
 from scripts.parallel import few_threads
@@ -52,7 +54,7 @@ class BilinearRidge:
     components: Components = field(init=False)
     chosen: pd.DataFrame = field(init=False)
 
-    def fit(self, train, val) -> pd.DataFrame:
+    def fit(self, train: CellDataset, val: CellDataset) -> pd.DataFrame:
         """Fit on training cells, with penalties and size chosen on validation cells.
 
         Parameters
@@ -70,7 +72,7 @@ class BilinearRidge:
         ValueError
             If values are not finite, a target is constant, or there are too few cells.
         """
-        (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         with few_threads(len(y)):
             return self._fit(X, y, X_val, y_val)
 
@@ -107,7 +109,7 @@ class BilinearRidge:
         self.chosen = search.iloc[[i * n_freq + f for f, i in enumerate(best)]].set_index("frequency")
         return search
 
-    def _possible_components(self, X: np.ndarray | sparse.csr_array) -> int:
+    def _possible_components(self, X: Matrix) -> int:
         n_cells, n_genes = X.shape
         possible = min(self.main_components, n_genes, n_cells - 1)
         if n_cells < 10:
@@ -120,19 +122,20 @@ class BilinearRidge:
             )
         return possible
 
-    def _features(self, X: np.ndarray | sparse.csr_array, n_pair: int) -> Iterator[np.ndarray]:
+    def _features(self, X: Matrix, n_pair: int) -> Iterator[np.ndarray]:
         """Components and their products, chunk by chunk, (n_chunk, n_main + n_pairs)."""
         for start in range(0, X.shape[0], self.chunk):
             z = self.components.coordinates(X[start : start + self.chunk])
             yield np.concatenate([z, products(z[:, :n_pair], self.squares_only)], axis=1)
 
-    def predict(self, X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+    def predict(self, X: Matrix) -> np.ndarray:
         """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
+        check_genes(X, len(self.components.mean))
         X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
         standard = [(block - self._feature_mean) @ self._weights for block in self._features(X, self._n_pair)]
         return self._mean + self._scale * np.concatenate(standard)
 
-    def refit(self, X: np.ndarray | sparse.csr_array, y: np.ndarray, pairs: bool = True) -> "BilinearRidge":
+    def refit(self, X: Matrix, y: np.ndarray, pairs: bool = True) -> "BilinearRidge":
         """A fit to other cells or targets with the penalties and numbers of components that this one has chosen.
 
         Components are computed again: they depend on the cells and on the targets, so intervals and the null must
@@ -158,7 +161,7 @@ class BilinearRidge:
             model._weights[:used, f] = moments.solve(used, main, (pair,))[0][:, f]
         return model
 
-    def product_covariance(self, X: np.ndarray | sparse.csr_array, y: np.ndarray) -> np.ndarray:
+    def product_covariance(self, X: Matrix, y: np.ndarray) -> np.ndarray:
         """Covariance of the weights of the products, given the components, (n_freq, n_products, n_products).
 
         A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2, with the penalised covariance A of the features phi: this sandwich
@@ -276,9 +279,7 @@ class Refit:
         return np.sqrt(variance.clip(np.finfo(float).tiny))
 
 
-def refit_with_errors(
-    chosen: BilinearRidge, X: np.ndarray | sparse.csr_array, y: np.ndarray, genes: list[str]
-) -> Refit:
+def refit_with_errors(chosen: BilinearRidge, X: Matrix, y: np.ndarray, genes: list[str]) -> Refit:
     """`BilinearRidge.refit`, and what the standard errors of its pairs need; X, y : as from `checked_arrays`."""
     model = chosen.refit(X, y)
     return Refit(model.form(genes), model.pair_axes, model.product_covariance(X, y), model.squares_only)

@@ -1,0 +1,67 @@
+"""What a model is: what all that is fitted, compared and read keeps to."""
+
+from typing import Protocol
+
+import numpy as np
+
+from scripts.blocks import Matrix
+from scripts.cells import CellDataset, checked_arrays
+from scripts.models.form import BilinearForm
+
+
+class Predictor(Protocol):
+    """Fitted to training cells, with all that it chooses chosen on validation cells; predicts any others."""
+
+    def fit(self, train: CellDataset, val: CellDataset) -> object:
+        """Fit anew, the same from the same cells; may return how it went.
+
+        Raises
+        ------
+        ValueError
+            As `arrays_to_fit`.
+        """
+        ...
+
+    def predict(self, X: Matrix) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq), floating point.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of genes than the training cells.
+        """
+        ...
+
+
+class Model(Predictor, Protocol):
+    """A predictor that can be read."""
+
+    def form(self, genes: list[str]) -> BilinearForm:
+        """What was fitted, and predicts the same; genes : names of all genes."""
+        ...
+
+
+def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, np.ndarray], tuple[Matrix, np.ndarray]]:
+    """X and y of training and of validation cells, as from `checked_arrays`.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, a value is not finite, a target is constant, or numbers of genes or frequencies differ.
+    """
+    (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
+    known, held_out = (X.shape[1], y.shape[1]), (X_val.shape[1], y_val.shape[1])
+    if known != held_out:
+        raise ValueError(
+            f"the validation cells have {held_out[0]} genes and {held_out[1]} frequencies, the training cells "
+            f"{known[0]} and {known[1]}: take both from the same data"
+        )
+    return (X, y), (X_val, y_val)
+
+
+def check_genes(X, n_genes: int) -> None:
+    """Refuse an array, sparse matrix or tensor X that is not (n_cells, n_genes) with a ValueError."""
+    if X.ndim != 2 or X.shape[1] != n_genes:
+        raise ValueError(
+            f"X has the shape {tuple(X.shape)}, expected (n_cells, {n_genes}): the genes that the model was fitted to"
+        )

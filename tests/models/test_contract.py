@@ -1,0 +1,101 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from scripts.bmlp import Config, ScBMLPRegressor
+from scripts.cells.splits import CellDataset
+from scripts.evaluation import rivals
+from scripts.models import BilinearRidge, GeneRidge
+
+N_GENES, N_FREQ = 25, 3
+GENES = [f"g{i}" for i in range(N_GENES)]
+READABLE = {
+    "bilinear ridge": partial(BilinearRidge, 20, (6, 10)),
+    "squares only": partial(BilinearRidge, 20, (6,), squares_only=True),
+    "gene ridge": GeneRidge,
+    "gradient descent": partial(ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=30, input_components=10)),
+    "gradient descent on all genes": partial(
+        ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=3, input_components=0, batch_size=32), "l1"
+    ),
+}
+PREDICTING = {"mean": rivals.MeanOnly, "linear ridge": rivals.linear_ridge, "RBF": rivals.rbf_ridge}
+EVERY = READABLE | PREDICTING
+every_model = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
+
+
+def arrays(n_cells=200, seed=0):
+    """Sparse expression and targets that are made of genes and their products."""
+    random = np.random.default_rng(seed)
+    x = (random.normal(size=(n_cells, N_GENES)) * (random.random((n_cells, N_GENES)) < 0.5)).astype(np.float32)
+    y = np.stack([x[:, 0] + x[:, 1] * x[:, 2], x[:, 3] - x[:, 4], x[:, 5] ** 2 + x[:, 6]], axis=1)
+    return x, y + 0.05 * random.normal(size=y.shape)
+
+
+TRAIN, VAL, NEW = CellDataset(*arrays()), CellDataset(*arrays(80, 1)), arrays(40, 2)[0]
+
+
+def fitted(make, train=TRAIN, val=VAL):
+    model = make()
+    model.fit(train, val)
+    return model
+
+
+@every_model
+def test_predictions_are_finite_numbers_and_the_same_from_a_second_fit(make):
+    model = fitted(make)
+    predicted = model.predict(NEW)
+    assert isinstance(predicted, np.ndarray) and predicted.shape == (40, N_FREQ)
+    assert np.issubdtype(predicted.dtype, np.floating) and np.isfinite(predicted).all()
+    model.fit(TRAIN, VAL)
+    np.testing.assert_array_equal(model.predict(NEW), predicted)
+    np.testing.assert_array_equal(fitted(make).predict(NEW), predicted)
+
+
+@every_model
+def test_sparse_cells_are_fitted_and_predicted_as_dense_ones(make):
+    model = fitted(make)
+    tolerance = 1e-2 * VAL.y.numpy().std()  # components of sparse cells come from another solver
+    np.testing.assert_allclose(model.predict(sparse.csr_array(NEW)), model.predict(NEW), atol=1e-5)
+    in_sparse = [CellDataset(sparse.csr_array(cells.x.numpy()), cells.y) for cells in (TRAIN, VAL)]
+    np.testing.assert_allclose(fitted(make, *in_sparse).predict(NEW), model.predict(NEW), atol=tolerance)
+
+
+@every_model
+@pytest.mark.parametrize("form_of", [np.asarray, sparse.csr_array])
+def test_cells_of_other_genes_are_refused(make, form_of):
+    model = fitted(make)
+    with pytest.raises(ValueError, match=rf"shape \(40, 24\), expected \(n_cells, {N_GENES}\)"):
+        model.predict(form_of(NEW[:, 1:]))
+    with pytest.raises(ValueError, match="validation cells have 24 genes"):
+        fitted(make, val=CellDataset(VAL.x[:, 1:], VAL.y))
+
+
+@every_model
+def test_cells_that_nothing_can_be_fitted_to_are_refused_in_one_line(make):
+    x, y = arrays()
+    constant, unknown, holes = y.copy(), y.copy(), x.copy()
+    constant[:, 1] = 3.0
+    unknown[3, 0] = np.nan
+    holes[4, 2] = np.inf
+    for cells, message in [
+        (CellDataset(x, constant), "frequency 1 is the same in all cells"),
+        (CellDataset(x, unknown), "NaN or infinite"),
+        (CellDataset(holes, y), "NaN or infinite"),
+        (CellDataset(x[:0], y[:0]), "no cells"),
+    ]:
+        for pair in ((cells, VAL), (TRAIN, cells)):
+            with pytest.raises(ValueError, match=message) as refusal:
+                fitted(make, *pair)
+            assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("make", READABLE.values(), ids=READABLE.keys())
+def test_form_predicts_what_the_model_predicts(make):
+    model = fitted(make)
+    form = model.form(GENES)
+    assert form.genes == GENES and form.n_freq == N_FREQ
+    np.testing.assert_allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-8)
+    np.testing.assert_allclose(form.core, form.core.swapaxes(1, 2), atol=1e-8)
+    np.testing.assert_allclose(form.predict(NEW), model.predict(NEW), atol=1e-4)
