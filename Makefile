@@ -2,27 +2,40 @@
 
 PYTHON ?= python3
 DATASET ?= auto
-export DATASET RUN PARAMS  # recipes read them from the environment: no quoting to get wrong
+OPTIONS := DATASET RUN PARAMS TESTARGS PYTHON
+
+UNKNOWN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error unknown option $(UNKNOWN): the options are $(OPTIONS)))
+
+# recipes read them from the environment, as they were given: neither make nor the shell expands what they hold
+$(foreach name,$(OPTIONS),$(eval override $(name) := $$(value $(name))))
+export $(OPTIONS)
 
 VENV := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab bench
+.PHONY: help report check test lint lab bench
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
 	@echo 'options of report: DATASET=auto|paul15|pbmc68k_reduced|krumsiek11|file.h5ad RUN=name PARAMS=settings.yaml'
-	@echo 'option of test: TESTARGS="-k name"'
+	@echo 'option of check and test: TESTARGS="-k name"'
 
 report: $(INSTALLED)  ## run all notebooks and write reports/<run>/index.html
 	@$(VENV)/python -m scripts report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
 
-test: $(INSTALLED)  ## check the code and run the tests
+check: lint  ## check the code and run the fast tests, in less than two minutes
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest -m "not chain and not browser and not slow"
+
+test: lint  ## check the code and run all tests
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest
+
+lint: $(INSTALLED)
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
-	$(VENV)/python -m pytest $(TESTARGS)
+	$(VENV)/basedpyright --pythonpath $(VENV)/python
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	@PYTHONPATH="$(CURDIR)" $(VENV)/jupyter lab notebooks
@@ -32,9 +45,9 @@ bench: $(INSTALLED)  ## print each measured speed as a ratio
 	@$(VENV)/python -m benchmarks.scaling
 
 $(INSTALLED): requirements.txt
-	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@command -v "$$PYTHON" >/dev/null || { echo "error: $$PYTHON not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
+	@"$$PYTHON" -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing requirements.txt into .venv (minutes, once)" >&2
-	@"$(PYTHON)" -m venv .venv
+	@"$$PYTHON" -m venv .venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -10,6 +10,18 @@ from scripts.report.run import Run
 from scripts.sources import cells
 from tests import chain_runs
 
+MARKS = {"small_run": "chain", "paul15_run": "chain", "browser": "browser"}  # what needs a fixture is marked by it
+
+
+def pytest_configure(config):
+    os.environ.pop("PYTEST_ADDOPTS", None)  # tests that run pytest in a process of its own choose its options
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for fixture in MARKS.keys() & item.fixturenames:
+            item.add_marker(MARKS[fixture])
+
 
 @pytest.fixture(scope="session")
 def paul15():

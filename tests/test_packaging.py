@@ -92,7 +92,9 @@ def test_make_installs_again_only_when_the_requirements_change(tmp_path):
         assert asks_for_install() is expected
 
 
-def test_make_passes_options_as_they_are(tmp_path):
+@pytest.fixture
+def made(tmp_path):
+    """A function that runs `make report` with options, where Python prints its arguments."""
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     (tmp_path / "requirements.txt").touch()
     python = tmp_path / ".venv/bin/python"
@@ -100,10 +102,29 @@ def test_make_passes_options_as_they_are(tmp_path):
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
     (tmp_path / ".venv/installed").touch()
-    command = ["make", "report", "DATASET=my 'cells'.h5ad", "PARAMS=a b.yaml"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # make may run these tests
-    done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[3:] == ["--dataset=my 'cells'.h5ad", "--params=a b.yaml"]
+
+    def make(*options, **environment):
+        command = ["make", "report", *options]
+        return subprocess.run(command, cwd=tmp_path, env=own | environment, capture_output=True, text=True)
+
+    return make
+
+
+def test_make_passes_options_as_they_are(made):
+    arguments = made("DATASET=my 'cells'.h5ad", "PARAMS=a b.yaml").stdout.splitlines()
+    assert arguments[3:] == ["--dataset=my 'cells'.h5ad", "--params=a b.yaml"]
+
+
+def test_make_expands_nothing_in_options(made, tmp_path):
+    harm = "$(shell touch harm) `touch harm` $(HOME) $HOME"
+    assert made(f"RUN={harm}", DATASET=harm).stdout.splitlines()[3:] == [f"--dataset={harm}", f"--run={harm}"]
+    assert not (tmp_path / "harm").exists()
+
+
+def test_make_refuses_unknown_options(made):
+    done = made("DATASTE=paul15", "RUN=a b")
+    assert done.returncode != 0 and not done.stdout and "unknown option DATASTE: the options are DATASET" in done.stderr
 
 
 @pytest.mark.parametrize("given", ["/of/the/user", None])

@@ -6,6 +6,7 @@ import numpy as np
 
 from scripts.blocks import Matrix
 from scripts.cells import CellDataset, checked_arrays
+from scripts.errors import InputError
 from scripts.models.form import BilinearForm
 
 
@@ -52,7 +53,7 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
     (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
     known, held_out = (X.shape[1], y.shape[1]), (X_val.shape[1], y_val.shape[1])
     if known != held_out:
-        raise ValueError(
+        raise InputError(
             f"the validation cells have {held_out[0]} genes and {held_out[1]} frequencies, the training cells "
             f"{known[0]} and {known[1]}: take both from the same data"
         )
@@ -62,6 +63,6 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
 def check_genes(X, n_genes: int) -> None:
     """Refuse an array, sparse matrix or tensor X that is not (n_cells, n_genes) with a ValueError."""
     if X.ndim != 2 or X.shape[1] != n_genes:
-        raise ValueError(
+        raise InputError(
             f"X has the shape {tuple(X.shape)}, expected (n_cells, {n_genes}): the genes that the model was fitted to"
         )
