@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ["scripts", "benchmarks", "notebooks", "tests"]
 FLOORS = [  # from the ground up: a package or module of scripts/ imports only from those before it, or from itself
+    "errors",
     "measures",
     "blocks",
     "parallel",
