@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,18 +106,20 @@ class ScBMLPRegressor:
         """
         self._check(train)
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)
-        with few_threads(len(y) if self.cfg.input_components else np.inf), torch.enable_grad():
+        threads = few_threads(len(y)) if self.cfg.input_components else nullcontext()  # all genes: large matrices
+        with threads, torch.enable_grad():
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
         n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
-        mean, scale = (y.mean(axis=0), y.std(axis=0)) if self.cfg.standardize else (0.0, 1.0)
+        standard = self.cfg.standardize
+        mean, scale = (y.mean(axis=0), y.std(axis=0)) if standard else (np.zeros(y.shape[1]), np.ones(y.shape[1]))
         inputs = components.coordinates if components else dense
-        tensors = [inputs(X), (y - mean) / scale, inputs(X_val), (y_val - mean) / scale]
-        tensors = [torch.as_tensor(array, dtype=torch.float32, device=self.cfg.device) for array in tensors]
+        arrays = inputs(X), (y - mean) / scale, inputs(X_val), (y_val - mean) / scale
+        z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
-        fits = [descend(*tensors, self.cfg, self.loss_fn, seed) for seed in seeds]
+        fits = [descend(z, y, z_val, y_val, self.cfg, self.loss_fn, seed) for seed in seeds]
         self._keep([network for network, *_ in fits], components, mean, scale)
         return fits[0][1:]
 
@@ -139,9 +142,8 @@ class ScBMLPRegressor:
             offset, axes = torch.from_numpy(components.offset), torch.from_numpy(components.axes.T)
             a, b = a - w_l @ offset, b - w_r @ offset
             w_l, w_r = w_l @ axes, w_r @ axes
-        scale = torch.as_tensor(scale, dtype=torch.float64)
-        w_p = scale.reshape(-1, 1) * w_p / len(networks)
-        c = scale * of_all("c").view(len(networks), -1).mean(dim=0) + torch.as_tensor(mean)
+        w_p = torch.from_numpy(scale)[:, None] * w_p / len(networks)
+        c = torch.from_numpy(mean) + torch.from_numpy(scale) * of_all("c").view(len(networks), -1).mean(dim=0)
         kept = (tensor.float().to(self.cfg.device) for tensor in (w_l, w_r, w_p, a, b, c))
         self.w_l, self.w_r, self.w_p, self.a, self.b, self.c = kept
 

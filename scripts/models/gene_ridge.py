@@ -81,10 +81,9 @@ class GeneRidge:
         tried, found, rows = [], [], []
         for main in self.main_penalties:
             for pair in self.pair_penalties:
-                shares = [1 / (main * variances[0]), 1 / (pair * variances[1])]
-                kernel = sum(share * part for share, part in zip(shares, own, strict=True))
-                dual = solve_kernel(kernel, len(z), y)
-                predicted = sum(share * part for share, part in zip(shares, across, strict=True)) @ dual
+                shares = 1 / (main * variances[0]), 1 / (pair * variances[1])
+                dual = solve_kernel(shares[0] * own[0] + shares[1] * own[1], len(z), y)
+                predicted = (shares[0] * across[0] + shares[1] * across[1]) @ dual
                 rows += [(main, pair, f, error) for f, error in enumerate(((y_val - predicted) ** 2).mean(axis=0))]
                 tried.append(shares)
                 found.append(dual)

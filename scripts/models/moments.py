@@ -38,7 +38,7 @@ class Moments:
     @classmethod
     def of(cls, blocks: Iterator[np.ndarray], y: np.ndarray, n_main: int) -> Moments:
         """Accumulate; blocks of (n_chunk, p) features, y (n_cells, n_freq) centred."""
-        start, gram, cross, total, kept = 0, 0.0, 0.0, 0.0, []
+        start, gram, cross, total, kept = 0, np.zeros(()), np.zeros(()), np.zeros(()), []
         for block in blocks:
             gram = gram + block.T @ block
             cross = cross + block.T @ y[start : start + len(block)]
@@ -58,7 +58,7 @@ class Moments:
         variance, n_main = self.gram.diagonal()[:used], self.n_main
         if self.features is not None and len(self.y) < used:
             each = [penalty_of_each(variance, n_main, main_penalty, pair) for pair in pair_penalties]
-            return [self._solve_by_kernel(penalty) for penalty in each]
+            return [_solve_by_kernel(self.features[:, :used], self.y, penalty) for penalty in each]
         # main effects eliminated, the rest diagonalised once for all penalties of the pairs
         main = main_penalty * variance[:n_main].sum() * np.eye(n_main)
         across, cross = self.gram[:n_main, n_main:used], self.cross[:used]
@@ -70,11 +70,14 @@ class Moments:
         pairs = [vectors @ (rotated / (values[:, None] + penalty * total)) for penalty in pair_penalties]
         return [np.vstack([start - slope @ weights, weights]) for weights in pairs]
 
-    def _solve_by_kernel(self, penalty: np.ndarray) -> np.ndarray:
-        """The same by the kernel (z . z') / main + (z . z')^2 / pair between cells, centred; penalty : (used,)."""
-        features = self.features[:, : len(penalty)]
-        scaled = features / penalty
-        return scaled.T @ solve_kernel(scaled @ features.T, len(self.y), self.y)
+
+def _solve_by_kernel(features: np.ndarray, y: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+    """`Moments.solve` by the kernel (z . z') / main + (z . z')^2 / pair between cells, centred.
+
+    features : (n_cells, used); penalty : (used,), of each feature.
+    """
+    scaled = features / penalty
+    return scaled.T @ solve_kernel(scaled @ features.T, len(y), y)
 
 
 def penalty_of_each(variance: np.ndarray, n_main: int, main: float, pair: float) -> np.ndarray:

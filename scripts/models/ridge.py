@@ -169,10 +169,11 @@ class BilinearRidge:
         and targets that this model was fitted to.
         """
         standard, n_main = (y - self._mean) / self._scale, self.components.axes.shape[1]
-        gram, meat, start = 0.0, np.zeros((y.shape[1], *[len(self._weights)] * 2)), 0
+        n_features, start = len(self._weights), 0
+        gram, meat = np.zeros((n_features, n_features)), np.zeros((y.shape[1], n_features, n_features))
         for block in self._features(X, self._n_pair):
             block -= self._feature_mean
-            gram = gram + block.T @ block
+            gram += block.T @ block
             left = standard[start : start + len(block)] - block @ self._weights
             for f, residual in enumerate(left.T):
                 weighted = block * residual[:, None]
@@ -235,7 +236,7 @@ def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:
     standard_error = errors.std(axis=1) / np.sqrt(errors.shape[1])
     size, main, pair = tried.T
     by_size = {r: mse[size == r].min(axis=0).mean() for r in np.unique(size)}
-    best = min(by_size, key=by_size.get)
+    best = min(by_size, key=lambda r: by_size[r])
     best_of_each = [np.flatnonzero(size == best)[column.argmin()] for column in mse[size == best].T]
     per_cell = np.mean([errors[i, :, f] for f, i in enumerate(best_of_each)], axis=0)
     limit = by_size[best] + per_cell.std() / np.sqrt(len(per_cell))
