@@ -3,6 +3,11 @@
 `chain`, `pages` and `settings` are modules of their own at this door: what they import takes a moment.
 """
 
+from typing import TYPE_CHECKING
+
 from scripts.report.run import Run, open_run
+
+if TYPE_CHECKING:
+    from scripts.report import chain, pages, settings
 
 __all__ = ["Run", "chain", "open_run", "pages", "settings"]

@@ -13,7 +13,7 @@ import signal
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.manager import KernelManager
 
@@ -73,7 +73,7 @@ class Kernel:
         )
         self._folder = folder
         self._environment = {IN_CHAIN: "1"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-        self._client = None
+        self._client: Any = None  # of jupyter_client, once the process has started
 
     def __enter__(self) -> Kernel:
         if self._client is None:

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from html import escape, unescape
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -178,7 +179,7 @@ def _plain(text: object) -> str:
 
 
 def _kind(trace: dict) -> str:
-    kind = trace.get("type", "scatter")
+    kind = str(trace.get("type", "scatter"))
     if kind in SCATTERS:
         return "Scatter plot" if _is_scatter(trace) else "Line chart"
     return TRACE_NAMES.get(kind, kind.capitalize())
@@ -297,7 +298,7 @@ def _shades(numbers: np.ndarray, holder: dict, layout: dict) -> np.ndarray:
     return shades(Normalize(low, high)(np.ma.masked_invalid(numbers.astype(float))))
 
 
-def _colour(text: object) -> object:
+def _colour(text: Any) -> Any:
     """A colour of plotly as matplotlib knows it; None for all else."""
     if isinstance(text, str) and text.startswith("rgb"):
         text = tuple(float(part) / 255 for part in re.findall(r"[\d.]+", text)[:3])  # transparency is left out

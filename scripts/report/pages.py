@@ -48,7 +48,7 @@ def write_pages(run: Run) -> Path:
     notebooks = [(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
     links = {stem: {"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks}
     for stem, notebook in notebooks:
-        previous, following = (links.get(other) for other in neighbours(stem, list(links)))
+        previous, following = (links.get(other or "") for other in neighbours(stem, list(links)))
         page = {"title": links[stem]["title"], "previous": previous, "next": following, "alert": outdated(run, stem)}
         html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
@@ -54,6 +54,7 @@ def _expression(value: str) -> str:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
+FlagOrNone = Optional[Flag]  # noqa: UP045  (Annotated knows no |)
 Whole = Annotated[int, _number("a whole number")]
 Real = Annotated[float, _number("a number"), Field(allow_inf_nan=False)]  # YAML reads 1e-3 as text
 Text = Annotated[str, Field(strict=True)]
@@ -70,9 +71,9 @@ TYPES: dict[str, Any] = {
     "dataset": Annotated[Text, StringConstraints(min_length=1)],
     "run_dir": Annotated[Text, StringConstraints(min_length=1)],
     # 01_data
-    "normalize_total": Flag | None,
-    "log1p": Flag | None,
-    "scale": Flag | None,
+    "normalize_total": FlagOrNone,
+    "log1p": FlagOrNone,
+    "scale": FlagOrNone,
     "layer": Text,
     "label": Text,
     "k_neighbors": Count,
@@ -152,7 +153,12 @@ TYPES: dict[str, Any] = {
     "planted_seed": Seed,
     "krumsiek_seeds": Count,
 }
-BY_DEFAULT = {bool: Flag, int: Whole, float: Real, str: Text}  # types of parameters that TYPES does not name
+BY_DEFAULT: dict[type, Any] = {
+    bool: Flag,
+    int: Whole,
+    float: Real,
+    str: Text,
+}  # types of parameters that TYPES does not name
 RENAMED = {  # settings that have had another name, or a name that meant two things
     "n_components": "graph_components (of 01_data) or main_components (of 03_train)",
     "n_genes": "pole_genes (of 04_interpret), panel_genes (of 05_compare) or list_genes (of 06_go_terms)",
@@ -235,7 +241,8 @@ def _value(name: str, value: object, default: object) -> Any:
 
 @cache
 def _adapter(name: str, kind: type) -> TypeAdapter:
-    return TypeAdapter(TYPES.get(name) or BY_DEFAULT.get(kind, Any))
+    declared: Any = TYPES.get(name) or BY_DEFAULT.get(kind, Any)
+    return TypeAdapter(declared)
 
 
 def _expected(problem: Any) -> str:
