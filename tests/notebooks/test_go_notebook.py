@@ -14,7 +14,7 @@ from scripts.models.form import BilinearForm
 from scripts.reading.modules import module_table
 from scripts.report.run import Run
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_go_terms.ipynb"
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "06_go_terms.ipynb"
 EVIL = "<script>alert('x')</script>"
 
 

@@ -15,7 +15,7 @@ from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
 from tests.chain_runs import report
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "01_data": 2,
     "02_visualize": 2,
@@ -101,6 +101,7 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
     missing = report(tmp_path, str(tmp_path / "nothing.h5ad"), "missing", {})
     assert missing.returncode != 0

@@ -336,6 +336,7 @@ def test_exit_status_of_wrong_options(tmp_path, option):
     assert "Traceback" not in done.stderr and not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_interrupting_leaves_no_process_and_no_folder(tmp_path):
     command = [sys.executable, "-m", "scripts", "report", "--dataset=krumsiek11", f"--reports={tmp_path / 'r'}"]
     chained = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
