@@ -45,7 +45,7 @@ def report(folder, dataset, name, settings):
     params.write_text(yaml.safe_dump(settings))
     command = [sys.executable, "-m", "scripts", "report", "--dataset", dataset, *(["--run", name] if name else [])]
     command += ["--params", str(params), "--reports", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
 
 
 def write_hostile_cells(folder):

@@ -172,6 +172,7 @@ def test_noise_and_dropout_change_the_fit():
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_first_settings_reach_their_validation_error(paul15):
     """128 hidden, 500 epochs, lr 1e-4, l1, batches of 32: the settings the project began with."""
     adata, *_ = paul15

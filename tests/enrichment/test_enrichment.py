@@ -295,6 +295,7 @@ def n_with_a_term(lists, tested):
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_first_modules_of_paul15_stand_for_known_functions(paul15, paul15_sets):
     """Of their 10 poles of 50 genes 7 have a term at FDR 0.05; random lists have one at no more than that rate."""
     adata, train, val, _ = paul15

@@ -20,6 +20,7 @@ def test_graph_and_frequencies_equal_the_reference(pbmc):
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_paul15_frequencies_equal_the_reference(paul15):
     adata = paul15[0]
     values, vectors, _ = reference.frequencies(adata.X, k=10, n_comps=5)
@@ -112,6 +113,7 @@ def test_normalised_laplacian_equals_the_dense_one(pbmc):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=0), 1)
 
 
+@pytest.mark.slow
 def test_weighted_graphs_follow_their_formulas(pbmc):
     found = neighbors.nearest_neighbors(pbmc.X, 10)
     plain = edges.adjacency(found)
@@ -144,6 +146,7 @@ def test_extension_and_its_edges_equal_the_reference(pbmc):
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_frequencies_of_held_out_cells_are_those_of_the_full_graph(paul15):
     adata = paul15[0]
     scores = []

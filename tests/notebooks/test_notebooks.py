@@ -107,6 +107,7 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
     missing = report(tmp_path, str(tmp_path / "nothing.h5ad"), "missing", {})
     assert missing.returncode != 0

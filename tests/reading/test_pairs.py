@@ -71,6 +71,7 @@ def test_all_pairs_are_listed_where_there_are_few(weights):
     assert len(strongest_pairs(form, 10_000)) == 3 * 40 * 39 // 2
 
 
+@pytest.mark.slow
 def test_many_genes_need_little_memory():
     random = np.random.default_rng(0)
     basis, _ = np.linalg.qr(random.normal(size=(30_000, 64)))
@@ -97,6 +98,7 @@ def test_refit_to_the_same_cells_is_the_same_fit(squares_only):
     np.testing.assert_array_equal(main.core, 0)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_over_new_targets():
     train, val = cells(0, pair=0.5)
     model = fitted(train, val)
@@ -110,6 +112,7 @@ def test_standard_errors_are_the_spread_over_new_targets():
     assert 0.7 < np.median(expected / spread) < 1.3
 
 
+@pytest.mark.slow
 def test_planted_pairs_are_found():
     table = found_pairs(*cells(1, pair=1.0, n_cells=1600), n_pair=40)
     assert table.columns.tolist() == COLUMNS
@@ -132,10 +135,12 @@ def shuffled(seed: int):
     return [CellDataset(part.x, part.y[random.permutation(len(part))]) for part in parts]
 
 
+@pytest.mark.slow
 def test_shuffled_targets_have_no_significant_pair_in_19_of_20_runs():
     assert with_a_finding(range(20), shuffled) <= 1
 
 
+@pytest.mark.slow
 def test_genes_with_main_effects_alone_do_not_pass_for_pairs():
     assert with_a_finding(range(20), lambda seed: cells(seed, main=1.0)) <= 2
 

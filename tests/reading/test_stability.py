@@ -92,6 +92,7 @@ def test_subsamples_are_seeded_and_of_their_share():
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_paul15_generalises_and_agrees_with_itself(paul15):
     """Bounds of the project, mean over five frequencies: R2 over 5 splits; poles of first modules between fits."""
     adata = paul15[0]
