@@ -102,8 +102,8 @@ def as_table(frame):
 
 def written(folder, outputs, settings=None):
     """Page with these outputs below a heading; returns its path."""
-    run = Run(folder)
-    run.record("01_data", settings or {"data": "cells for a test"})
+    run = Run(folder, "01_data")
+    run.save(facts=settings or {"data": "cells for a test"})
     cells = [new_markdown_cell("# Page"), new_code_cell("secret_code = 1", outputs=outputs)]
     run.write("01_data.ipynb", lambda path: nbformat.write(new_notebook(cells=cells), path))
     pages.write_pages(run)

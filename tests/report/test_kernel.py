@@ -9,7 +9,7 @@ from scripts.report.kernel import Kernel
 @pytest.fixture
 def kernel(tmp_path):
     (tmp_path / "slow_module.py").write_text('import time\ntime.sleep(0.5)\nopen("slow.txt", "w").close()\n')
-    with Kernel(tmp_path) as kernel:
+    with Kernel(tmp_path, tmp_path) as kernel:
         yield kernel
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import nbformat
@@ -14,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from plotly.offline import get_plotlyjs
 
 from scripts.report import pages
+from scripts.report.ledger import Entry
 from scripts.report.run import Run
 
 EVIL = "<script>alert('gene')</script>"
@@ -68,9 +70,9 @@ def figure(title):
 def run(tmp_path):
     """A run of two notebooks whose data carry HTML everywhere."""
     run = Run(tmp_path / "first")
-    run.record("01_data", {"data": f"paul15 {EVIL}: 2,730 cells", "k": 3})
-    run.record_key_figures("07_last", {"Done first": "yes"})
-    run.record_key_figures("03_train", {f"Best {EVIL}": f"0.5 {EVIL}"})
+    Run(run.folder, "01_data", {"k": 3}).save(facts={"data": f"paul15 {EVIL}: 2,730 cells"})
+    Run(run.folder, "07_last").save(key_figures={"Done first": "yes"})
+    Run(run.folder, "03_train").save(key_figures={f"Best {EVIL}": f"0.5 {EVIL}"})
     sentence = f"Gene *{EVIL}* ![p](http://a.example/p.png) <img src=http://a.example/q.png>\n\n```mermaid\n{EVIL}\n```"
     outputs = [
         new_output("stream", name="stdout", text=f"printed {EVIL}"),
@@ -230,12 +232,11 @@ def test_a_run_without_settings_still_has_pages(tmp_path):
     assert "not recorded" in read(run, "02_look.html").text
 
 
-def test_an_appendix_stands_apart(run, monkeypatch):
+def test_an_appendix_stands_apart(run):
     """Below the others on the index; no page leads on to it, and it leads back to the index alone."""
     names = ["01_data", "02_look", "appendix_planted_truth", "appendix_z"]
     for stem in names[2:]:
         save(run, stem, [new_markdown_cell(f"# Title of {stem}")])
-    monkeypatch.setattr(Run, "notebooks", lambda self: [self.path(f"{stem}.ipynb") for stem in names])
     pages.write_pages(run)
 
     def relations(stem):
@@ -253,3 +254,25 @@ def test_an_appendix_stands_apart(run, monkeypatch):
 
 def test_a_run_without_an_appendix_does_not_speak_of_one(run):
     assert "Appendix" not in read(run, "index.html").text
+
+
+def test_what_is_out_of_date_is_named_on_its_page_and_on_the_index(tmp_path):
+    folder = tmp_path / "first"
+    Run(folder, "01_data", {"k": 3}).save(model=SimpleNamespace(save=lambda path: path.write_text("x")))
+    reader = Run(folder, "02_look")
+    reader.need("model.safetensors")
+    reader.save()
+    run = Run(folder)
+    for stem in ("01_data", "02_look"):
+        save(run, stem, [new_markdown_cell(f"# About {stem}")])
+        run.enter(stem, f"{stem}.ipynb", Entry("", {}))
+    pages.write_pages(run)
+    assert not any("Out of date" in read(run, name).text for name in ("01_data.html", "02_look.html", "index.html"))
+    Run(folder, "01_data", {"k": 4}).save(model=SimpleNamespace(save=lambda path: path.write_text("y")))
+    Run(folder, "03_train").save()
+    pages.write_pages(run)
+    assert "the files of 01_data were made again" in read(run, "01_data.html").text
+    assert "01_data was executed again since. Execute 02_look again." in read(run, "02_look.html").text
+    index = read(run, "index.html").text
+    assert "01_data: Out of date" in index and "02_look: Out of date" in index
+    assert "No executed notebook of 03_train lies in this folder" in index

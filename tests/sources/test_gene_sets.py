@@ -70,12 +70,6 @@ class Web(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             while not Web.is_over.wait(0.05):
                 self.wfile.write(b"term\t\tMPO\t\n")
-<<<<<<< HEAD
-            except OSError:
-                return
-            threading.Event().wait(0.05)  # on after the test: time.sleep may be another test's then
-=======
->>>>>>> checks
 
     def log_message(self, *args):
         pass
@@ -160,14 +154,8 @@ def test_attempts_wait_longer_each_time(web, monkeypatch):
 
 def test_without_a_network_one_attempt_is_made_for_all_libraries(offline, monkeypatch):
     attempts = []
-<<<<<<< HEAD
     head = requests.head
     monkeypatch.setattr(requests, "head", lambda *a, **k: attempts.append(a) or head(*a, **k))
-    begin = time.monotonic()
-=======
-    head = gene_sets.requests.head
-    monkeypatch.setattr(gene_sets.requests, "head", lambda *a, **k: attempts.append(a) or head(*a, **k))
->>>>>>> checks
     found = gene_sets.gather(["first", "second", "third", "KEGG_2021_Human"])
     assert len(attempts) == 1
     assert list(found.sets) == ["KEGG_2021_Human"] and list(found.missing) == ["first", "second", "third"]
@@ -178,13 +166,8 @@ def test_without_a_network_one_attempt_is_made_for_all_libraries(offline, monkey
 
 def test_a_network_that_swallows_calls_costs_the_limit_only(offline, monkeypatch):
     monkeypatch.setattr(gene_sets, "CONNECT", 0.2)
-<<<<<<< HEAD
-    monkeypatch.setattr(requests, "head", lambda *a, **k: time.sleep(5))  # a name server that is silent
-    begin = time.monotonic()
-=======
     is_over = threading.Event()  # until then a name server is silent; the call would succeed after that
-    monkeypatch.setattr(gene_sets.requests, "head", lambda *a, **k: is_over.wait(600))
->>>>>>> checks
+    monkeypatch.setattr(requests, "head", lambda *a, **k: is_over.wait(600))
     assert not gene_sets.reachable()
     is_over.set()
 
