@@ -226,7 +226,9 @@ class Run:
                 known.files[name] = {"sha256": "", "maker": maker, "parts": parts | {self.notebook: entry.id}}
                 known.files[name]["sha256"] = ledger.checksum(self.path(name))
             record["versions"] = ledger.versions()
-            record.setdefault("notebooks", {})[self.notebook] = _plain({**self.parameters, **(facts or {})})
+            record.setdefault("notebooks", {})[self.notebook] = _plain(
+                (facts or {}) | self.parameters | (facts or {})  # facts first, and they prevail
+            )
             record.setdefault("key_figures", {})[self.notebook] = _plain(key_figures or {})
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
