@@ -82,6 +82,7 @@ def test_memory_of_freed_arrays_is_kept_only_within():
     assert process.memory_info().rss < peak - 3e8
 
 
+@pytest.mark.slow
 def test_both_solvers_agree_with_dense_eigenvectors(pbmc):
     L = spectrum.laplacian(pbmc.obsp["connectivities"])
     trivial = np.full(700, 1 / np.sqrt(700))
