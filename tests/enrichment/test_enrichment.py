@@ -311,6 +311,7 @@ def test_first_modules_of_paul15_stand_for_known_functions(paul15, paul15_sets):
 
 
 @pytest.mark.paul15
+@pytest.mark.slow
 def test_correlated_genes_and_random_lists_of_paul15(paul15, paul15_sets):
     """Ten poles of 50 correlated genes: 6 have a term at FDR 0.05; 9, if sets without overlap went uncounted."""
     adata = paul15[0]

@@ -128,6 +128,7 @@ def test_scores_of_pairs_and_chance_equal_the_obvious():
     assert expected_average_precision(1, 1, 1) == 1
 
 
+@pytest.mark.slow
 def test_bilinear_finds_the_planted_pairs_where_correlation_is_at_chance(swept):
     for task in (PAIRS, SILENT_PAIRS):
         found, chance = _mean(swept, 1.0, task)

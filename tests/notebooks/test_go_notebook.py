@@ -62,6 +62,7 @@ def said(outputs):
     return "\n".join(output.get("data", {}).get("text/markdown", "") for output in outputs)
 
 
+@pytest.mark.slow
 def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path):
     library = tmp_path / "mine.gmt"
     library.write_text(f"{EVIL}\t\t{EVIL}\täöü\tGENE1\tGENE2\nplain\t\tGENE3\tGENE4\tGENE5\n", encoding="utf-8")
@@ -87,6 +88,7 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
     assert figures and not [part for part in figures if "<script>alert" in part]
 
 
+@pytest.mark.slow
 def test_notebook_without_any_library_says_so_and_ends(run, tmp_path):
     outputs = execute(run, [str(tmp_path / "missing.gmt")])
     text = said(outputs)

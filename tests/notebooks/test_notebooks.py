@@ -119,6 +119,7 @@ def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "missing").exists() and not (tmp_path / "text").exists()
 
 
+@pytest.mark.slow
 def test_a_notebook_names_the_one_to_run_first(tmp_path):
     import papermill
 
