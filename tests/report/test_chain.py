@@ -21,6 +21,7 @@ from scripts.report import chain, ledger
 from scripts.report.ledger import Ledger
 from scripts.report.run import ASIDE, Run, holding
 
+pytestmark = pytest.mark.slow
 OPEN = 'from scripts import report\nrun = report.open_run("{}", globals())\n'
 FIRST = OPEN.format("01_data") + 'run.save(facts={"data": "tiny: 2 cells"})'
 SECOND = (
