@@ -148,4 +148,6 @@ class Kernel:
         if self._client is not None:
             self._client.shell_channel.stop()
             self._client = None
-        self.manager.shutdown_kernel(now=True)
+        with contextlib.suppress(Exception):  # interrupted half-way, the manager stumbles over its own state
+            self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_connection_file()
