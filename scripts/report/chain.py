@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
 from scripts.report import ledger
 from scripts.report.ledger import Entry, Ledger
-from scripts.report.run import Run, holding
+from scripts.report.run import MAKERS, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def execute(chosen: Plan, force: bool = False) -> Path:
 
 def _is_whole(chosen: Plan) -> bool:
     """Whether the finished run is what the plan would make, to the last page."""
-    known = Ledger.load(chosen.folder)
+    known = (_known(chosen.folder) or (Ledger(), {}))[0]
     pages = [f"{step.stem}.html" for step in chosen.steps] + ["index.html"]
     return (
         known.pages == ledger.code_checksum()
@@ -224,24 +224,31 @@ def _holds(step: Step, known: Ledger, folder: Path, now: Ledger) -> bool:
 
 def _build(chosen: Plan, sources: list[Path]) -> None:
     """Fill the folder aside: take over what holds, execute the rest."""
-    found = [(folder, Ledger.load(folder)) for folder in sources if ledger.is_made_here(folder)]
-    if chosen.aside not in [folder for folder, _ in found]:
+    found = [(folder, *known) for folder in sources if (known := _known(folder))]
+    if chosen.aside not in [folder for folder, *_ in found]:
         _delete(chosen.aside)
     run, now, record = Run(chosen.aside), Ledger(), {}
     missing = []
     for step in chosen.steps:
-        for folder, known in found:
+        for folder, known, recorded in found:
             if _holds(step, known, folder, now):
                 _take_over(step, folder, known, run, now)
                 for part in ("notebooks", "key_figures"):
-                    entries = Run(folder).settings()[part]
-                    record.setdefault(part, {}).update({stem: entries[stem] for stem in entries if stem == step.stem})
+                    record.setdefault(part, {})[step.stem] = recorded[part].get(step.stem, {})
                 break
         else:
             missing.append(step)
     run.start(now, record)
     if missing:
         _execute_all(run, chosen.steps, missing)
+
+
+def _known(folder: Path) -> tuple[Ledger, dict] | None:
+    """Ledger and record of a folder; None where none can be read: all is computed again then."""
+    if ledger.is_made_here(folder):
+        with contextlib.suppress(InputError):
+            return Ledger.load(folder), Run(folder).settings()
+    return None
 
 
 def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -> None:
@@ -344,7 +351,10 @@ def _recover(chosen: Plan) -> None:
     if not chosen.folder.exists():
         os.rename(chosen.former, chosen.folder)
         return
-    made = set(Ledger.load(chosen.former).files) | {ledger.NAME, "index.html"}
+    known = _known(chosen.former)
+    makers = {step.stem for step in chosen.steps}
+    made = {name for name, entry in known[0].files.items() if entry["maker"] in makers} if known else set(MAKERS)
+    made |= {f"{stem}.ipynb" for stem in makers} | {ledger.NAME, "params.yaml", "index.html"}
     for path in chosen.former.iterdir():
         is_page = path.suffix == ".html" and f"{path.stem}.ipynb" in made
         if path.name not in made and not is_page and not (chosen.folder / path.name).exists():
@@ -364,13 +374,9 @@ def _leave(chosen: Plan) -> None:
     """After a failure: keep what was done, if a notebook was; the kernels are stopped by now, and write no more."""
     if not ledger.is_made_here(chosen.aside):
         return
-    with contextlib.suppress(InputError):
-        done = Ledger.load(chosen.aside)
-        finished = Ledger.load(chosen.folder)
-        if not any(
-            f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in done.notebooks
-        ):
-            _delete(chosen.aside)
+    done, finished = ((_known(folder) or (Ledger(), {}))[0] for folder in (chosen.aside, chosen.folder))
+    if not any(f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in done.notebooks):
+        _delete(chosen.aside)
 
 
 def unfinished(chosen: Plan) -> str:

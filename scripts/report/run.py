@@ -279,7 +279,7 @@ class Run:
         """Make the folder hold what a ledger names, and nothing else; record : content of `params.yaml`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.iterdir():
-            if path.name not in known.files:
+            if path.name not in known.files and not path.is_dir():
                 path.unlink()
         self._write_records(known, {"versions": ledger.versions(), **record})
 

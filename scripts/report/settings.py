@@ -280,10 +280,10 @@ def from_file(file: str, notebooks: list[Path]) -> dict[str, object]:
 
 def check_name(name: str) -> None:
     """InputError for a run name that is no plain name of a folder."""
-    if not re.fullmatch(r"\w[\w .+()-]*", name) or name.endswith((".", " ")):
+    if name.startswith(".") or name != name.strip() or not name or not name.isprintable() or {"/", "\\"} & set(name):
         raise InputError(
-            f"run name {one_line(repr(name))}: use letters, digits, '_', '-' and '.', with a letter or digit first; "
-            "name it with --run"
+            f"run name {one_line(repr(name))}: a folder's name is needed, with neither '/' nor '.' at its start; "
+            "name the run with --run"
         )
 
 

@@ -298,7 +298,7 @@ def test_what_is_not_the_programs_is_never_replaced(notebooks, tmp_path, monkeyp
         plan(notebooks, name="inside")
     unnamed = SimpleNamespace(name="..", reason="", source="", files=())  # of a file called "...h5ad"
     monkeypatch.setattr("scripts.sources.resolve", lambda name: unnamed)
-    with pytest.raises(InputError, match="run name '..'.*name it with --run"):
+    with pytest.raises(InputError, match="run name '..'.*name the run with --run"):
         plan(notebooks)
     assert (reports / "plain" / "thesis.txt").read_text() == "mine"
 
@@ -322,6 +322,19 @@ def test_an_unfinished_folder_that_is_not_the_programs_is_left_alone(notebooks):
     with pytest.raises(InputError, match="is in the way, and was not made by this program"):
         chain.execute(chosen)
     assert (chosen.aside / "x").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["ledger.json", "params.yaml", "01_data.ipynb"])
+def test_a_finished_run_that_was_damaged_is_made_again(notebooks, capsys, name):
+    chosen = plan(notebooks)
+    chain.execute(chosen)
+    whole = Run(chosen.folder).settings()
+    content_of = (chosen.folder / name).read_bytes()
+    (chosen.folder / name).write_bytes(content_of[: len(content_of) - 20])
+    executed(capsys)
+    chain.execute(plan(notebooks))
+    assert "01_data" in executed(capsys) and Run(chosen.folder).settings() == whole
+    assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
 
 
 def test_lines_on_a_terminal_replace_the_running_one(monkeypatch):
