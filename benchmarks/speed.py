@@ -41,7 +41,7 @@ def training(train: CellDataset, val: CellDataset) -> tuple[ScBMLPRegressor, flo
     model = ScBMLPRegressor(Config(**sizes, **first, **plain), loss_fn="l1")
     ours, losses = seconds(lambda: model.fit(train, val))
     theirs, _ = seconds(lambda: reference.train_seed(train, val))
-    report("training, 500 epochs", ours, theirs, 0.65)
+    report("training, 500 epochs", ours, theirs, 0.75)
     print(f"  validation error at the end: {losses[1][-1]:.4f} (bound 0.0078)")
     return model, theirs
 

@@ -100,7 +100,7 @@ class ScBMLPRegressor:
 
         Raises
         ------
-        ValueError
+        InputError
             If the shapes do not fit the configuration, values are not finite, a target is constant, or the loss stops
             being finite.
         """
@@ -252,7 +252,7 @@ def descend(
 
     Raises
     ------
-    ValueError
+    InputError
         If the loss stops being finite.
     """
     generator, loss = torch.Generator().manual_seed(seed), LOSSES[loss_fn]

@@ -108,7 +108,7 @@ def plant(settings: Planting) -> PlantedCells:
 
     Raises
     ------
-    ValueError
+    InputError
         If the graph on the hidden genes falls into parts.
     """
     random = np.random.default_rng(settings.random_state)

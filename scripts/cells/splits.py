@@ -158,7 +158,7 @@ def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
 
     Raises
     ------
-    ValueError
+    InputError
         If there are no cells, a value is not finite, or a target is constant.
     """
     X, y = cells.arrays()

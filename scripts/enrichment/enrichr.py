@@ -39,7 +39,7 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
 
     Raises
     ------
-    ConnectionError
+    OfflineError
         If no name is one of Enrichr's, or it is out of reach, or does not answer as it should within the limit.
     """
     names = [name for name in libraries if not name.endswith(".gmt")]

@@ -94,7 +94,7 @@ def tested_sets(measured: list[str], libraries: Libraries, min_size: int = 5, ma
 
     Raises
     ------
-    ValueError
+    InputError
         If the limits leave no size.
     """
     if not 1 <= min_size <= max_size:

@@ -36,7 +36,7 @@ def knn_graph(
 
     Raises
     ------
-    ValueError
+    InputError
         See `neighbors.nearest_neighbors`.
     """
     return adjacency(nearest_neighbors(X, k, metric, random_state=random_state), weights)

@@ -44,7 +44,7 @@ def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
 
     Raises
     ------
-    ValueError
+    InputError
         For an unknown metric, values that are not finite, and cells without direction under the cosine metric.
     """
     if metric not in ("cosine", "euclidean"):
@@ -81,7 +81,7 @@ def nearest_neighbors(
 
     Raises
     ------
-    ValueError
+    InputError
         If k does not lie in 1 .. n_cells - 1, X is unfit (see `as_points`), or more than k cells are identical (they
         would be each other's only neighbours).
     """
@@ -101,7 +101,7 @@ def nearest_neighbors(
 
 
 def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.ndarray) -> None:
-    """Raise ValueError where the furthest neighbour, hence each nearer one, is the same point as the cell itself."""
+    """Raise InputError where the furthest neighbour, hence each nearer one, is the same point as the cell itself."""
     n_identical = 0
     for rows in gen_batches(len(indices), 10_000):
         difference = abs(points[rows] - points[indices[rows, -1]]).max(axis=1)

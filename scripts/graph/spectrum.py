@@ -65,7 +65,7 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
 
     Raises
     ------
-    ValueError
+    InputError
         If the graph falls into parts (each has a trivial eigenvector of its own), has too few cells, or if the residual
         of a frequency stays above 0.001 with both solvers.
     """

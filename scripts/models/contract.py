@@ -18,7 +18,7 @@ class Predictor(Protocol):
 
         Raises
         ------
-        ValueError
+        InputError
             As `arrays_to_fit`.
         """
         ...
@@ -28,7 +28,7 @@ class Predictor(Protocol):
 
         Raises
         ------
-        ValueError
+        InputError
             If X has another number of genes than the training cells.
         """
         ...
@@ -47,7 +47,7 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
 
     Raises
     ------
-    ValueError
+    InputError
         If there are no cells, a value is not finite, a target is constant, or numbers of genes or frequencies differ.
     """
     (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
@@ -61,7 +61,7 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
 
 
 def check_genes(X, n_genes: int) -> None:
-    """Refuse an array, sparse matrix or tensor X that is not (n_cells, n_genes) with a ValueError."""
+    """Refuse an array, sparse matrix or tensor X that is not (n_cells, n_genes) with an InputError."""
     if X.ndim != 2 or X.shape[1] != n_genes:
         raise InputError(
             f"X has the shape {tuple(X.shape)}, expected (n_cells, {n_genes}): the genes that the model was fitted to"

@@ -53,7 +53,7 @@ class GeneRidge:
 
         Raises
         ------
-        ValueError
+        InputError
             If values are not finite, a target is constant, or there are too many genes or cells for this solver.
         """
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)

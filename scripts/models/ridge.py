@@ -69,7 +69,7 @@ class BilinearRidge:
 
         Raises
         ------
-        ValueError
+        InputError
             If values are not finite, a target is constant, or there are too few cells.
         """
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)

@@ -41,7 +41,7 @@ def fetch(address: str, target: Path, limit: float = 300.0) -> Path:
 
     Raises
     ------
-    ConnectionError
+    OfflineError
         If the file cannot be had, in one line.
     """
     if target.exists():

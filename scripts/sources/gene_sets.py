@@ -86,7 +86,7 @@ def local_library(name: str) -> tuple[Path, str] | None:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    MissingError, InputError
         If a .gmt file does not exist, or the name cannot be one of a library.
     """
     if name.endswith(".gmt"):
@@ -111,7 +111,7 @@ def read_library(file: Path) -> Library:
 
     Raises
     ------
-    ValueError
+    InputError
         If it holds no gene set.
     """
     library = {}
@@ -151,7 +151,7 @@ def download_library(name: str, target: Path, limit: float = 60.0) -> Path:
 
     Raises
     ------
-    ConnectionError
+    OfflineError
         With the last attempt's failure, in one line. A refusal (status 4xx) is not asked again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _attempt(address: str, target: Path, limit: float) -> Path:
 
 
 def _check_whole(file: Path) -> None:
-    """ValueError for an answer that is no library, or not all of one."""
+    """InputError for an answer that is no library, or not all of one."""
     text = file.read_text(encoding="utf-8", errors="replace")
     if not text.strip():
         raise InputError("an empty answer")

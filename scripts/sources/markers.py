@@ -20,7 +20,7 @@ def load_markers(genes: list[str], path: Path = TABLE) -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
+    InputError
         If the table lacks one of these columns.
     """
     import pandas as pd
