@@ -9,11 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from anndata import AnnData
 
 from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
-from tests.chain_runs import report
+from scripts.report.run import Run
+from tests.chain_runs import SMALL, report
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
@@ -108,6 +111,43 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
 
 
 @pytest.mark.slow
+def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_path):
+    shutil.copytree(small_run.folder, tmp_path / "small")
+
+    def executed(settings):
+        done = report(tmp_path, "pbmc68k_reduced", "small", SMALL | settings)
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"\[\d/\d\] (\w+) \.\.\.", done.stderr)
+
+    assert executed({}) == []
+    assert executed({"fdr": 0.01}) == ["04_interpret", "06_go_terms"]  # 05 reads nothing of 04
+    assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["fdr"] == 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        (None, {"layer": "spliced"}, "has no layer 'spliced'"),
+        (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
+        (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
+        (None, {"graph_components": 99}, "graph_components=99 is not possible"),
+        (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN or infinite"),
+    ],
+)
+def test_data_that_cannot_be_used_leave_the_finished_run_as_it_was(tmp_path, change, settings, message):
+    finished = tmp_path / "x"
+    Run(finished, "01_data", {"k": 3}).save(facts={"data": "tiny"})
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
+    counts = np.random.default_rng(0).poisson(3, (60, 20)).astype(np.float32)
+    AnnData(change(counts) if change else counts).write_h5ad(tmp_path / "cells.h5ad")
+    done = report(tmp_path, str(tmp_path / "cells.h5ad"), "x", settings)
+    assert done.returncode == 1 and re.match(r"error: 01_data: ", done.stderr.splitlines()[-1])
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.h5ad", "params-of-test.yaml", "x"]
+
+
 def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
     missing = report(tmp_path, str(tmp_path / "nothing.h5ad"), "missing", {})
     assert missing.returncode != 0
