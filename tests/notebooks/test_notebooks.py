@@ -43,7 +43,7 @@ class Addresses(HTMLParser):
 
 def test_every_page_holds_its_figures_and_asks_for_nothing(small_run):
     for stem, n_figures in FIGURES.items():
-        html = small_run.need(f"{stem}.html").read_text(encoding="utf-8")
+        html = small_run.path(f"{stem}.html").read_text(encoding="utf-8")
         assert len(re.findall(r'<div [^>]*class="plotly-graph-div"[^>]*id="figure-\d+"', html)) == n_figures, stem
         assert "pbmc68k_reduced: 700 cells x 765 genes" in html  # its first line, whatever the notebook is about
         page = Addresses()
@@ -120,7 +120,7 @@ def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_pat
         return re.findall(r"\[\d/\d\] (\w+) \.\.\.", done.stderr)
 
     assert executed({}) == []
-    assert executed({"fdr": 0.01}) == ["04_interpret", "06_go_terms"]  # 05 reads nothing of 04
+    assert executed({"fdr": 0.01}) == ["04_interpret", "05_compare", "06_go_terms"]  # 05 reads cells that 04 adds to
     assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["fdr"] == 0.01
 
 
@@ -163,7 +163,7 @@ def test_bad_input_stops_with_one_line_and_leaves_nothing(tmp_path):
 def test_a_notebook_names_the_one_to_run_first(tmp_path):
     import papermill
 
-    with pytest.raises(papermill.PapermillExecutionError, match=r"model\.safetensors is missing; run 03_train\.ipynb"):
+    with pytest.raises(papermill.PapermillExecutionError, match=r"cells\.h5ad is missing; run 01_data\.ipynb"):
         papermill.execute_notebook(
             ROOT / "notebooks" / "04_interpret.ipynb",
             None,
