@@ -133,7 +133,7 @@ def column(page, number):
 @pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"])
 def test_every_page_opens_offline_and_draws_its_figures(browser, small_run, size, scheme):
     for stem, expected in number_of_figures(small_run).items():
-        with opened(browser, small_run.need(f"{stem}.html"), size, scheme) as page:
+        with opened(browser, small_run.path(f"{stem}.html"), size, scheme) as page:
             assert page.evaluate("window.figuresDrawn") == expected
             assert page.evaluate(EMPTY) == []
             boxes = [place.bounding_box() for place in page.locator(".plotly-graph-div > .plot-container").all()]
@@ -148,7 +148,7 @@ def test_pages_of_a_run_are_small(small_run):
 
 
 def test_index_leads_to_the_pages_and_shows_their_thumbnails(browser, small_run):
-    with opened(browser, small_run.need("index.html")) as page:
+    with opened(browser, small_run.path("index.html")) as page:
         widths = page.locator(".cards .thumbnail").evaluate_all("all => all.map((picture) => picture.naturalWidth)")
         assert widths == [320] * len(small_run.notebooks())
         page.locator(".cards a").first.click()
@@ -307,7 +307,7 @@ def test_hostile_names_are_shown_as_text(browser, tmp_path):
     run = Run(tmp_path / data.stem)
     shown = ""
     for stem, expected in number_of_figures(run).items():
-        with opened(browser, run.need(f"{stem}.html")) as page:
+        with opened(browser, run.path(f"{stem}.html")) as page:
             assert page.evaluate("window.figuresDrawn") == expected
             assert page.evaluate("typeof window.hostile") == "undefined"
             assert page.locator(FROM_DATA).count() == 0
