@@ -73,7 +73,7 @@ def _there(adata: ad.AnnData) -> str:
 
 
 def _stored(values: Matrix) -> np.ndarray:
-    return values.data if sparse.issparse(values) else np.asarray(values)
+    return np.asarray(values.data if sparse.issparse(values) else values)
 
 
 def check(values: Matrix, name: str) -> None:

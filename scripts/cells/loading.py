@@ -66,11 +66,6 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         If the values are not finite or all zero, or there are too few of them.
     """
     adata, steps, said = _named_data(source, settings) if source.read else _from_file(source, settings)
-    if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
-        raise InputError(
-            f"{source.name} holds {adata.n_obs} cells x {adata.n_vars} genes: at least {MIN_CELLS} x {MIN_GENES} are "
-            "needed; name another file"
-        )
     checksum = _checksum(adata)
     adata, left_out = _drop_cells(adata, settings, source.name)
     wanted = {name: getattr(settings, name) for name in STEPS}
@@ -103,6 +98,11 @@ def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Seque
         warnings.simplefilter("ignore")  # names made unique: said in a sentence
         adata, place, found = choose(read(Path(source.source)), settings.layer, source.name)
         adata, named = name_genes(adata, source.name)
+    if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
+        raise InputError(
+            f"{source.name} holds {adata.n_obs} cells x {adata.n_vars} genes: at least {MIN_CELLS} x {MIN_GENES} are "
+            "needed; name another file"
+        )
     check(adata.X, f"{source.name}: {place}")
     steps, judged = steps_for(adata.X, place)
     given = settings.normalize_total is not None and settings.log1p is not None
