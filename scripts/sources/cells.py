@@ -188,7 +188,7 @@ def file_kind(file: Path) -> str:
     """
     try:
         kind = _folder_kind(file) if file.is_dir() else _hdf5_kind(file)
-    except OSError as problem:
+    except Exception as problem:  # h5py raises errors of many types where a file is damaged
         raise InputError(
             f"{file} is damaged or not an .h5ad file ({one_line(problem)[:200]}): copy or write it again"
         ) from None

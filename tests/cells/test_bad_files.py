@@ -36,6 +36,12 @@ def truncated(share: float, make=whole):
     return cut
 
 
+def damaged(file: Path, signature: bytes) -> Path:
+    """All places of a signature of HDF5 overwritten."""
+    file.write_bytes(file.read_bytes().replace(signature, b"XXXX"))
+    return file
+
+
 def edited(change):
     """A sparse file whose parts are changed where they lie."""
 
@@ -137,6 +143,10 @@ BAD = {
     "10x cut": (truncated(0.7, cases.ten_x_h5), "damaged"),
     "old format cut": (truncated(0.7, cases.old), "damaged"),
     "other HDF5": (edited(lambda content: content.pop("obs")), "is not an .h5ad file"),
+    "damaged table of contents": (
+        lambda folder: damaged(whole(folder), b"TREE"),
+        "damaged or not an .h5ad file",
+    ),
     "no var": (edited(lambda content: content.pop("var")), "is not an .h5ad file"),
     "no X, no layers": (edited(lambda content: content.pop("X")), "has no X, and no counts in another place"),
     "no indices": (edited(lambda content: content.pop("X/indices")), "damaged or not a .h5ad file"),
