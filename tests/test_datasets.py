@@ -70,18 +70,32 @@ def test_sparse_files_and_layers_give_the_same_cells(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "message", "steps"),
     [
-        (lambda X: X - 1, "no counts"),
-        (lambda X: X + 0.5, "no counts"),
-        (lambda X: np.where(X > 5, np.nan, X), "NaN"),
+        (lambda X: X - 1, "negative values", ["scale"]),
+        (lambda X: X + 0.5, "fractional values", ["normalize_total", "log1p", "scale"]),
+        (lambda X: np.log1p(X / X.sum(axis=1, keepdims=True) * 1e4), "logarithms", ["scale"]),
     ],
 )
-def test_values_that_are_no_counts_are_named(tmp_path, change, message):
+def test_values_that_are_no_counts_are_named_and_normalised_as_they_need(tmp_path, change, message, steps):
     adata = counts()
     adata.X = change(adata.X).astype(np.float32)
     adata.write_h5ad(tmp_path / "cells.h5ad")
-    with pytest.raises(ValueError, match=message):
+    found = loading.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
+    (sentence,) = found.uns["dataset"]["said"]
+    assert message in sentence and sentence.rstrip(".") in loading.describe(found)
+    assert found.uns["dataset"]["steps"] == steps
+    told = Preparation(normalize_total=False, log1p=False, scale=False)
+    plain = loading.load(resolve(str(tmp_path / "cells.h5ad")), told)
+    np.testing.assert_array_equal(plain.X, adata.X)
+    assert not len(plain.uns["dataset"]["said"])
+
+
+def test_values_that_cannot_be_used_are_refused(tmp_path):
+    adata = counts()
+    adata.X = np.where(adata.X > 5, np.nan, adata.X)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    with pytest.raises(ValueError, match="NaN"):
         loading.load(resolve(str(tmp_path / "cells.h5ad")), Preparation())
 
 

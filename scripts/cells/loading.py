@@ -1,7 +1,10 @@
 """From a source to checked and normalised cells."""
 
 import hashlib
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -12,11 +15,16 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense
+from scripts.cells.counts import STEPS, check, choose, steps_for
+from scripts.cells.labels import set_label
+from scripts.cells.names import name_genes
+from scripts.cells.reading import read
 from scripts.errors import InputError
 from scripts.graph import N_EXACT
 from scripts.sources import Source
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
+MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
@@ -27,8 +35,10 @@ class Preparation:
     normalize_total: bool | None = None  # scale each cell to the median total; None: if the data set needs it
     log1p: bool | None = None  # logarithm of 1 + x; None: if the data set needs it
     scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
-    layer: str = ""  # layer of the .h5ad that holds the counts; empty: X
-    label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the first categorical one
+    layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
+    label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
+    drop_empty: bool = True  # leave out cells without counts
+    drop_identical: bool = True  # leave out cells that are the same as another, all but the first
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
@@ -45,46 +55,112 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from and
+        X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from
+        and, in sentences, what was found and done ("said");
         uns["label"] which column of obs holds the known cell types ("" if none does). Sparse values of more than 4 GB
         stay sparse: each gene is then scaled to standard deviation 1 without being centred, as scanpy does it.
 
     Raises
     ------
     ValueError
-        If the values are not finite, or are to be normalised as counts and are none.
+        If the values are not finite or all zero, or there are too few of them.
     """
-    adata = source.read()
-    if settings.layer:
-        if settings.layer not in adata.layers:
-            raise InputError(f"{source.name} has no layer {settings.layer!r}: it has {sorted(adata.layers) or 'none'}")
-        adata.X = adata.layers[settings.layer]
+    adata, steps, said = _named_data(source, settings) if source.read else _from_file(source, settings)
     checksum = _checksum(adata)
-    steps = {name: getattr(settings, name) for name in ("normalize_total", "log1p", "scale")}
-    steps = {name: name in source.steps if wanted is None else wanted for name, wanted in steps.items()}
-    _check_values(adata, source.name, expects_counts=steps["normalize_total"] or steps["log1p"])
+    adata, left_out = _drop_cells(adata, settings, source.name)
+    wanted = {name: getattr(settings, name) for name in STEPS}
+    done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     adata.X = adata.X.astype(np.float32)
-    if steps["normalize_total"]:
-        sc.pp.normalize_total(adata)
-    if steps["log1p"]:
-        sc.pp.log1p(adata)
-    if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
-        adata.X = adata.X.toarray()
-    if steps["scale"]:
-        sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
-    adata.uns["label"] = _label(adata, settings.label or source.label)
-    done = [name for name, wanted in steps.items() if wanted]
-    adata.uns["dataset"] = {"name": source.name, "reason": source.reason, "sha256": checksum, "steps": done}
+    _normalise(adata, done, source.name)
+    adata.uns["label"] = set_label(adata, settings.label or source.label)
+    adata.uns["dataset"] = {
+        "name": source.name,
+        "reason": source.reason,
+        "sha256": checksum,
+        "steps": done,
+        "said": np.array([*said, *left_out], dtype=str),
+    }
     return adata
 
 
-def _label(adata: ad.AnnData, wanted: str | None) -> str:
-    if wanted and wanted not in adata.obs:
+def _named_data(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequence[str], list[str]]:
+    """A data set whose values are known: cells, steps that they need, and nothing to be said."""
+    adata = source.read()  # type: ignore[misc]
+    if settings.layer:
+        adata, _, _ = choose(adata, settings.layer, source.name)
+    check(adata.X, f"{source.name}: X")
+    return adata, source.steps, []
+
+
+def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequence[str], list[str]]:
+    """Cells of a file, steps of normalisation that they need, and sentences on what was found and done."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names made unique: said in a sentence
+        adata, place, found = choose(read(Path(source.source)), settings.layer, source.name)
+        adata, named = name_genes(adata, source.name)
+    if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
         raise InputError(
-            f"there is no column {wanted!r} in obs for the labels: it has {', '.join(adata.obs) or 'none'}"
+            f"{source.name} holds {adata.n_obs} cells x {adata.n_vars} genes: at least {MIN_CELLS} x {MIN_GENES} are "
+            "needed; name another file"
         )
-    categorical = [name for name in adata.obs if isinstance(adata.obs[name].dtype, pd.CategoricalDtype)]
-    return wanted or (categorical[0] if categorical else "")
+    check(adata.X, f"{source.name}: {place}")
+    steps, judged = steps_for(adata.X, place)
+    given = settings.normalize_total is not None and settings.log1p is not None
+    return adata, steps, [*found, *named, *([] if given else judged)]
+
+
+def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
+    """The steps, in place; values that are no counts are taken as they are where settings ask for it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of zero totals and logarithms of negative values: told below
+        if "normalize_total" in steps:
+            sc.pp.normalize_total(adata)
+        if "log1p" in steps:
+            sc.pp.log1p(adata)
+    if not np.isfinite(_stored(adata)).all():
+        raise InputError(
+            f"{name}: {' and '.join(steps[:2])} make negative values NaN or infinite: "
+            "set normalize_total: false and log1p: false"
+        )
+    if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
+        adata.X = adata.X.toarray()
+    if "scale" in steps:
+        sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
+
+
+def _stored(adata: ad.AnnData) -> np.ndarray:
+    return adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
+
+
+def _drop_cells(adata: ad.AnnData, settings: Preparation, name: str) -> tuple[ad.AnnData, list[str]]:
+    """Without cells that have no counts, and with the first alone of those that are the same; sentences on it."""
+    digests = _digests(adata.X)
+    empty, n_cells, said = np.array([not digest for digest in digests]), adata.n_obs, []
+    again = pd.Series(digests).duplicated().to_numpy() & ~empty
+    keep = np.ones(n_cells, bool)
+    if settings.drop_empty and empty.any():
+        keep &= ~empty
+        said.append(f"{empty.sum():,} of {n_cells:,} cells have no counts and are left out.")
+    if settings.drop_identical and again.any():
+        keep &= ~again
+        names = ", ".join(adata.obs_names[again][:3])
+        said.append(
+            f"{again.sum():,} of {n_cells:,} cells are the same as another cell and are left out, all but the first of "
+            f"each ({names}{', ...' if again.sum() > 3 else ''})."
+        )
+    if keep.sum() < MIN_CELLS:
+        raise InputError(f"{name}: only {keep.sum()} of {n_cells} cells have counts of their own: name another file")
+    return (adata if keep.all() else adata[keep].copy()), said
+
+
+def _digests(X: Matrix) -> list[bytes]:
+    """Of the values of each cell, so that the same cells have the same; b"" for cells without counts."""
+    digests = []
+    for rows in gen_batches(X.shape[0], 1000):
+        block = dense(X[rows])
+        found = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() if row.any() else b"" for row in block]
+        digests.extend(found)
+    return digests
 
 
 def _checksum(adata: ad.AnnData) -> str:
@@ -94,17 +170,6 @@ def _checksum(adata: ad.AnnData) -> str:
     for rows in gen_batches(adata.n_obs, 1000):
         digest.update(dense(X[rows]).astype("<f4").tobytes())
     return digest.hexdigest()
-
-
-def _check_values(adata: ad.AnnData, name: str, expects_counts: bool) -> None:
-    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
-    if not np.isfinite(values).all():
-        raise InputError(f"{name}: X holds NaN or infinite values: remove or impute them first")
-    if expects_counts and (values.min(initial=0) < 0 or (values != np.rint(values)).any()):
-        raise InputError(
-            f"{name}: X holds no counts (negative or fractional values): name the layer that does (layer: counts), "
-            "or set normalize_total: false and log1p: false if X is normalised already"
-        )
 
 
 def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slice = slice(None)) -> tuple[Matrix, str]:
@@ -127,6 +192,7 @@ def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slic
 
 
 def describe(adata: ad.AnnData) -> str:
-    """One line for the reader: which data set this is, its size, and why it was taken."""
+    """One line for the reader: which data set this is, its size, why it was taken, and what was done to the file."""
     dataset = adata.uns["dataset"]
-    return f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
+    line = f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
+    return ". ".join([line, *(sentence.rstrip(".") for sentence in dataset["said"])])

@@ -18,6 +18,8 @@ from scripts.figures.style import (
 )
 
 MAX_WRITTEN = 40  # labels written among the cells
+FAINT = "#E4E4E4"  # colour of cells without a label
+NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 
 
@@ -58,13 +60,18 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
 
 
 def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
-    """Cells coloured by a known label; xy : (n_cells, 2), labels : (n_cells,)."""
-    names = pd.Series(safe_names(labels))
-    order = {"color": sorted(names.unique(), key=_natural)}
-    figure = _cells(xy, color=names, title=safe(title), category_orders=order, color_discrete_sequence=COLOURS)
+    """Cells coloured by a known label, those without one (NaN) faint; xy : (n_cells, 2), labels : (n_cells,)."""
+    unknown = labels.isna().to_numpy()
+    names = pd.Series(np.where(unknown, NOT_LABELLED, safe_names(labels)))
+    order = sorted(names[~unknown].unique(), key=_natural)
+    order += [NOT_LABELLED] if unknown.any() and NOT_LABELLED not in order else []
+    options = {"category_orders": {"color": order}, "color_discrete_sequence": COLOURS}
+    if unknown.any():
+        options["color_discrete_map"] = {NOT_LABELLED: FAINT}
+    figure = _cells(xy, color=names, title=safe(title), **options)
     for number, trace in enumerate(figure.data):
         trace.marker.symbol = SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
-    places = pd.DataFrame(xy).groupby(names.to_numpy()).median()
+    places = pd.DataFrame(xy[~unknown]).groupby(names[~unknown].to_numpy()).median()
     for name, (x, y) in places.iloc[:MAX_WRITTEN].iterrows():  # names among the cells: no colour need be looked up
         figure.add_annotation(x=x, y=y, text=name, showarrow=False, font_size=11)
     return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
@@ -77,9 +84,11 @@ def _natural(name: str) -> tuple:
 
 
 def label_counts(labels: pd.Series, title: str) -> go.Figure:
-    """How many cells carry each label, as bars; labels : (n_cells,)."""
-    counts = labels.value_counts()
-    names = safe_names(counts.index)
+    """How many cells carry each label, or none (NaN), as bars; labels : (n_cells,)."""
+    counts = labels.value_counts(dropna=False)
+    names = [
+        NOT_LABELLED if missing else safe(name) for name, missing in zip(counts.index, counts.index.isna(), strict=True)
+    ]
     figure = px.bar(x=counts.to_numpy(), y=names, title=safe(title), labels={"x": "cells", "y": ""}, width=700)
     return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
 

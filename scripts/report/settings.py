@@ -76,6 +76,8 @@ TYPES: dict[str, Any] = {
     "scale": FlagOrNone,
     "layer": Text,
     "label": Text,
+    "drop_empty": Flag,
+    "drop_identical": Flag,
     "k_neighbors": Count,
     "n_freq_comps": Count,
     "metric": Literal["cosine", "euclidean"],

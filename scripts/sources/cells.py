@@ -1,4 +1,4 @@
-"""Where cells come from: named data sets and .h5ad files, found and read.
+"""Where cells come from: named data sets, found and read; and files, found and told apart.
 
 What takes seconds to import (h5py, anndata, scanpy), the functions that read import themselves.
 """
@@ -36,13 +36,14 @@ class Source:
     reason : one line for the reader: which data set this is and why
     steps : normalisation steps that the values as they are still need
     label : column of obs that holds the known cell types, if there is one
+    read : reads the data set; None: `source` is a file or folder of cells
     files : what is read; none for data sets that come inside a package
     """
 
     name: str
     source: str
     reason: str
-    read: Callable[[], ad.AnnData]
+    read: Callable[[], ad.AnnData] | None = None
     steps: tuple[str, ...] = ("normalize_total", "log1p", "scale")
     label: str | None = None
     files: tuple[Path, ...] = ()
@@ -55,7 +56,7 @@ def resolve(dataset: str) -> Source:
     ----------
     dataset : str
         "auto" (paul15 where it can be had, else pbmc68k_reduced), "paul15", "pbmc68k_reduced", "krumsiek11",
-        or the path of an .h5ad file.
+        or the path of a file or folder of cells.
 
     Returns
     -------
@@ -165,19 +166,65 @@ def _file(file: Path) -> Source:
     if not file.exists():
         known = "auto, paul15, pbmc68k_reduced, krumsiek11"
         raise MissingError(f"{file}: no such file, and no data set of that name ({known}); check the path")
-    if not file.is_file() or not _is_h5ad(file):
-        raise InputError(f"{file} is not an .h5ad file: write one with adata.write_h5ad()")
-    file = file.resolve()
-    return Source(file.stem, str(file), "the file as named", lambda: _read_h5ad(file), files=(file,))
+    file_kind(file)
+    file = Path(os.path.abspath(file))  # a link keeps the name that the user sees
+    name = file.name.removesuffix(".gz")
+    name = name if file.is_dir() and file.suffix != ".zarr" else Path(name).stem
+    return Source(name, str(file), "the file as named", files=(file,))
 
 
-def _is_h5ad(file: Path) -> bool:
+def file_kind(file: Path) -> str:
+    """How a file or folder of cells is to be read, judged by what it holds.
+
+    Returns
+    -------
+    str
+        ".h5ad", ".h5ad.gz", ".zarr", "loom", "10x .h5" or "10x matrix.mtx".
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or cannot be opened.
+    """
+    try:
+        kind = _folder_kind(file) if file.is_dir() else _hdf5_kind(file)
+    except Exception as problem:  # h5py raises errors of many types where a file is damaged
+        raise InputError(
+            f"{file} is damaged or not an .h5ad file ({one_line(problem)[:200]}): copy or write it again"
+        ) from None
+    if not kind:
+        empty = file.is_file() and file.stat().st_size == 0
+        raise InputError(
+            f"{file} is not an .h5ad file{' but empty' if empty else ''}, and no .h5ad.gz, .zarr, .loom, 10x .h5 or "
+            "10x folder with matrix.mtx either: write one with adata.write_h5ad()"
+        )
+    return kind
+
+
+def _folder_kind(folder: Path) -> str:
+    names = {path.name for path in folder.iterdir()}
+    if names & {".zgroup", "zarr.json"}:
+        return ".zarr"
+    return "10x matrix.mtx" if any(name.removesuffix(".gz").endswith("matrix.mtx") for name in names) else ""
+
+
+def _hdf5_kind(file: Path) -> str:
     import h5py
 
+    if not file.is_file():
+        return ""
+    with file.open("rb") as start:
+        if start.read(2) == b"\x1f\x8b":
+            return ".h5ad.gz"
     if not h5py.is_hdf5(file):
-        return False
+        return ""
     with h5py.File(file) as content:
-        return {"X", "obs", "var"} <= set(content)
+        if {"obs", "var"} <= set(content):
+            return ".h5ad"
+        if {"matrix", "row_attrs", "col_attrs"} <= set(content):
+            return "loom"
+        groups = [set(group) for group in content.values() if isinstance(group, h5py.Group)]
+        return "10x .h5" if any({"barcodes", "data", "indices", "indptr"} <= group for group in groups) else ""
 
 
 def _read_h5ad(file: Path) -> ad.AnnData:

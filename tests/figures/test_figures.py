@@ -62,6 +62,16 @@ def test_clusters_sort_by_their_number():
     assert names == ["2Ery", "10GMP", "Mk"]
 
 
+def test_cells_without_a_label_are_drawn_last_and_named():
+    labels = pd.Series(pd.Categorical(["b", None, "a", None, None]))
+    figure = figures.label_scatter(np.arange(10.0).reshape(5, 2), labels, "cells")
+    assert [trace.name for trace in figure.data] == ["a", "b", "not labelled"]
+    assert [len(trace.x) for trace in figure.data] == [1, 1, 3]
+    assert [note.text for note in figure.layout.annotations] == ["a", "b"]
+    bars = figures.label_counts(labels, "cells").data[0]
+    assert dict(zip(bars.y, bars.x, strict=True)) == {"not labelled": 3, "a": 1, "b": 1}
+
+
 def test_heatmap_shows_minus_log10_keeps_empty_lists_and_clusters_its_rows():
     table = terms([("a", "positive", 0.01), ("b", "positive", 1.0)])
     figure = figures.enrichment_heatmap(table, LISTS)

@@ -1,0 +1,137 @@
+"""Where a file keeps its counts, and what its values are if they are none."""
+
+import anndata as ad
+import numpy as np
+from scipy import sparse
+
+from scripts.blocks import Matrix, dense, evenly
+from scripts.cells.reading import NUMBERS
+from scripts.errors import InputError
+
+LAYERS = ("counts", "raw_counts")  # looked into after X and before raw.X
+WHOLE = 1e-3  # largest distance of a count from a whole number
+MAX_LOG = 20.0  # logarithms of counts are smaller
+SAMPLE = 500  # cells that are looked at for signs of a logarithm
+CONSTANT = 0.05  # standard deviation of the cells' totals over their mean, up to which they are the same
+STEPS = ("normalize_total", "log1p", "scale")
+
+
+def choose(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, str, list[str]]:
+    """The matrix to go on with: the layer named, else the first of X, LAYERS and raw.X that holds counts, else X.
+
+    Parameters
+    ----------
+    adata : AnnData
+        As from `reading.read`; X may be None.
+    layer : str
+        "raw" for raw.X (unless a layer has that name), the name of a layer, or empty.
+    name : str
+        Of the file, for messages.
+
+    Returns
+    -------
+    AnnData, str, list of str
+        Cells with that matrix as X and its own var, what it is called, and a sentence where it is not X.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or neither X nor counts.
+    """
+    places = ["X", *(f"layer {known}" for known in LAYERS), "raw.X"]
+    if layer:
+        wanted = "raw.X" if layer == "raw" and "raw" not in adata.layers else f"layer {layer}"
+        if (values := _values(adata, wanted)) is None:
+            raise InputError(f"{name} has no layer {layer!r}: it has {_there(adata)}")
+        check(values, f"{name}: {wanted}")
+        return _at(adata, wanted), wanted, []
+    holding = [place for place in places if (values := _values(adata, place)) is not None and are_counts(values)]
+    if holding and holding[0] != "X":
+        return _at(adata, holding[0]), holding[0], [f"The counts were found in {holding[0]}, as X holds none."]
+    if adata.X is None:
+        raise InputError(f"{name} has no X, and no counts in another place: name a layer (it has {_there(adata)})")
+    check(adata.X, f"{name}: X")
+    return _at(adata, "X"), "X", []
+
+
+def _values(adata: ad.AnnData, place: str) -> Matrix | None:
+    if place == "X":
+        return adata.X
+    if place == "raw.X":
+        return adata.raw.X if adata.raw is not None else None
+    return adata.layers.get(place.removeprefix("layer "))
+
+
+def _at(adata: ad.AnnData, place: str) -> ad.AnnData:
+    var = adata.raw.var if place == "raw.X" else adata.var
+    return ad.AnnData(_values(adata, place), adata.obs.copy(), var.copy())
+
+
+def _there(adata: ad.AnnData) -> str:
+    names = [*sorted(adata.layers), *(["raw"] if adata.raw is not None else [])]
+    return str(names or "none")
+
+
+def _stored(values: Matrix) -> np.ndarray:
+    return np.asarray(values.data if sparse.issparse(values) else values)
+
+
+def check(values: Matrix, name: str) -> None:
+    """InputError naming the true cause if values are no real numbers, not finite, or all the same."""
+    stored = _stored(values)
+    if stored.dtype.kind not in NUMBERS:
+        kind = "complex numbers" if stored.dtype.kind == "c" else f"values of type {stored.dtype}"
+        raise InputError(f"{name} holds {kind}: write it again with counts or expression as real numbers")
+    for what, wrong in (("NaN", np.isnan(stored)), ("infinite", np.isinf(stored))):
+        if wrong.any():
+            raise InputError(f"{name} holds {wrong.sum():,} {what} values: remove or impute them first")
+    if values.shape[0] and values.shape[1] and not stored.any():
+        raise InputError(f"{name} holds only zeros: name the layer that holds the counts (layer: counts)")
+
+
+def are_counts(values: Matrix) -> bool:
+    """Whether values are non-negative and (nearly) whole numbers, and not all zero."""
+    stored = _stored(values)
+    if stored.dtype.kind not in NUMBERS or not stored.any():
+        return False
+    if stored.dtype.kind in "bu":
+        return True
+    return bool(stored.min() >= 0 and np.isfinite(stored.max()) and np.abs(stored - np.rint(stored)).max() <= WHOLE)
+
+
+def steps_for(values: Matrix, name: str) -> tuple[tuple[str, ...], list[str]]:
+    """Steps of normalisation that values still need, and a sentence where they are no counts.
+
+    values : finite real numbers, as `check` lets pass; name : what they are called in the sentence.
+    """
+    stored = _stored(values)
+    if are_counts(values):
+        return STEPS, []
+    if stored.min() < 0:
+        return ("scale",), [f"{name} holds negative values: taken as scaled already, neither normalised nor logged."]
+    if are_logarithms(values):
+        return ("scale",), [
+            f"{name} holds normalised logarithms of counts: used as they are, neither normalised nor logged again."
+        ]
+    return STEPS, [
+        f"{name} holds fractional values: normalised and logged as counts are "
+        "(normalize_total: false and log1p: false leave them as they are)."
+    ]
+
+
+def are_logarithms(values: Matrix) -> bool:
+    """Whether non-negative values are log(1 + x) of normalised counts.
+
+    They are small, and exp(x) - 1 has either the same total in all cells, or, where genes were left out since, is in
+    each cell a whole multiple of its smallest value, that of a single count.
+    """
+    if _stored(values).max() > MAX_LOG:
+        return False
+    rows = np.expm1(dense(values[evenly(values.shape[0], SAMPLE)]).astype(float))
+    rows = rows[rows.any(axis=1)]
+    totals = rows.sum(axis=1)
+    if totals.std() <= CONSTANT * totals.mean():
+        return True
+    multiples = rows / np.where(rows > 0, rows, np.inf).min(axis=1, keepdims=True)
+    whole = np.abs(multiples - np.rint(multiples)) <= 1e-2 * np.maximum(multiples, 1)
+    return bool(np.median(np.where(rows > 0, whole, True).all(axis=1)) == 1 and (multiples > 1.5).any())

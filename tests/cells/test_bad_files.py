@@ -1,0 +1,197 @@
+"""Files that cannot be used: each is one line that names the file, the cause and the remedy."""
+
+import gzip
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy import sparse
+
+from scripts.cells import Preparation, load
+from scripts.errors import InputError
+from scripts.sources import resolve
+from tests.cells import cases
+
+
+def whole(folder: Path) -> Path:
+    return cases.written(cases.stored(sparse.csr_matrix, "float32"), folder / "cells.h5ad")
+
+
+def bad_bytes(content: bytes, name: str = "cells.h5ad"):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+def truncated(share: float, make=whole):
+    def cut(folder):
+        file = make(folder)
+        content = file.read_bytes()
+        file.write_bytes(content[: int(share * len(content))])
+        return file
+
+    return cut
+
+
+def damaged(file: Path, signature: bytes) -> Path:
+    """All places of a signature of HDF5 overwritten."""
+    file.write_bytes(file.read_bytes().replace(signature, b"XXXX"))
+    return file
+
+
+def edited(change):
+    """A sparse file whose parts are changed where they lie."""
+
+    def make(folder):
+        file = whole(folder)
+        with h5py.File(file, "a") as content:
+            change(content)
+        return file
+
+    return make
+
+
+def replaced(place: str, change):
+    def edit(content):
+        values, attributes = change(content[place][:]), dict(content[place].attrs)
+        del content[place]
+        content[place] = values
+        content[place].attrs.update(attributes)
+
+    return edited(edit)
+
+
+def put(values: np.ndarray, at: int, value) -> np.ndarray:
+    values[at] = value
+    return values
+
+
+def values(change):
+    def make(folder):
+        def of(adata):
+            adata.X = change(adata.X)
+
+        return cases.written(of, folder / "cells.h5ad")
+
+    return make
+
+
+def part(rows: slice, columns: slice):
+    def make(folder):
+        cases.base()[rows, columns].copy().write_h5ad(folder / "cells.h5ad")
+        return folder / "cells.h5ad"
+
+    return make
+
+
+def folder_of(*names: str, name: str = "cells.h5ad"):
+    def make(folder):
+        (folder / name).mkdir()
+        for each in names:
+            (folder / name / each).write_text("nothing")
+        return folder / name
+
+    return make
+
+
+def without(name: str):
+    def make(folder):
+        target = cases.ten_x_mtx(folder)
+        (target / name).unlink()
+        return target
+
+    return make
+
+
+def transposed(folder):
+    cases.base().T.write_h5ad(folder / "cells.h5ad")
+    return folder / "cells.h5ad"
+
+
+def broken_zarr(folder):
+    target = cases.zarr(folder)
+    for file in (target / "X").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"x")
+    return target
+
+
+def loom(folder):
+    with h5py.File(folder / "cells.loom", "w") as content:
+        content["matrix"] = np.zeros((3, 3))
+        content.create_group("row_attrs")
+        content.create_group("col_attrs")
+    return folder / "cells.loom"
+
+
+BAD = {
+    "empty": (bad_bytes(b""), "is not an .h5ad file but empty"),
+    "text": (bad_bytes(b"cell,gene\n1,2\n", "cells.csv"), "is not an .h5ad file"),
+    "picture": (bad_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100)), "is not an .h5ad file"),
+    "archive": (bad_bytes(b"PK\x03\x04" + bytes(100)), "is not an .h5ad file"),
+    "zeros": (bad_bytes(bytes(5000)), "is not an .h5ad file"),
+    "signature alone": (bad_bytes(b"\x89HDF\r\n\x1a\n"), "damaged or not an .h5ad file"),
+    "gz of text": (bad_bytes(gzip.compress(b"text"), "cells.h5ad.gz"), "holds no .h5ad file|is not an .h5ad file"),
+    "gz of nothing": (bad_bytes(gzip.compress(b""), "cells.h5ad.gz"), "is not an .h5ad file but empty"),
+    "gz cut": (truncated(0.5, cases.gz), "damaged or not a .h5ad.gz file"),
+    "gz signature": (bad_bytes(b"\x1f\x8b", "cells.h5ad.gz"), "damaged or not a .h5ad.gz file"),
+    **{f"cut at {share}": (truncated(share), "damaged|not an .h5ad") for share in (0.001, 0.01, 0.1, 0.3, 0.5, 0.9)},
+    "cut by a byte": (truncated(0.99999), "damaged"),
+    "10x cut": (truncated(0.7, cases.ten_x_h5), "damaged"),
+    "old format cut": (truncated(0.7, cases.old), "damaged"),
+    "other HDF5": (edited(lambda content: content.pop("obs")), "is not an .h5ad file"),
+    "damaged table of contents": (
+        lambda folder: damaged(whole(folder), b"TREE"),
+        "damaged or not an .h5ad file",
+    ),
+    "no var": (edited(lambda content: content.pop("var")), "is not an .h5ad file"),
+    "no X, no layers": (edited(lambda content: content.pop("X")), "has no X, and no counts in another place"),
+    "no indices": (edited(lambda content: content.pop("X/indices")), "damaged or not a .h5ad file"),
+    "index too large": (replaced("X/indices", lambda x: put(x, 7, 60)), "no sound sparse matrix"),
+    "index far too large": (replaced("X/indices", lambda x: put(x, 7, 2**31 - 1)), "no sound sparse matrix"),
+    "index negative": (replaced("X/indices", lambda x: put(x, 7, -1)), "no sound sparse matrix"),
+    "indptr falls": (replaced("X/indptr", lambda x: put(x, 7, x[9] + 5)), "no sound sparse matrix"),
+    "indptr too long": (replaced("X/indptr", lambda x: np.append(x, x[-1])), "damaged|no sound sparse matrix"),
+    "indptr beyond the end": (replaced("X/indptr", lambda x: put(x, -1, x[-1] + 9)), "no sound sparse|damaged"),
+    "fewer values than indices": (replaced("X/data", lambda x: x[:-5]), "damaged|no sound sparse matrix"),
+    "fewer cells than rows": (replaced("obs/_index", lambda x: x[:-3]), "damaged or not a .h5ad file"),
+    "text as values": (replaced("X/data", lambda x: x.astype("S4")), "holds values of type|damaged"),
+    "complex": (values(lambda X: X.astype(np.complex64)), "cells: X holds complex numbers"),
+    "NaN": (values(lambda X: np.where(X > 8, np.nan, X)), r"cells: X holds \d+ NaN values"),
+    "infinite": (values(lambda X: np.where(X > 8, np.inf, X)), r"cells: X holds \d+ infinite values"),
+    "all zero": (values(np.zeros_like), "cells: X holds only zeros"),
+    "no cells": (part(slice(0), slice(None)), "holds 0 cells x 60 genes: at least"),
+    "no genes": (part(slice(None), slice(0)), "holds 400 cells x 0 genes: at least"),
+    "one cell": (part(slice(1), slice(None)), "holds 1 cells x 60 genes: at least"),
+    "one gene": (part(slice(None), slice(1)), "holds 400 cells x 1 genes: at least"),
+    "all cells the same": (values(lambda X: np.ones_like(X)), "only 1 of 400 cells have counts of their own"),
+    "transposed": (transposed, "obs_names are 60 gene symbols of 60, var_names none: .* transpose it"),
+    "folder of nothing": (folder_of(), "is not an .h5ad file"),
+    "folder of text": (folder_of("read.me"), "is not an .h5ad file"),
+    "zarr of nothing": (folder_of(".zgroup", name="cells.zarr"), "damaged or not a .zarr file"),
+    "zarr with broken values": (broken_zarr, "damaged or not a .zarr file"),
+    "10x without features": (without("features.tsv.gz"), "is missing: 10x folders hold"),
+    "10x without barcodes": (without("barcodes.tsv.gz"), "is missing: 10x folders hold"),
+    "10x of text": (folder_of("matrix.mtx", "genes.tsv", "barcodes.tsv", name="ten"), "damaged or not a 10x"),
+    "no genes among the features": (
+        lambda folder: cases.written(
+            lambda adata: adata.var.insert(0, "feature_types", "Antibody Capture"), folder / "cells.h5ad"
+        ),
+        "holds no 'Gene Expression' features",
+    ),
+    "loom": (loom, "need the package loompy|damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_one_line_with_file_cause_and_remedy(kind, tmp_path):
+    make, message = BAD[kind]
+    file = make(tmp_path)
+    with pytest.raises(InputError, match=message) as told:
+        load(resolve(str(file)), Preparation())
+    line = str(told.value)
+    assert file.name.split(".")[0] in line and len(line.splitlines()) == 1 and line.isprintable()
+    assert any(word in line for word in ("write", "copy", "name", "hold", "install", "remove", "transpose"))
