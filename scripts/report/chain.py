@@ -234,7 +234,8 @@ def _build(chosen: Plan, sources: list[Path]) -> None:
             if _holds(step, known, folder, now):
                 _take_over(step, folder, known, run, now)
                 for part in ("notebooks", "key_figures"):
-                    record.setdefault(part, {})[step.stem] = recorded[part].get(step.stem, {})
+                    kept = {stem: entry for stem, entry in recorded[part].items() if stem == step.stem}
+                    record.setdefault(part, {}).update(kept)
                 break
         else:
             missing.append(step)
