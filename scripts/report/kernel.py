@@ -10,8 +10,9 @@ import logging
 import os
 import queue
 import signal
+import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel warns on stderr about its debugger
 }
+ENDING = (signal.SIGINT, signal.SIGTERM)
 SLOW_MODULES = ["anndata", "plotly.graph_objects", "scanpy", "torch"]  # seconds of every chain's first notebook
 PRELOAD = """\
 import contextlib, importlib
@@ -45,6 +47,23 @@ with warnings.catch_warnings():
         sys.modules["pandas"].reset_option("all")
 %reset -f
 """
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Within, signals that end the program wait: a process half-way started would be nobody's, and write on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    usual = {number: signal.signal(number, lambda *sent: waiting.append(sent[0])) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 class Kernel:
@@ -85,7 +104,8 @@ class Kernel:
         quiet = ["--IPKernelApp.log_level=CRITICAL"]  # keeps the clock's line
         try:
             environment = os.environ | self._environment
-            self.manager.start_kernel(cwd=str(self._folder), env=environment, extra_arguments=quiet)
+            with _undisturbed():
+                self.manager.start_kernel(cwd=str(self._folder), env=environment, extra_arguments=quiet)
             # one client for the whole life, and of its channels the one that requests need: no waiting for readiness
             self._client = self.manager.blocking_client()
             self._client.start_channels(iopub=False, stdin=False, hb=False, control=False)
