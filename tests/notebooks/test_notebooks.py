@@ -132,7 +132,7 @@ def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_pat
         (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
         (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
         (None, {"graph_components": 99}, "graph_components=99 is not possible"),
-        (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN or infinite"),
+        (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN values"),
     ],
 )
 def test_data_that_cannot_be_used_leave_the_finished_run_as_it_was(tmp_path, change, settings, message):
