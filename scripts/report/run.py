@@ -248,8 +248,12 @@ class Run:
             writer(aside)
             aside.chmod(0o644)  # some writers make files that only their owner may read
             os.replace(aside, path)
-        except OSError as error:
-            raise InputError(f"{path} could not be written ({_cause(error)})") from error
+        except (OSError, RuntimeError) as error:  # h5py's own error tells of a full disk in its message alone
+            full = os.strerror(errno.ENOSPC) in str(error)
+            cause = OSError(errno.ENOSPC, str(error)) if full else error
+            if not isinstance(cause, OSError):
+                raise
+            raise InputError(f"{path} could not be written ({_cause(cause)})") from error
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
