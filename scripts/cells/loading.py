@@ -85,7 +85,8 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
 
 def _named_data(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequence[str], list[str]]:
     """A data set whose values are known: cells, steps that they need, and nothing to be said."""
-    adata = source.read()  # type: ignore[misc]
+    assert source.read is not None, "a file is read by _from_file"
+    adata = source.read()
     if settings.layer:
         adata, _, _ = choose(adata, settings.layer, source.name)
     check(adata.X, f"{source.name}: X")

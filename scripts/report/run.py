@@ -134,7 +134,8 @@ class Run:
         more : values of fields that are no parameters.
         """
         values = self.settings()["notebooks"][notebook] if notebook else self.parameters
-        names = {entry.name for entry in dataclasses.fields(kind) if entry.init}  # type: ignore[arg-type]
+        declared: Any = kind  # a dataclass, which no type variable can say
+        names = {entry.name for entry in dataclasses.fields(declared) if entry.init}
         return kind(**({name: value for name, value in values.items() if name in names} | more))
 
     def of(self, notebook: str) -> dict:
