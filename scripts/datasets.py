@@ -4,7 +4,7 @@ import anndata as ad
 from scipy import sparse
 
 from scripts import graph
-from scripts.cells import CellDataset, Preparation, add_split, graph_features, load, torch_splits
+from scripts.cells import CellDataset, Preparation, add_split, graph_features, leave_out, load, torch_splits
 from scripts.errors import InputError
 from scripts.sources import Source, resolve
 
@@ -27,7 +27,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     part_sizes = graph.part_sizes(adjacency)
     if settings.unconnected == "largest":
         keep = graph.largest_part(adjacency)
-        adata = adata[keep].copy()
+        adata = leave_out(adata, {"outside the largest part of the graph": ~keep})
         adjacency = adjacency[keep][:, keep]
     normalized = settings.laplacian == "normalized"
     values, vectors = graph.frequencies(adjacency, settings.n_freq_comps, normalized)

@@ -190,7 +190,9 @@ def test_a_graph_in_parts_is_an_error_or_its_largest_part(tmp_path):
     source = resolve(str(tmp_path / "parts.h5ad"))
     with pytest.raises(ValueError, match="2 parts of 40, 20 cells"):
         prepare(source, Preparation(k_neighbors=5))
-    assert prepare(source, Preparation(k_neighbors=5, unconnected="largest")).n_obs == 40
+    largest = prepare(source, Preparation(k_neighbors=5, unconnected="largest"))
+    assert largest.n_obs == 40
+    assert "20 of 60 cells (33%) left out: 20 outside the largest part of the graph" in loading.describe(largest)
     with pytest.raises(ValueError, match="unconnected='some'"):
         prepare(source, Preparation(unconnected="some"))
 

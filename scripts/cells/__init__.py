@@ -2,6 +2,7 @@
 
 from scripts.cells.loading import Preparation, describe, graph_features, load
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
+from scripts.cells.quality import MEASURES, Filters, leave_out, limits, why_unmeasured
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -21,7 +22,9 @@ from scripts.cells.splits import (
 __all__ = [
     "ALL_CELLS",
     "CellDataset",
+    "Filters",
     "INDUCTIVE",
+    "MEASURES",
     "PlantedCells",
     "Planting",
     "Preparation",
@@ -32,6 +35,8 @@ __all__ = [
     "describe",
     "graph_features",
     "inductive_splits",
+    "leave_out",
+    "limits",
     "load",
     "plant",
     "run_split",
@@ -40,4 +45,5 @@ __all__ = [
     "torch_splits",
     "transductive_split",
     "transductive_splits",
+    "why_unmeasured",
 ]

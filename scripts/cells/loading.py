@@ -8,7 +8,6 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import scanpy as sc
 from scipy import sparse
 from sklearn.decomposition import PCA
@@ -18,18 +17,19 @@ from scripts.blocks import Matrix, dense
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
+from scripts.cells.quality import MIN_CELLS, Filters, sound_cells
 from scripts.cells.reading import read
 from scripts.errors import InputError
 from scripts.graph import N_EXACT
 from scripts.sources import Source
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
-MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
+MIN_GENES = 2  # below which there is no graph
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preparation(Filters):
     """Settings of everything between the counts and the training data."""
 
     normalize_total: bool | None = None  # scale each cell to the median total; None: if the data set needs it
@@ -37,8 +37,6 @@ class Preparation:
     scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
     layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
     label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
-    drop_empty: bool = True  # leave out cells without counts
-    drop_identical: bool = True  # leave out cells that are the same as another, all but the first
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
@@ -56,7 +54,8 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     -------
     AnnData
         X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from
-        and, in sentences, what was found and done ("said");
+        and, in sentences, what was found and done ("said"), and how many cells were left out and why ("left_out");
+        uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         uns["label"] which column of obs holds the known cell types ("" if none does). Sparse values of more than 4 GB
         stay sparse: each gene is then scaled to standard deviation 1 without being centred, as scanpy does it.
 
@@ -66,20 +65,20 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         If the values are not finite or all zero, or there are too few of them.
     """
     adata, steps, said = _named_data(source, settings) if source.read else _from_file(source, settings)
-    checksum = _checksum(adata)
-    adata, left_out = _drop_cells(adata, settings, source.name)
-    wanted = {name: getattr(settings, name) for name in STEPS}
-    done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
-    adata.X = adata.X.astype(np.float32)
-    _normalise(adata, done, source.name)
-    adata.uns["label"] = set_label(adata, settings.label or source.label)
     adata.uns["dataset"] = {
         "name": source.name,
         "reason": source.reason,
-        "sha256": checksum,
-        "steps": done,
-        "said": np.array([*said, *left_out], dtype=str),
+        "sha256": _checksum(adata),
+        "said": np.array(said, dtype=str),
+        "left_out": np.array([], dtype=str),
     }
+    adata.X = adata.X.astype(np.float32)
+    adata = sound_cells(adata, settings, has_counts="normalize_total" in steps)
+    wanted = {name: getattr(settings, name) for name in STEPS}
+    done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
+    _normalise(adata, done, source.name)
+    adata.uns["dataset"]["steps"] = done
+    adata.uns["label"] = set_label(adata, settings.label or source.label)
     return adata
 
 
@@ -133,37 +132,6 @@ def _stored(adata: ad.AnnData) -> np.ndarray:
     return adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
 
 
-def _drop_cells(adata: ad.AnnData, settings: Preparation, name: str) -> tuple[ad.AnnData, list[str]]:
-    """Without cells that have no counts, and with the first alone of those that are the same; sentences on it."""
-    digests = _digests(adata.X)
-    empty, n_cells, said = np.array([not digest for digest in digests]), adata.n_obs, []
-    again = pd.Series(digests).duplicated().to_numpy() & ~empty
-    keep = np.ones(n_cells, bool)
-    if settings.drop_empty and empty.any():
-        keep &= ~empty
-        said.append(f"{empty.sum():,} of {n_cells:,} cells have no counts and are left out.")
-    if settings.drop_identical and again.any():
-        keep &= ~again
-        names = ", ".join(adata.obs_names[again][:3])
-        said.append(
-            f"{again.sum():,} of {n_cells:,} cells are the same as another cell and are left out, all but the first of "
-            f"each ({names}{', ...' if again.sum() > 3 else ''})."
-        )
-    if keep.sum() < MIN_CELLS:
-        raise InputError(f"{name}: only {keep.sum()} of {n_cells} cells have counts of their own: name another file")
-    return (adata if keep.all() else adata[keep].copy()), said
-
-
-def _digests(X: Matrix) -> list[bytes]:
-    """Of the values of each cell, so that the same cells have the same; b"" for cells without counts."""
-    digests = []
-    for rows in gen_batches(X.shape[0], 1000):
-        block = dense(X[rows])
-        found = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() if row.any() else b"" for row in block]
-        digests.extend(found)
-    return digests
-
-
 def _checksum(adata: ad.AnnData) -> str:
     """SHA-256 of the values as dense little-endian float32 in C order, whatever form they are stored in."""
     digest = hashlib.sha256()
@@ -193,7 +161,8 @@ def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slic
 
 
 def describe(adata: ad.AnnData) -> str:
-    """One line for the reader: which data set this is, its size, why it was taken, and what was done to the file."""
+    """One line for the reader: which data set, its size, why it was taken, what was left out, and what was done."""
     dataset = adata.uns["dataset"]
     line = f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
-    return ". ".join([line, *(sentence.rstrip(".") for sentence in dataset["said"])])
+    left_out = dataset["left_out"] if len(dataset["left_out"]) else ["No cell left out"]
+    return ". ".join([line, *(sentence.rstrip(".") for sentence in [*left_out, *dataset["said"]])])

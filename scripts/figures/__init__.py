@@ -3,7 +3,7 @@
 Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
 """
 
-from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, spectrum
+from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, spectrum
 from scripts.figures.comparison import driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import lay_out, layout_of_all, sample_cells
@@ -46,6 +46,7 @@ __all__ = [
     "performance_dots",
     "pole_bars",
     "predicted_against_true",
+    "quality_violins",
     "recovery_curves",
     "sample_cells",
     "score_scatter",

@@ -1,10 +1,13 @@
 """Figures of cells, frequencies and labels."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from scripts.blocks import evenly
 from scripts.figures.style import (
     COLOURS,
     DIVERGING,
@@ -21,6 +24,8 @@ MAX_WRITTEN = 40  # labels written among the cells
 FAINT = "#E4E4E4"  # colour of cells without a label
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
+MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
+ON_LOG = ("total_counts", "n_genes_by_counts")  # measures on a logarithmic axis
 
 
 def _cells(xy: np.ndarray, **options) -> go.Figure:
@@ -91,6 +96,38 @@ def label_counts(labels: pd.Series, title: str) -> go.Figure:
     ]
     figure = px.bar(x=counts.to_numpy(), y=names, title=safe(title), labels={"x": "cells", "y": ""}, width=700)
     return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
+
+
+def quality_violins(quality: pd.DataFrame, limits: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:
+    """Quality of the cells, one violin a measure, with limits as lines: those set in full, others dotted.
+
+    quality : (n_cells, n_measures); limits : `measure`, `limit`, `setting` and `left_out`, as from cells.limits;
+    words : {measure: its title}. Of many cells every so manieth is drawn.
+    """
+    if not len(quality.columns):
+        return go.Figure(
+            layout={"title": "No measure of quality can be had of these values", "template": "plotly_white"}
+        )
+    drawn = quality.iloc[evenly(len(quality), MAX_IN_VIOLIN)]
+    figure = empty_panels([words[name] for name in quality], spacing=0.1)
+    for panel, name in enumerate(quality):
+        place = _on_axis(drawn[name].to_numpy(float), name)
+        violin = {"points": False, "box_visible": True, "spanmode": "hard", "line_width": 1, "hoverinfo": "skip"}
+        figure.add_trace(go.Violin(y=np.round(place, 3), name="", marker_color=COLOURS[0], **violin), **in_panel(panel))
+        for row in limits[limits["measure"] == name].itertuples():
+            line = {"color": COLOURS[1], "width": 1.5, "dash": "solid" if row.left_out else "dot"}
+            note = {"annotation_text": safe(row.setting), "annotation_font_size": 10, "exclude_empty_subplots": False}
+            figure.add_hline(float(_on_axis(row.limit, name)), line=line, **note, **in_panel(panel))
+        if name in ON_LOG:
+            powers = np.arange(int(np.nanmax(place, initial=0)) + 2)
+            figure.update_yaxes(tickvals=powers, ticktext=[f"{10**power:,}" for power in powers], **in_panel(panel))
+    of_how_many = f"{len(drawn):,} of {len(quality):,} cells" if len(drawn) < len(quality) else f"{len(drawn):,} cells"
+    return figure.update_layout(title=f"Quality of {of_how_many}")
+
+
+def _on_axis(value: np.ndarray | float, measure: str) -> np.ndarray:
+    """Where a value is drawn: plotly computes violins on linear axes alone, so logarithms are taken here."""
+    return np.log10(np.maximum(value, 1)) if measure in ON_LOG else np.asarray(value)
 
 
 def spectrum(freq_vals: np.ndarray) -> go.Figure:

@@ -1,6 +1,14 @@
 """Sentences for the reports, each filled from measured values; what the data does not support is not said."""
 
-from scripts.findings.cells import about_labels, about_spectrum, facts_of_cells, facts_of_graph
+from scripts.findings.cells import (
+    about_labels,
+    about_quality,
+    about_spectrum,
+    facts_of_cells,
+    facts_of_graph,
+    facts_of_limits,
+    facts_of_quality,
+)
 from scripts.findings.comparison import (
     about_comparison,
     about_drivers,
@@ -60,6 +68,7 @@ __all__ = [
     "about_panels",
     "about_prediction",
     "about_products",
+    "about_quality",
     "about_single_genes",
     "about_spectrum",
     "about_stability",
@@ -71,6 +80,8 @@ __all__ = [
     "facts_of_cells",
     "facts_of_form",
     "facts_of_graph",
+    "facts_of_limits",
+    "facts_of_quality",
     "figures_of_comparison",
     "figures_of_models",
     "figures_of_reading",

@@ -3,7 +3,41 @@
 import numpy as np
 import pandas as pd
 
+from scripts.cells import MEASURES, why_unmeasured
 from scripts.graph import near_equal_groups, suggest_n_comps
+
+
+def facts_of_quality(quality: pd.DataFrame) -> pd.DataFrame:
+    """Median and quantiles of each measure; quality : (n_cells, n_measures), as in uns["quality"]."""
+    quantiles = {"lowest": 0, "1%": 0.01, "25%": 0.25, "median": 0.5, "75%": 0.75, "99%": 0.99, "highest": 1}
+    rows = [{"measure": MEASURES[name], **quality[name].quantile(list(quantiles.values()))} for name in quality]
+    return pd.DataFrame(rows, columns=["measure", *quantiles.values()]).rename(
+        columns={v: k for k, v in quantiles.items()}
+    )
+
+
+def facts_of_limits(limits: pd.DataFrame, n_cells: int) -> pd.DataFrame:
+    """How many cells lie beyond each limit, and whether they are left out; limits : as from cells.limits."""
+    return pd.DataFrame(
+        {
+            "setting": limits["setting"],
+            "measure": limits["measure"].map(MEASURES),
+            "side": limits["side"],
+            "limit": limits["limit"],
+            "cells beyond": limits["cells"],
+            "share": limits["cells"] / n_cells,
+            "left out": limits["left_out"].map({True: "yes", False: "no"}),
+        }
+    )
+
+
+def about_quality(quality: pd.DataFrame) -> list[str]:
+    """Which measures could not be had, and why; quality : (n_cells, n_measures)."""
+    causes: dict[str, list[str]] = {}
+    for name, words in MEASURES.items():
+        if why := why_unmeasured(name, quality):
+            causes.setdefault(why, []).append(words)
+    return [f"Not measured, as {why}: {', '.join(names)}." for why, names in causes.items()]
 
 
 def about_spectrum(freq_vals: np.ndarray) -> list[str]:

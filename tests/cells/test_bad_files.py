@@ -167,7 +167,10 @@ BAD = {
     "no genes": (part(slice(None), slice(0)), "holds 400 cells x 0 genes: at least"),
     "one cell": (part(slice(1), slice(None)), "holds 1 cells x 60 genes: at least"),
     "one gene": (part(slice(None), slice(1)), "holds 400 cells x 1 genes: at least"),
-    "all cells the same": (values(lambda X: np.ones_like(X)), "only 1 of 400 cells have counts of their own"),
+    "all cells the same": (
+        values(lambda X: np.ones_like(X)),
+        r"only 1 of 400 cells would be left \(399 the same as another cell",
+    ),
     "transposed": (transposed, "obs_names are 60 gene symbols of 60, var_names none: .* transpose it"),
     "folder of nothing": (folder_of(), "is not an .h5ad file"),
     "folder of text": (folder_of("read.me"), "is not an .h5ad file"),

@@ -173,7 +173,10 @@ def test_features_that_are_no_genes_are_left_out_and_counted(tmp_path):
 def test_empty_cells_are_left_out_and_counted(tmp_path):
     file = made(cases.empty_cells, tmp_path)
     adata = loaded(file)
-    assert list(adata.uns["dataset"]["said"]) == ["8 of 400 cells have no counts and are left out."]
+    assert not len(adata.uns["dataset"]["said"])
+    (sentence,) = adata.uns["dataset"]["left_out"]
+    assert sentence == "8 of 400 cells (2%) left out: 8 without counts (CELL0010-1, CELL0011-1, CELL0012-1, ...)."
+    assert sentence.rstrip(".") in describe(adata) and "No cell left out" not in describe(adata)
     assert adata.n_obs == 392 and "CELL0010-1" not in adata.obs_names
     assert loaded(file, drop_empty=False).n_obs == 400
 
@@ -185,8 +188,8 @@ def test_of_cells_that_are_the_same_the_first_is_kept(form, tmp_path):
     adata.X = form(adata.X)
     adata.write_h5ad(file)
     adata = loaded(file)
-    (sentence,) = adata.uns["dataset"]["said"]
-    assert sentence.startswith("200 of 600 cells are the same as another cell and are left out") and "-2" in sentence
+    (sentence,) = adata.uns["dataset"]["left_out"]
+    assert sentence.startswith("200 of 600 cells (33%) left out: 200 the same as another cell") and "-2" in sentence
     assert list(adata.obs_names) == list(cases.base().obs_names)
     np.testing.assert_allclose(adata.X, as_counts(), atol=1e-4)
     assert loaded(file, drop_identical=False).n_obs == 600

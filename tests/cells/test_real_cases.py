@@ -7,7 +7,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from scripts.cells import Preparation, load
+from scripts.cells import Preparation, describe, load
 from scripts.datasets import prepare
 from scripts.errors import InputError
 from scripts.sources import gather, resolve
@@ -24,9 +24,9 @@ REAL = {  # case: label, what is said in order, cells
     "c05_index_named_as_column_duplicates": ("cell_type", ["CLTCL1, PDGFA"], 400),
     "c06_pandas3_nullable_strings": ("cell_type", [], 400),
     "c07_label_nan": ("cell_type", [], 400),
-    "c08_cells_twice": ("cell_type", ["250 of 500 cells are the same"], 250),
+    "c08_cells_twice": ("cell_type", ["250 of 500 cells (50%) left out: 250 the same as another cell"], 250),
     "c08_control_once": ("cell_type", [], 250),
-    "c09_few_empty_cells": ("cell_type", ["8 of 400 cells have no counts"], 392),
+    "c09_few_empty_cells": ("cell_type", ["8 of 400 cells (2%) left out: 8 without counts"], 392),
     "c10_fractional_counts": ("cell_type", ["fractional values: normalised"], 400),
     "c12_no_x": ("cell_type", ["layer counts"], 400),
     "c13_citeseq": ("cell_type", ["20 of 560 features are no genes"], 400),
@@ -65,13 +65,18 @@ def test_a_real_case_is_read(real, case):
     label, said, n_cells = REAL[case]
     suffix = "" if case.startswith("c19") else ".h5ad"
     adata = loaded(real / f"{case}{suffix}")
-    sentences = list(adata.uns["dataset"]["said"])
+    sentences = [*adata.uns["dataset"]["said"], *adata.uns["dataset"]["left_out"]]
     assert adata.n_obs == n_cells and adata.uns["label"] == label
     assert len(sentences) == len(said) and all(map(str.__contains__, sentences, said))
     if case.startswith(tuple(AS_BASE)):
         np.testing.assert_allclose(adata.X, loaded(real / "c00_base.h5ad").X, atol=1e-5)
     if case == "c07_label_nan":
         assert adata.obs["cell_type"].notna().sum() == 286
+
+
+def test_the_first_line_of_a_real_case_says_how_much_of_the_graph_is_left_out(real):
+    adata = prepare(resolve(str(real / "c28_batches_apart.h5ad")), Preparation(unconnected="largest"))
+    assert "155 of 400 cells (39%) left out: 155 outside the largest part of the graph" in describe(adata)
 
 
 def test_real_cells_twice_have_the_frequencies_of_those_cells_once(real):

@@ -20,7 +20,7 @@ from tests.chain_runs import SMALL, report
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
-    "01_data": 2,
+    "01_data": 3,
     "02_visualize": 2,
     "03_train": 5,
     "04_interpret": 6,
