@@ -14,7 +14,7 @@ from scipy.stats import median_abs_deviation
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense
-from scripts.errors import InputError
+from scripts.errors import InputError, one_line
 
 MIN_CELLS = 3  # below which there is no graph
 MAX_SCORED = 10_000  # cells up to which doublet scores are computed: the search takes quadratic time
@@ -149,7 +149,7 @@ def _without_own_counts(adata: ad.AnnData, filters: Filters) -> dict[str, np.nda
 
 
 def _first(names: pd.Index) -> str:
-    return ", ".join(map(str, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(map(one_line, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def _digests(X: Matrix) -> list[bytes]:
@@ -212,7 +212,7 @@ def _into_obs(adata: ad.AnnData, quality: pd.DataFrame) -> None:
     """The measures as columns of obs; what the file has there under their names, and is not the same, is kept aside."""
     others = [name for name in quality if name in adata.obs and not _same(adata.obs[name], quality[name])]
     if others:
-        aside = {name: f"{name}_in_file" for name in others}
+        aside = {name: _free(f"{name}_in_file", adata.obs) for name in others}
         adata.obs = adata.obs.rename(columns=aside)
         _tell(
             adata,
@@ -221,6 +221,12 @@ def _into_obs(adata: ad.AnnData, quality: pd.DataFrame) -> None:
             f"{', '.join(aside.values())}.",
         )
     adata.obs[quality.columns] = quality
+
+
+def _free(name: str, taken: pd.DataFrame) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _same(column: pd.Series, measured: pd.Series) -> bool:
@@ -232,8 +238,10 @@ def why_unmeasured(measure: str, quality: pd.DataFrame) -> str:
     """Why a measure has no column, as a part of a sentence; empty where it has one."""
     if measure in quality:
         return ""
+    if not len(quality.columns):
+        return "there are negative values, which no counts are"
     if "total_counts" not in quality:
-        return "the values are negative" if measure == "n_genes_by_counts" else "the values are no counts"
+        return "the values are no counts"
     if measure == "doublet_score":
         return f"Scrublet can score neither more than {MAX_SCORED:,} cells nor few cells or genes"
     kind = {"mt": "MT- or mt-", "ribo": "RPS, RPL, Rps or Rpl", "hb": "HBA, HBB, Hba, Hbb and so on"}

@@ -102,25 +102,30 @@ def quality_violins(quality: pd.DataFrame, limits: pd.DataFrame, words: Mapping[
     """Quality of the cells, one violin a measure, with limits as lines: those set in full, others dotted.
 
     quality : (n_cells, n_measures); limits : `measure`, `limit`, `setting` and `left_out`, as from cells.limits;
-    words : {measure: its title}. Of many cells every so manieth is drawn.
+    words : {measure: its title}. Of many cells a part is drawn.
     """
     if not len(quality.columns):
-        return go.Figure(
-            layout={"title": "No measure of quality can be had of these values", "template": "plotly_white"}
-        )
+        nothing = {
+            "title": "No measure of quality can be had of these values",
+            "template": "plotly_white",
+            "height": 260,
+        }
+        return go.Figure(layout=nothing | {"xaxis_visible": False, "yaxis_visible": False})
     drawn = quality.iloc[evenly(len(quality), MAX_IN_VIOLIN)]
     figure = empty_panels([words[name] for name in quality], spacing=0.1)
     for panel, name in enumerate(quality):
         place = _on_axis(drawn[name].to_numpy(float), name)
-        violin = {"points": False, "box_visible": True, "spanmode": "hard", "line_width": 1, "hoverinfo": "skip"}
-        figure.add_trace(go.Violin(y=np.round(place, 3), name="", marker_color=COLOURS[0], **violin), **in_panel(panel))
+        shape = {"scalegroup": name, "spanmode": "hard", "points": False, "box": {"visible": True, "width": 0.1}}
+        style = {"line_width": 1, "marker_color": COLOURS[0], "hoverinfo": "skip"}
+        figure.add_trace(go.Violin(y=np.round(place, 3), name="", **shape, **style), **in_panel(panel))
         for row in limits[limits["measure"] == name].itertuples():
             line = {"color": COLOURS[1], "width": 1.5, "dash": "solid" if row.left_out else "dot"}
-            note = {"annotation_text": safe(row.setting), "annotation_font_size": 10, "exclude_empty_subplots": False}
+            side = "top right" if row.setting.startswith("n_mads") else "top left"
+            note = {"annotation_text": row.setting, "annotation_font_size": 10, "annotation_position": side}
             figure.add_hline(float(_on_axis(row.limit, name)), line=line, **note, **in_panel(panel))
         if name in ON_LOG:
-            powers = np.arange(int(np.nanmax(place, initial=0)) + 2)
-            figure.update_yaxes(tickvals=powers, ticktext=[f"{10**power:,}" for power in powers], **in_panel(panel))
+            ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+            figure.update_yaxes(tickvals=np.log10(ticks), ticktext=[f"{tick:,}" for tick in ticks], **in_panel(panel))
     of_how_many = f"{len(drawn):,} of {len(quality):,} cells" if len(drawn) < len(quality) else f"{len(drawn):,} cells"
     return figure.update_layout(title=f"Quality of {of_how_many}")
 

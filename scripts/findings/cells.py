@@ -25,7 +25,7 @@ def facts_of_limits(limits: pd.DataFrame, n_cells: int) -> pd.DataFrame:
             "side": limits["side"],
             "limit": limits["limit"],
             "cells beyond": limits["cells"],
-            "share": limits["cells"] / n_cells,
+            "% of cells": 100 * limits["cells"] / n_cells,
             "left out": limits["left_out"].map({True: "yes", False: "no"}),
         }
     )

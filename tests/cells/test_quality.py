@@ -75,11 +75,14 @@ def test_what_the_file_says_of_its_cells_is_kept(tmp_path):
     totals = cases.base().X.sum(axis=1)
 
     def own(adata):
-        adata.obs["total_counts"], adata.obs["pct_counts_mt"] = totals, "high"
+        adata.obs["total_counts"], adata.obs["pct_counts_mt"], adata.obs["pct_counts_hb"] = totals, "high", 0.0
+        adata.obs["pct_counts_hb_in_file"] = 1.0
 
     adata = loaded(tmp_path, own)
     (sentence,) = adata.uns["dataset"]["said"]
-    assert "holds as pct_counts_mt differs" in sentence and "kept as pct_counts_mt_in_file" in sentence
+    assert "holds as pct_counts_mt, pct_counts_hb differs from what its counts give" in sentence
+    assert sentence.endswith("is kept as pct_counts_mt_in_file, pct_counts_hb_in_file_.")
+    assert (adata.obs["pct_counts_hb_in_file"] == 1).all() and (adata.obs["pct_counts_hb_in_file_"] == 0).all()
     assert (adata.obs["pct_counts_mt_in_file"] == "high").all() and adata.obs["pct_counts_mt"].max() < 100
     assert "total_counts_in_file" not in adata.obs
 
@@ -133,7 +136,8 @@ def test_values_that_are_no_counts_have_few_measures(change, tmp_path):
     detected = ["n_genes_by_counts"] if change is cases.log_normalised else []
     assert list(adata.uns["quality"]) == detected
     sentences = findings.about_quality(adata.uns["quality"])
-    assert "as the values are no counts: total counts" in sentences[0] and len(sentences) == 2 - len(detected)
+    assert "no counts" in sentences[0] and "total counts" in sentences[0] and len(sentences) == 1
+    assert ("detected genes" in sentences[0]) == (not detected)
     text = str(figures.quality_violins(adata.uns["quality"], limits(adata.uns["quality"], Preparation()), MEASURES))
     assert ("No measure of quality" in text) == (not detected)
 
@@ -144,7 +148,7 @@ def test_values_that_are_no_counts_have_few_measures(change, tmp_path):
         (cases.log_normalised, {"min_counts": 1}, "min_counts needs total counts, .* no counts: set min_counts: 0, or"),
         (cases.log_normalised, {"max_pct_mt": 5}, "max_pct_mt needs mitochondrial share .* no counts: .*layer: counts"),
         (cases.log_normalised, {"n_mads": 5}, "n_mads needs total counts, .* set n_mads: 0"),
-        (cases.scaled, {"min_genes": 5}, "min_genes needs detected genes, .* negative: set min_genes: 0"),
+        (cases.scaled, {"min_genes": 5}, "min_genes needs detected genes, .* negative values, .*: set min_genes: 0"),
         (
             lambda adata: None,
             {"max_doublet_score": 0.3},
@@ -180,6 +184,16 @@ def test_each_step_that_leaves_cells_out_adds_its_sentence():
         "1 of 2,000 cells (0.05%) left out: 1 first.",
         "1,500 of 1,999 cells (75%) left out: 1,000 odd, 1,000 late, some for several reasons.",
     ]
+
+
+def test_facts_are_quantiles_and_shares():
+    table = pd.DataFrame({"total_counts": np.arange(101.0), "n_genes_by_counts": 7.0})
+    facts = findings.facts_of_quality(table)
+    assert facts["measure"].tolist() == ["total counts", "detected genes"]
+    assert facts.iloc[0, 1:].tolist() == [0, 1, 25, 50, 75, 99, 100]
+    facts = findings.facts_of_limits(limits(table, Preparation(min_counts=20)), len(table))
+    assert facts.iloc[0].tolist() == ["min_counts", "total counts", "below", 20, 20, 100 * 20 / 101, "yes"]
+    assert set(facts["left out"][1:]) <= {"no"}
 
 
 def test_violins_show_each_measure_with_its_limits(tmp_path):
