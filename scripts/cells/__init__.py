@@ -2,7 +2,7 @@
 
 from scripts.cells.loading import Preparation, describe, graph_features, load
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
-from scripts.cells.quality import MEASURES, Filters, leave_out, limits, why_unmeasured
+from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -22,7 +22,6 @@ from scripts.cells.splits import (
 __all__ = [
     "ALL_CELLS",
     "CellDataset",
-    "Filters",
     "INDUCTIVE",
     "MEASURES",
     "PlantedCells",

@@ -105,19 +105,16 @@ def quality_violins(quality: pd.DataFrame, limits: pd.DataFrame, words: Mapping[
     words : {measure: its title}. Of many cells a part is drawn.
     """
     if not len(quality.columns):
-        nothing = {
-            "title": "No measure of quality can be had of these values",
-            "template": "plotly_white",
-            "height": 260,
-        }
-        return go.Figure(layout=nothing | {"xaxis_visible": False, "yaxis_visible": False})
+        hidden = {"xaxis_visible": False, "yaxis_visible": False, "template": "plotly_white", "height": 260}
+        return go.Figure(layout={"title": "No measure of quality can be had of these values", **hidden})
     drawn = quality.iloc[evenly(len(quality), MAX_IN_VIOLIN)]
     figure = empty_panels([words[name] for name in quality], spacing=0.1)
     for panel, name in enumerate(quality):
         place = _on_axis(drawn[name].to_numpy(float), name)
         shape = {"scalegroup": name, "spanmode": "hard", "points": False, "box": {"visible": True, "width": 0.1}}
         style = {"line_width": 1, "marker_color": COLOURS[0], "hoverinfo": "skip"}
-        figure.add_trace(go.Violin(y=np.round(place, 3), name="", **shape, **style), **in_panel(panel))
+        y = np.sort(np.round(place[~np.isnan(place)], 3))  # in order, they pack smaller in a page
+        figure.add_trace(go.Violin(y=y, name="", **shape, **style), **in_panel(panel))
         for row in limits[limits["measure"] == name].itertuples():
             line = {"color": COLOURS[1], "width": 1.5, "dash": "solid" if row.left_out else "dot"}
             side = "top right" if row.setting.startswith("n_mads") else "top left"

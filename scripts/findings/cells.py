@@ -10,10 +10,11 @@ from scripts.graph import near_equal_groups, suggest_n_comps
 def facts_of_quality(quality: pd.DataFrame) -> pd.DataFrame:
     """Median and quantiles of each measure; quality : (n_cells, n_measures), as in uns["quality"]."""
     quantiles = {"lowest": 0, "1%": 0.01, "25%": 0.25, "median": 0.5, "75%": 0.75, "99%": 0.99, "highest": 1}
-    rows = [{"measure": MEASURES[name], **quality[name].quantile(list(quantiles.values()))} for name in quality]
-    return pd.DataFrame(rows, columns=["measure", *quantiles.values()]).rename(
-        columns={v: k for k, v in quantiles.items()}
-    )
+    rows = [
+        {"measure": MEASURES[name]} | {words: quality[name].quantile(share) for words, share in quantiles.items()}
+        for name in quality
+    ]
+    return pd.DataFrame(rows, columns=["measure", *quantiles])
 
 
 def facts_of_limits(limits: pd.DataFrame, n_cells: int) -> pd.DataFrame:
