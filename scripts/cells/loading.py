@@ -21,7 +21,7 @@ from scripts.cells.names import name_genes
 from scripts.cells.reading import read
 from scripts.errors import InputError
 from scripts.graph import N_EXACT
-from scripts.sources import Source
+from scripts.sources import Source, species_of
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
 MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
@@ -72,13 +72,14 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     adata.X = adata.X.astype(np.float32)
     _normalise(adata, done, source.name)
-    adata.uns["label"] = set_label(adata, settings.label or source.label)
+    adata.uns["label"], unusable = set_label(adata, settings.label or source.label)
     adata.uns["dataset"] = {
         "name": source.name,
         "reason": source.reason,
         "sha256": checksum,
         "steps": done,
-        "said": np.array([*said, *left_out], dtype=str),
+        "species": species_of(list(adata.var_names)),
+        "said": np.array([*said, *left_out, *unusable], dtype=str),
     }
     return adata
 

@@ -1,6 +1,15 @@
 """Sentences for the reports, each filled from measured values; what the data does not support is not said."""
 
-from scripts.findings.cells import about_labels, about_spectrum, facts_of_cells, facts_of_graph
+from scripts.findings.cells import (
+    about_batches,
+    about_known_labels,
+    about_label_columns,
+    about_labels,
+    about_species,
+    about_spectrum,
+    facts_of_cells,
+    facts_of_graph,
+)
 from scripts.findings.comparison import (
     about_comparison,
     about_drivers,
@@ -40,6 +49,7 @@ from scripts.findings.reading import (
 from scripts.findings.text import bullets, say, table
 
 __all__ = [
+    "about_batches",
     "about_cell",
     "about_chance",
     "about_comparison",
@@ -48,6 +58,8 @@ __all__ = [
     "about_enrichment",
     "about_frequencies",
     "about_genes",
+    "about_known_labels",
+    "about_label_columns",
     "about_labels",
     "about_libraries",
     "about_lists",
@@ -61,6 +73,7 @@ __all__ = [
     "about_prediction",
     "about_products",
     "about_single_genes",
+    "about_species",
     "about_spectrum",
     "about_stability",
     "about_symbols",
