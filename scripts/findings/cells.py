@@ -8,6 +8,7 @@ from scripts.graph import label_separation, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
+FOLLOWS = 0.25  # share of what chance leaves from which on a batch is named: sooner than a label, as a warning
 
 
 def about_spectrum(freq_vals: np.ndarray) -> list[str]:
@@ -87,20 +88,23 @@ def about_batches(adata) -> list[str]:
     if not names:
         return ["No column of obs is named like a batch and divides the cells into groups: none was looked into."]
     told = ", ".join(f"obs[{name!r}] ({adata.obs[name].nunique()} values)" for name in names)
+    freqs = adata.obsm["X_freq"]
+    of_batches = pd.concat(label_separation(freqs, as_labels(adata.obs[name])).assign(column=name) for name in names)
+    of_labels = label_separation(freqs, labels_of(adata)).set_index("frequency")["variance_between_labels"]
     sentences = [f"Columns that are named like batches or other covariates: {told}."]
-    of_labels = label_separation(adata.obsm["X_freq"], labels_of(adata)).set_index("frequency")
-    for name in names:
-        separation = label_separation(adata.obsm["X_freq"], as_labels(adata.obs[name]))
-        for row in separation[is_explained(separation, least=0.25)].itertuples():
-            known = of_labels["variance_between_labels"].get(row.frequency)
-            beside = f"; by {adata.uns['label']} {known:.2f}" if known is not None else ""
-            sentences.append(
-                f"Frequency {row.frequency} follows obs[{name!r}] (share of its variance "
-                f"{row.variance_between_labels:.2f}, by chance {row.expected_by_chance:.2f}{beside}): it may be "
-                "technical, or tell where cells come from rather than what they are."
-            )
-    if len(sentences) == 1:
-        sentences.append("No frequency follows one of them: none explains more than a quarter of what chance leaves.")
+    for row in of_batches[is_explained(of_batches, least=FOLLOWS)].itertuples():
+        beside = f"; by {adata.uns['label']} {of_labels[row.frequency]:.2f}" if len(of_labels) else ""
+        sentences.append(
+            f"Frequency {row.frequency} follows obs[{row.column!r}] (share of its variance "
+            f"{row.variance_between_labels:.2f}, by chance {row.expected_by_chance:.2f}{beside}): it may be technical, "
+            "or tell where cells come from rather than what they are."
+        )
+    if len(sentences) == 1 and len(of_batches):
+        most = of_batches.sort_values("beyond_chance").iloc[-1]
+        sentences.append(
+            f"No frequency follows one of them: the most is frequency {most['frequency']} by obs[{most['column']!r}], "
+            f"{most['variance_between_labels']:.2f} of its variance (by chance {most['expected_by_chance']:.2f})."
+        )
     return sentences
 
 
