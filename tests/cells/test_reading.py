@@ -209,7 +209,7 @@ def test_whole_numbers_are_groups_and_others_are_numbers():
     groups = as_labels(pd.Series(np.where(codes == 1, np.nan, codes)))
     assert list(groups.cat.categories) == ["0", "2"] and groups.isna().sum() == 20
     assert list(as_labels(pd.Series(codes * 10)).cat.categories) == ["0", "10", "20"]
-    for numbers in (codes / 7, np.arange(60), np.where(codes == 1, np.inf, codes / 7)):
+    for numbers in (codes / 7, np.arange(60), codes * 1e300, np.where(codes == 1, np.inf, codes / 7)):
         read = as_labels(pd.Series(numbers))
         assert read.dtype == float and read.isna().sum() == np.isinf(numbers).sum()
     assert as_labels(pd.Series(np.arange(1000) % 101)).dtype == float

@@ -10,7 +10,6 @@ def without_packages(monkeypatch):
     """The tables are read anew in this test, and after it."""
     cached = (species._ensembl, species.gene_symbols, species.ensembl_symbols)
     monkeypatch.setattr(species, "package_folder", lambda name: None)
-    monkeypatch.setattr(species, "local_library", lambda name: None)
     for function in cached:
         function.cache_clear()
     yield
