@@ -1,5 +1,6 @@
 """From a source to checked, normalised and split cells; and cells with planted truth."""
 
+from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of
 from scripts.cells.loading import Preparation, describe, graph_features, load
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
@@ -30,10 +31,14 @@ __all__ = [
     "SPLIT",
     "Split",
     "add_split",
+    "as_labels",
+    "batch_columns",
     "checked_arrays",
     "describe",
     "graph_features",
     "inductive_splits",
+    "label_columns",
+    "labels_of",
     "leave_out",
     "limits",
     "load",

@@ -21,7 +21,7 @@ from scripts.cells.quality import MIN_CELLS, Filters, sound_cells
 from scripts.cells.reading import read
 from scripts.errors import InputError
 from scripts.graph import N_EXACT
-from scripts.sources import Source
+from scripts.sources import Source, species_of
 
 DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
 MIN_GENES = 2  # below which there is no graph
@@ -69,6 +69,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         "name": source.name,
         "reason": source.reason,
         "sha256": _checksum(adata),
+        "species": species_of(list(adata.var_names)),
         "said": np.array(said, dtype=str),
         "left_out": np.array([], dtype=str),
     }
@@ -78,7 +79,8 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     _normalise(adata, done, source.name)
     adata.uns["dataset"]["steps"] = done
-    adata.uns["label"] = set_label(adata, settings.label or source.label)
+    adata.uns["label"], unusable = set_label(adata, settings.label or source.label)
+    adata.uns["dataset"]["said"] = np.array([*adata.uns["dataset"]["said"], *unusable], dtype=str)
     return adata
 
 

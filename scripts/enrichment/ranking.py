@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shlex
 
 import gseapy
 import numpy as np
@@ -56,7 +57,7 @@ def ranked(
             "set_size": [len(sets[number]) for number in found["Term"]],
             "nes": found["NES"].astype(float),
             "fdr": found["FDR q-val"].astype(float),
-            "leading_genes": [" ".join(gene_of[name] for name in names.split(";")) for names in found["Lead_genes"]],
+            "leading_genes": [shlex.join(gene_of[name] for name in names.split(";")) for names in found["Lead_genes"]],
         }
         return pd.DataFrame(columns).sort_values("fdr", kind="stable")
 

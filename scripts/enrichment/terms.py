@@ -1,5 +1,7 @@
 """Which gene sets hold more of the named genes than chance gives: over-representation, folded and summed up."""
 
+import shlex
+
 import gseapy
 import numpy as np
 import pandas as pd
@@ -53,7 +55,7 @@ def _test(genes: list[str], tested: TestedSets) -> pd.DataFrame:
         "adjusted_p": adjusted[: len(p_values)],
         "odds_ratio": found["Odds Ratio"],
         "genes": [
-            " ".join(sorted((gene_of[c] for c in hits.split(";")), key=lambda gene: rank[gene]))
+            shlex.join(sorted((gene_of[c] for c in hits.split(";")), key=lambda gene: rank[gene]))
             for hits in found["Genes"]
         ],
     }

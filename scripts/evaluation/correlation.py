@@ -1,5 +1,7 @@
 """Simple rivals of the bilinear modules, and how much both agree."""
 
+import shlex
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -119,9 +121,9 @@ def compare_with_correlation(
                 "expected_jaccard": expected_jaccard(*sizes),
                 "p_value": min(1.0, 2 * overlap_p_value(len(shared), *sizes)),
                 "n_shared": len(shared),
-                "shared_genes": " ".join(shared),
-                "bilinear_genes": " ".join(module[best]),
-                "correlated_genes": " ".join(rival),
+                "shared_genes": shlex.join(shared),
+                "bilinear_genes": shlex.join(module[best]),
+                "correlated_genes": shlex.join(rival),
             }
         )
     return pd.DataFrame(rows)

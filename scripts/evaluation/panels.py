@@ -1,5 +1,6 @@
 """Panels: how well the few genes that a method names predict a frequency, and whether other cells give them again."""
 
+import shlex
 from collections.abc import Callable
 from itertools import combinations, product
 
@@ -151,7 +152,7 @@ def panel_table(
         split, found = splits[i]
         panel = found[method, frequency][:size]
         score = panel_r2(split, expressions[i], panel, frequency, n_centres)
-        return split.number, method, frequency, size, score, " ".join(genes[gene] for gene in panel)
+        return split.number, method, frequency, size, score, shlex.join(genes[gene] for gene in panel)
 
     return pd.DataFrame(side_by_side(one, items), columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
 

@@ -21,6 +21,7 @@ from scripts.figures.style import (
 )
 
 MAX_WRITTEN = 40  # labels written among the cells
+MAX_DRAWN = 100  # labels with a colour or a bar of their own
 FAINT = "#E4E4E4"  # colour of cells without a label
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
@@ -64,22 +65,48 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
-def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
-    """Cells coloured by a known label, those without one (NaN) faint; xy : (n_cells, 2), labels : (n_cells,)."""
+def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
+    """Cells coloured by a known label or number, those without one (NaN) faint; None if no cell has one.
+
+    xy : (n_cells, 2), labels : (n_cells,). Of more than MAX_DRAWN labels, those of fewest cells are drawn as one.
+    """
     unknown = labels.isna().to_numpy()
-    names = pd.Series(np.where(unknown, NOT_LABELLED, safe_names(labels)))
-    order = sorted(names[~unknown].unique(), key=_natural)
-    order += [NOT_LABELLED] if unknown.any() and NOT_LABELLED not in order else []
-    options = {"category_orders": {"color": order}, "color_discrete_sequence": COLOURS}
-    if unknown.any():
-        options["color_discrete_map"] = {NOT_LABELLED: FAINT}
+    if unknown.all():
+        return None
+    if pd.api.types.is_float_dtype(labels.dtype):
+        return _number_scatter(xy, labels.to_numpy(), title)
+    names, rest = _drawn_names(labels)
+    order = sorted(set(names) - {NOT_LABELLED, rest}, key=_natural)
+    order += [name for name in (rest, NOT_LABELLED) if name in set(names)]
+    colours = {NOT_LABELLED: FAINT, rest: FAINT}
+    options = {"category_orders": {"color": order}, "color_discrete_sequence": COLOURS, "color_discrete_map": colours}
     figure = _cells(xy, color=names, title=safe(title), **options)
     for number, trace in enumerate(figure.data):
         trace.marker.symbol = SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
-    places = pd.DataFrame(xy[~unknown]).groupby(names[~unknown].to_numpy()).median()
+    places = pd.DataFrame(xy[~unknown]).groupby(names[~unknown].to_numpy()).median().drop(rest, errors="ignore")
     for name, (x, y) in places.iloc[:MAX_WRITTEN].iterrows():  # names among the cells: no colour need be looked up
         figure.add_annotation(x=x, y=y, text=name, showarrow=False, font_size=11)
     return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
+
+
+def _drawn_names(labels: pd.Series) -> tuple[pd.Series, str]:
+    """Names of the cells' labels as they are drawn, and the one that stands for all labels beyond MAX_DRAWN."""
+    counts = labels.value_counts()
+    beyond = counts.index[MAX_DRAWN:][counts.iloc[MAX_DRAWN:] > 0]
+    rest = f"{len(beyond):,} more labels"
+    names = pd.Series(safe_names(labels)).mask(labels.isin(beyond).to_numpy(), rest)
+    return names.mask(labels.isna().to_numpy(), NOT_LABELLED), rest
+
+
+def _number_scatter(xy: np.ndarray, numbers: np.ndarray, title: str) -> go.Figure:
+    """Cells coloured by a number, those without one (NaN) faint; xy : (n_cells, 2), numbers : (n_cells,)."""
+    known = ~np.isnan(numbers)
+    figure = _cells(xy[known], color=numbers[known], title=safe(title), color_continuous_scale="Viridis")
+    if not known.all():
+        x, y = xy[~known].T
+        marker = {"color": FAINT, "size": marker_size(len(xy))}
+        figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", name=NOT_LABELLED, marker=marker))
+    return figure.update_layout(coloraxis_colorbar_title="", showlegend=False)
 
 
 def _natural(name: str) -> tuple:
@@ -88,14 +115,20 @@ def _natural(name: str) -> tuple:
     return (int(name[:digits]) if digits else np.inf, name)
 
 
-def label_counts(labels: pd.Series, title: str) -> go.Figure:
-    """How many cells carry each label, or none (NaN), as bars; labels : (n_cells,)."""
-    counts = labels.value_counts(dropna=False)
-    names = [
-        NOT_LABELLED if missing else safe(name) for name, missing in zip(counts.index, counts.index.isna(), strict=True)
-    ]
-    figure = px.bar(x=counts.to_numpy(), y=names, title=safe(title), labels={"x": "cells", "y": ""}, width=700)
-    return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
+def label_counts(labels: pd.Series, title: str) -> go.Figure | None:
+    """How many cells carry each label, or none (NaN), as bars; of numbers, a histogram; None if no cell has one.
+
+    labels : (n_cells,). Of more than MAX_DRAWN labels, those of fewest cells are one bar.
+    """
+    if labels.isna().all():
+        return None
+    if pd.api.types.is_float_dtype(labels.dtype):
+        axes = {"x": safe(labels.name), "y": "cells"}
+        return px.histogram(x=labels.dropna().to_numpy(), title=safe(title), labels=axes, width=700)
+    counts = _drawn_names(labels)[0].value_counts()
+    axes = {"x": "cells", "y": ""}
+    figure = px.bar(x=counts.to_numpy(), y=list(counts.index), title=safe(title), labels=axes, width=700)
+    return figure.update_layout(yaxis={"autorange": "reversed", "type": "category"}, height=200 + 18 * len(counts))
 
 
 def quality_violins(quality: pd.DataFrame, limits: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:

@@ -1,8 +1,12 @@
 """Sentences for the reports, each filled from measured values; what the data does not support is not said."""
 
 from scripts.findings.cells import (
+    about_batches,
+    about_known_labels,
+    about_label_columns,
     about_labels,
     about_quality,
+    about_species,
     about_spectrum,
     facts_of_cells,
     facts_of_graph,
@@ -48,6 +52,7 @@ from scripts.findings.reading import (
 from scripts.findings.text import bullets, say, table
 
 __all__ = [
+    "about_batches",
     "about_cell",
     "about_chance",
     "about_comparison",
@@ -56,6 +61,8 @@ __all__ = [
     "about_enrichment",
     "about_frequencies",
     "about_genes",
+    "about_known_labels",
+    "about_label_columns",
     "about_labels",
     "about_libraries",
     "about_lists",
@@ -70,6 +77,7 @@ __all__ = [
     "about_products",
     "about_quality",
     "about_single_genes",
+    "about_species",
     "about_spectrum",
     "about_stability",
     "about_symbols",

@@ -3,8 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from scripts.cells import MEASURES, why_unmeasured
-from scripts.graph import near_equal_groups, suggest_n_comps
+from scripts.cells import MEASURES, as_labels, batch_columns, label_columns, labels_of, why_unmeasured
+from scripts.graph import label_separation, near_equal_groups, suggest_n_comps
+from scripts.sources import UNKNOWN, name_counts
+
+SURE = 0.01  # p-value below which labels explain a frequency
+FOLLOWS = 0.25  # share of what chance leaves from which on a batch is named: sooner than a label, as a warning
 
 
 def facts_of_quality(quality: pd.DataFrame) -> pd.DataFrame:
@@ -58,14 +62,96 @@ def about_spectrum(freq_vals: np.ndarray) -> list[str]:
     return sentences
 
 
+def about_known_labels(labels: pd.Series) -> list[str]:
+    """Where the labels come from, and how many cells have one; labels : (n_cells,), as from `cells.labels_of`."""
+    n_cells, n_labelled, place = len(labels), int(labels.notna().sum()), f"obs[{labels.name!r}]"
+    if not n_labelled:
+        return [
+            "No cell types are known, so nothing is said of any: the setting label names the column of obs with them."
+        ]
+    if pd.api.types.is_float_dtype(labels.dtype):
+        kind = f"which is read as a number ({labels.min():.3g} to {labels.max():.3g})"
+        sentences = [f"Labels are taken from {place}, {kind}."]
+    else:
+        n_types = labels.nunique()
+        sentences = [f"Labels are taken from {place} ({n_types} {'type' if n_types == 1 else 'types'})."]
+        if n_types == 1:
+            sentences.append("All cells with a label have the same one, so no frequency can set labels apart.")
+    if n_labelled < n_cells:
+        sentences.append(
+            f"{n_cells - n_labelled:,} of {n_cells:,} cells are not labelled: they are drawn as such and left out of "
+            "all that is said of labels."
+        )
+    return sentences
+
+
+def about_label_columns(adata) -> list[str]:
+    """Where the labels come from, and which other columns of obs may hold some; adata : AnnData, as from `load`."""
+    label = adata.uns["label"]
+    others = [name for name in label_columns(adata.obs) if name != label]
+    told = ", ".join(f"obs[{name!r}] ({adata.obs[name].nunique()})" for name in others)
+    more = f"Other columns that may hold labels, with their number of values: {told}; the setting label names another."
+    return [*about_known_labels(labels_of(adata)), *([more] if others else [])]
+
+
+def is_explained(separation: pd.DataFrame, least: float = 0.5) -> pd.Series:
+    """Whether labels explain more than a share of what chance leaves of each frequency, and that is significant.
+
+    separation : as from graph.label_separation.
+    """
+    return (separation["beyond_chance"] > least) & (separation["p_value"] < SURE)
+
+
 def about_labels(separation: pd.DataFrame, label: str) -> list[str]:
-    """One sentence for each frequency that known labels explain to more than half."""
+    """One sentence for each frequency of which known labels explain more than half of what chance leaves."""
     return [
         f"Frequency {row.frequency} runs from {row.lowest} to {row.highest}: "
-        f"{row.variance_between_labels:.0%} of its variance lies between the {label} "
-        f"(random groups: {row.expected_by_chance:.1%})."
-        for row in separation.itertuples()
-        if row.variance_between_labels > 0.5
+        f"{label} explains {row.variance_between_labels:.0%} of its variance (labels at random: "
+        f"{row.expected_by_chance:.1%})."
+        for row in separation[is_explained(separation)].itertuples()
+    ]
+
+
+def about_batches(adata) -> list[str]:
+    """Which columns of obs are named like batches or other covariates, and which frequencies follow one.
+
+    A frequency follows a column that explains more than a quarter of what chance leaves of it; adata : AnnData with
+    frequencies.
+    """
+    names = batch_columns(adata.obs, adata.uns["label"])
+    if not names:
+        return ["No column of obs is named like a batch and divides the cells into groups: none was looked into."]
+    told = ", ".join(f"obs[{name!r}] ({adata.obs[name].nunique()} values)" for name in names)
+    freqs = adata.obsm["X_freq"]
+    of_batches = pd.concat(label_separation(freqs, as_labels(adata.obs[name])).assign(column=name) for name in names)
+    of_labels = label_separation(freqs, labels_of(adata)).set_index("frequency")["variance_between_labels"]
+    sentences = [f"Columns that are named like batches or other covariates: {told}."]
+    for row in of_batches[is_explained(of_batches, least=FOLLOWS)].itertuples():
+        beside = f"; by {adata.uns['label']} {of_labels[row.frequency]:.2f}" if len(of_labels) else ""
+        sentences.append(
+            f"Frequency {row.frequency} follows obs[{row.column!r}] (share of its variance "
+            f"{row.variance_between_labels:.2f}, by chance {row.expected_by_chance:.2f}{beside}): it may be technical, "
+            "or tell where cells come from rather than what they are."
+        )
+    if len(sentences) == 1 and len(of_batches):
+        most = of_batches.sort_values("beyond_chance").iloc[-1]
+        sentences.append(
+            f"No frequency follows one of them: the most is frequency {most['frequency']} by obs[{most['column']!r}], "
+            f"{most['variance_between_labels']:.2f} of its variance (by chance {most['expected_by_chance']:.2f})."
+        )
+    return sentences
+
+
+def about_species(adata) -> list[str]:
+    """Which species the genes are of, by their names; adata : AnnData, as from `load`."""
+    counts, species, n_genes = name_counts(adata.var_names), adata.uns["dataset"]["species"], adata.n_vars
+    human, mouse, upper = counts
+    told = f"Names of genes: {human:,} of {n_genes:,} known as human, {mouse:,} as mouse"
+    if species != UNKNOWN:
+        return [f"{told}; the cells are taken for {species}."]
+    return [
+        f"{told}, {upper:,} more as human in upper case alone; the species is not recognised. Gene sets, which hold "
+        "human symbols, are matched by the names alone, which is a guess."
     ]
 
 
@@ -76,6 +162,7 @@ def facts_of_cells(adata) -> pd.DataFrame:
     facts = {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
+        "species, by the names of the genes": adata.uns["dataset"]["species"],
         "normalisation": ", ".join(adata.uns["dataset"]["steps"]),
         "known labels": adata.uns["label"] or "none",
         "frequencies": adata.obsm["X_freq"].shape[1],

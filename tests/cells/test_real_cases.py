@@ -7,7 +7,8 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from scripts.cells import Preparation, describe, load
+from scripts import findings, graph
+from scripts.cells import Preparation, batch_columns, describe, label_columns, labels_of, load
 from scripts.datasets import prepare
 from scripts.errors import InputError
 from scripts.sources import gather, resolve
@@ -93,8 +94,29 @@ def test_all_genes_of_a_real_case_are_known(real, case):
     assert sum(name in known for name in loaded(real / f"{case}.h5ad").var_names) == 540
 
 
+def test_shares_between_labels_are_of_the_labelled_cells(real):
+    adata = loaded(real / "c07_label_nan.h5ad")
+    freqs = graph.frequencies(graph.knn_graph(adata.X, 10, "cosine"), 5)[1]
+    table = graph.label_separation(freqs, labels_of(adata))
+    np.testing.assert_allclose(table["variance_between_labels"][:3], [0.549, 0.526, 0.391], atol=1e-3)
+
+
+def test_a_real_batch_is_a_candidate_covariate_and_clones_are_nothing(real):
+    first, _ = findings.about_batches(prepare(resolve(str(real / "c21_batch_first.h5ad")), Preparation()))
+    assert first.endswith("obs['batch'] (3 values).")
+    adata = loaded(real / "c17_clone_id_first.h5ad")
+    assert label_columns(adata.obs) == ["cell_type"] and not batch_columns(adata.obs, "cell_type")
+
+
+def test_zebrafish_are_of_no_species_that_is_known(real):
+    adata = loaded(real / "c15_zebrafish.h5ad")
+    assert adata.uns["dataset"]["species"] == "unknown"
+    (sentence,) = findings.about_species(adata)
+    assert "1 of 540 known as human, 0 as mouse, 380 more as human in upper case alone" in sentence
+
+
 def test_a_real_case_of_genes_by_cells_is_refused(real):
-    with pytest.raises(InputError, match=r"obs_names are \d+ gene symbols of 540, var_names none: .*transpose it"):
+    with pytest.raises(InputError, match="obs_names are 540 gene symbols of 540, var_names none: .*transpose it"):
         loaded(real / "c24_transposed.h5ad")
 
 

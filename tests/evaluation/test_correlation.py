@@ -1,4 +1,7 @@
+import shlex
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -11,6 +14,18 @@ PUBLISHED_FREQUENCY_0 = (
     "Car2,Ermap,Mt2,Blvrb,Klf1,Car1,Mpo,Prtn3,Fam132a,Ctsg,Sphk1,Coro1a,Rhd,Pkm2,Cpox,Aqp1,Atp1b2,H2afy,Abcb4,Laptm5,"
     "Elane,Sh3bgrl3,Tnfaip2,Arhgdib,Mns1"
 )
+ODD = [
+    "Il-2 receptor alpha",
+    "HLA-DRB1 ",
+    "1-Mar",
+    "nan",
+    "A;B",
+    "Gene, with comma",
+    "it's",
+    "<b>MT-CO1</b>",
+    "123",
+    "$x$",
+]
 
 
 def test_correlations_equal_the_reference_and_constant_genes_have_none():
@@ -58,6 +73,21 @@ def test_comparison_finds_a_module_that_is_the_correlation_and_one_that_is_not()
     assert table["best_jaccard"].iloc[0] > 0.25 > table["best_jaccard"].iloc[1]
     assert table["p_value"].iloc[0] < 0.05 < table["p_value"].iloc[1]
     assert table["n_shared"].iloc[0] == len(table["shared_genes"].iloc[0].split())
+
+
+def test_lists_of_oddly_named_genes_can_be_split_again(tmp_path):
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(len(ODD), 2)))[0]
+    form = BilinearForm(basis, np.eye(2)[None], np.zeros((1, len(ODD))), np.zeros(1), ODD)
+    rival = random.normal(size=(len(ODD), 1))
+    columns = ["bilinear_genes", "correlated_genes", "shared_genes"]
+    table = correlation.compare_with_correlation(form, rival, np.ones(1), n_genes=len(ODD))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    read = pd.read_csv(tmp_path / "table.csv", keep_default_na=False, na_values=[""]).iloc[0]
+    own, others, shared = (shlex.split(read[column]) for column in columns)
+    loading = form.modules(1)[1][0, :, 0]
+    assert own and set(own) in ({g for g, w in zip(ODD, loading, strict=True) if w * s > 0} for s in (1, -1))
+    assert sorted(others) == sorted(ODD) and shared == own
 
 
 def test_rank_biased_overlap_equals_the_sum_over_depths():

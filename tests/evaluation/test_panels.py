@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,6 +101,8 @@ def test_table_lead_and_sentences_say_what_was_measured(planted):
     table = panels.panel_table([(split, found)], GENES, (2, 10))
     assert len(table) == 2 * len(rankings.METHODS)
     assert table["genes"].str.split().str.len().tolist() == table["n_genes"].tolist()
+    odd = panels.panel_table([(split, found)], [f"{gene} 'of, 1;" for gene in GENES], (2, 10))
+    assert odd["genes"].map(lambda cell: len(shlex.split(cell))).tolist() == table["n_genes"].tolist()
     lead = panels.panel_lead(table, rankings.PANEL, rankings.CORRELATION, 2)
     assert lead.loc[0] > 0.1
     sentences = findings.about_panels(table, 2)

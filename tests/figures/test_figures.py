@@ -72,6 +72,26 @@ def test_cells_without_a_label_are_drawn_last_and_named():
     assert dict(zip(bars.y, bars.x, strict=True)) == {"not labelled": 3, "a": 1, "b": 1}
 
 
+def test_without_any_label_nothing_is_drawn():
+    labels = pd.Series(pd.Categorical([None] * 5, []), name="")
+    assert figures.label_scatter(np.zeros((5, 2)), labels, "cells") is figures.label_counts(labels, "cells") is None
+
+
+def test_numbers_are_drawn_on_a_scale():
+    numbers = pd.Series([0.5, np.nan, 2.5, 1.5], name="depth")
+    coloured, rest = figures.label_scatter(np.zeros((4, 2)), numbers, "cells").data
+    assert list(coloured.marker.color) == [0.5, 2.5, 1.5] and rest.name == "not labelled" and len(rest.x) == 1
+    assert list(figures.label_counts(numbers, "cells").data[0].x) == [0.5, 2.5, 1.5]
+
+
+def test_of_very_many_labels_the_rest_is_drawn_as_one():
+    labels = pd.Series([f"clone {cell // 2}" for cell in range(300)] + ["clone 7"])
+    figure = figures.label_scatter(np.zeros((301, 2)), labels, "cells")
+    assert len(figure.data) == 101 and figure.data[-1].name == "50 more labels" and len(figure.data[-1].x) == 100
+    bars = figures.label_counts(labels, "cells").data[0]
+    assert len(bars.y) == 101 and dict(zip(bars.y, bars.x, strict=True))["clone 7"] == 3
+
+
 def test_heatmap_shows_minus_log10_keeps_empty_lists_and_clusters_its_rows():
     table = terms([("a", "positive", 0.01), ("b", "positive", 1.0)])
     figure = figures.enrichment_heatmap(table, LISTS)

