@@ -133,7 +133,7 @@ class Run:
 
         more : values of fields that are no parameters.
         """
-        values = self.settings()["notebooks"][notebook] if notebook else self.parameters
+        values = self.of(notebook) if notebook else self.parameters
         declared: Any = kind  # a dataclass, which no type variable can say
         names = {entry.name for entry in dataclasses.fields(declared) if entry.init}
         return kind(**({name: value for name, value in values.items() if name in names} | more))
@@ -267,8 +267,13 @@ class Run:
     def _changing(self) -> Iterator[tuple[Ledger, dict]]:
         """Ledger and record of the run to be changed, one at a time: notebooks of two kernels may save at once."""
         with holding(self.folder, "ledger", timeout=60):
-            known = Ledger.load(self.folder)
-            record = self.settings() if self.path("params.yaml").exists() else {}
+            try:
+                known = Ledger.load(self.folder)
+                record = self.settings() if self.path("params.yaml").exists() else {}
+            except InputError:
+                if self.notebook != MAKERS["params.yaml"]:
+                    raise
+                known, record = Ledger(), {}  # which all else follows from, begins anew, as the error asks for
             yield known, record
             self._write_records(known, record)
 
