@@ -124,19 +124,26 @@ def test_of_two_runs_into_one_folder_one_says_who_holds_it(notebooks, uninterrup
     assert [path.name for path in reports.iterdir()] == ["x"]
 
 
-def test_what_was_done_before_the_kill_is_not_done_again(notebooks, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_was_done_of_a_new_run_is_kept_and_not_done_again(notebooks, tmp_path, sent):
     reports = tmp_path / "reports"
     process = start(notebooks, reports, 1)
     known = reports / ".x.unfinished" / "ledger.json"
     while not (known.exists() and "02_visualize.ipynb" in known.read_text()):
         assert process.poll() is None
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    process.send_signal(sent)
+    status, said, _ = end(process)
+    if sent != signal.SIGKILL:
+        kept = f"what is done lies in {known.parent}: start again to go on from there"
+        assert (status, said[-1]) == (130, f"error: interrupted; {kept}")
+        assert [path.name for path in reports.iterdir()] == [known.parent.name]  # no lock, no file of a kernel
+        assert not list(known.parent.glob(".*"))
     assert not (reports / "x").exists()
     status, said, _ = end(start(notebooks, reports, 1))
     assert status == 0 and not any("01_data" in line or "02_visualize" in line for line in said)
     assert any("03_train" in line for line in said)
+    assert [path.name for path in reports.iterdir()] == ["x"]
 
 
 CELLS = """
