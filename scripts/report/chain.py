@@ -232,6 +232,8 @@ def _holds(step: Step, known: Ledger, folder: Path, now: Ledger) -> bool:
 def _build(chosen: Plan, found: list[tuple[Path, Ledger, dict]]) -> None:
     """Fill the folder aside: take over what holds in the folders found, with ledgers and records; execute the rest."""
     run, now, record = Run(chosen.aside), Ledger(), {}
+    if not chosen.aside.exists():
+        run.start(now, record)
     missing = []
     for step in chosen.steps:
         for folder, known, recorded in found:
@@ -258,7 +260,6 @@ def _known(folder: Path) -> tuple[Ledger, dict] | None:
 
 def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -> None:
     """Link the files of a notebook from another folder, and enter them into a new ledger."""
-    run.folder.mkdir(parents=True, exist_ok=True)
     for name in known.files_of(step.stem):
         if folder != run.folder:
             (run.folder / name).unlink(missing_ok=True)

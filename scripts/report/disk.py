@@ -41,7 +41,8 @@ def write_cells(cells: anndata.AnnData, path: Path) -> None:
     """Write .h5ad where there is room for it; OSError where there is none."""
     if shutil.disk_usage(path.parent).free < n_bytes(cells) + SPARE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    cells.write_h5ad(path)
+    with one_error():
+        cells.write_h5ad(path)
 
 
 def n_bytes(cells: anndata.AnnData) -> int:

@@ -246,8 +246,7 @@ class Run:
         aside, path = self.path(ASIDE + name), self.path(name)  # the suffix is kept: some writers choose by it
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with disk.one_error():
-                writer(aside)
+            writer(aside)
             aside.chmod(0o644)  # some writers make files that only their owner may read
             os.replace(aside, path)
         except Exception as error:
@@ -286,11 +285,10 @@ class Run:
 
     def start(self, known: Ledger, record: dict) -> None:
         """Make the folder hold what a ledger names, and nothing else; record : content of `params.yaml`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_text(ledger.NAME, known.text())  # first: it marks the folder as this program's, whatever comes
         for path in self.folder.iterdir():
-            if path.name not in known.files and not path.is_dir():
+            if path.name not in {*known.files, ledger.NAME} and not path.is_dir():
                 path.unlink()
-        self.write_text(ledger.NAME, known.text())  # first: it is what marks the folder as this program's
         self._write_records(known, {"versions": ledger.versions(), **record})
 
     def enter(self, notebook: str, name: str, entry: Entry) -> None:

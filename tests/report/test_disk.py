@@ -27,22 +27,30 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-def test_a_full_disk_is_told_in_one_way_and_the_old_file_stays(tmp_path, error, monkeypatch):
+def test_a_full_disk_is_told_in_one_way_and_the_old_file_stays(tmp_path, error):
     Run(tmp_path).write_text("history.csv", "old")
-    shown = []
-    hook = lambda *told: shown.append(told)  # noqa: E731  (compared below)
-    monkeypatch.setattr(sys, "excepthook", hook)
 
     def half(path):
         path.write_text("hal")
-        sys.excepthook(RuntimeError, RuntimeError("cannot be closed"), None)  # as h5py, for each of its objects
         raise error
 
     with pytest.raises(InputError, match=f"history.csv {TOLD}"):
         Run(tmp_path).write("history.csv", half)
-    assert not shown and sys.excepthook is hook
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
     assert (tmp_path / "history.csv").read_text() == "old"
+
+
+def test_of_the_errors_that_h5py_shows_on_a_full_disk_only_the_raised_one_is_told(tmp_path, monkeypatch):
+    def half(cells, path):
+        sys.excepthook(RuntimeError, RuntimeError("cannot be closed"), None)  # as h5py, for each of its objects
+        raise ERRORS[0]
+
+    shown = []
+    monkeypatch.setattr(sys, "excepthook", hook := lambda *told: shown.append(told))
+    monkeypatch.setattr(AnnData, "write_h5ad", half)
+    with pytest.raises(InputError, match=f"cells.h5ad {TOLD}"):
+        Run(tmp_path, "01_data").save(cells=cells())
+    assert not shown and sys.excepthook is hook
 
 
 def test_other_faults_of_a_writer_stay_what_they_are(tmp_path):
