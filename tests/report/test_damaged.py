@@ -33,7 +33,7 @@ READERS = {
 }
 TABLES = [name for name in READERS if name.endswith(".csv")]
 COLUMNS = {"pairs.csv": ("gene_i", "weight"), "performance.csv": ("model", "r2")}  # of the others: gene, loading
-SHORT = {stem[:2]: stem for stem in ("01_data", "02_visualize", "03_train", "04_interpret", "05_compare")}
+CHAIN = ("01_data", "02_visualize", "03_train", "04_interpret", "05_compare")
 
 
 def cells(seed):
@@ -73,7 +73,7 @@ def runs(tmp_path_factory):
     """Two whole runs, alike but for the seed."""
     folders = [tmp_path_factory.mktemp("runs") / name for name in ("first", "other")]
     for seed, folder in enumerate(folders):
-        for stem in SHORT.values():
+        for stem in CHAIN:
             execute(folder, stem, seed)
     return folders
 
