@@ -25,8 +25,8 @@ settings.yaml holds parameters of the notebooks, one to a line, such as
   n_epochs: 100
   lr: 1.0e-3
 
-exit status: 0 done; 1 a notebook failed; 2 a wrong option, setting, data set or folder: nothing was changed;
-130 interrupted
+exit status: 0 done; 1 a notebook failed, or the disk is full; 2 a wrong option, setting, data set or folder: nothing
+was changed; 130 interrupted
 """
 
 

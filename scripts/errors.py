@@ -18,7 +18,7 @@ class OfflineError(InputError, ConnectionError):
 
 
 class NotebookFailed(Exception):
-    """A notebook of the chain stopped; the message is one line."""
+    """A notebook of the chain stopped, or what it made could not be kept; the message is one line."""
 
 
 def one_line(error: object) -> str:

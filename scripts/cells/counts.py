@@ -5,7 +5,7 @@ import numpy as np
 from scipy import sparse
 
 from scripts.blocks import Matrix, dense, evenly
-from scripts.cells.reading import NUMBERS
+from scripts.cells.reading import NUMBERS, UNREAD
 from scripts.errors import InputError
 
 LAYERS = ("counts", "raw_counts")  # looked into after X and before raw.X
@@ -31,27 +31,37 @@ def choose(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, str, l
     Returns
     -------
     AnnData, str, list of str
-        Cells with that matrix as X and its own var, what it is called, and a sentence where it is not X.
+        Cells with that matrix as X and its own var, what it is called, and sentences on it where it is not X, and on
+        what could not be read and was not asked for.
 
     Raises
     ------
     InputError
-        If there is no such layer, or neither X nor counts.
+        If there is no such layer, it could not be read, or there are neither X nor counts.
     """
+    unread: dict[str, str] = adata.uns.get(UNREAD, {})
+    left_out = [f"{place} could not be read ({why}) and is left out." for place, why in unread.items()]
     places = ["X", *(f"layer {known}" for known in LAYERS), "raw.X"]
     if layer:
         wanted = "raw.X" if layer == "raw" and "raw" not in adata.layers else f"layer {layer}"
+        if wanted in unread:
+            raise InputError(
+                f"{name}: {wanted} could not be read ({unread[wanted]}): write the file again from its source, or name "
+                "another layer"
+            )
         if (values := _values(adata, wanted)) is None:
             raise InputError(f"{name} has no layer {layer!r}: it has {_there(adata)}")
         check(values, f"{name}: {wanted}")
-        return _at(adata, wanted), wanted, []
+        return _at(adata, wanted), wanted, left_out
     holding = [place for place in places if (values := _values(adata, place)) is not None and are_counts(values)]
     if holding and holding[0] != "X":
-        return _at(adata, holding[0]), holding[0], [f"The counts were found in {holding[0]}, as X holds none."]
+        found = f"The counts were found in {holding[0]}, as X holds none."
+        return _at(adata, holding[0]), holding[0], [found, *left_out]
     if adata.X is None:
-        raise InputError(f"{name} has no X, and no counts in another place: name a layer (it has {_there(adata)})")
+        told = f"{name} has no X, and no counts in another place: name a layer (it has {_there(adata)})"
+        raise InputError("; ".join([told, *(sentence.rstrip(".") for sentence in left_out)]))
     check(adata.X, f"{name}: X")
-    return _at(adata, "X"), "X", []
+    return _at(adata, "X"), "X", left_out
 
 
 def _values(adata: ad.AnnData, place: str) -> Matrix | None:

@@ -1,11 +1,13 @@
 """Files of cells as people have them: read by anndata's and scanpy's own readers, and checked before use."""
 
+import contextlib
 import gzip
 import importlib.util
+import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anndata as ad
@@ -20,6 +22,7 @@ from scripts.sources import file_kind
 
 TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
 NUMBERS = "biuf"  # numpy's kinds of real numbers
+UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 
 
 def read(file: Path) -> ad.AnnData:
@@ -35,11 +38,12 @@ def read(file: Path) -> ad.AnnData:
     AnnData
         X (n_cells, n_genes), or None where the file has none, and layers, and raw: values as stored, sparse ones by
         rows and of sound structure. obs holds the columns that are numbers, text or categories; var all columns.
+        uns[UNREAD] names what is damaged and left out, and says why: layers, raw.X, columns.
 
     Raises
     ------
     InputError
-        If the file is damaged, incomplete or of another kind.
+        If the file is damaged in what every run needs (X and names), incomplete or of another kind.
     """
     kind = file_kind(file)
     if kind == "loom" and not importlib.util.find_spec("loompy"):
@@ -52,10 +56,14 @@ def read(file: Path) -> ad.AnnData:
     except InputError:
         raise
     except Exception as problem:  # whatever the reader stumbles over, the file is none that can be read
-        raise InputError(
-            f"{file} is damaged or not a {kind} file ({one_line(problem)[:200] or type(problem).__name__}): "
-            "copy or write it again"
-        ) from None
+        raise InputError(f"{file} is damaged or not a {kind} file ({_why(problem)}): copy or write it again") from None
+
+
+def _why(problem: Exception) -> str:
+    """What a reader says, and of which element."""
+    said = one_line(problem)[:200] or type(problem).__name__
+    keys = re.findall("key '(.*?)' of", " ".join(getattr(problem, "__notes__", [])))
+    return f"{said}, in {one_line(keys[0])}" if keys else said
 
 
 def _read_h5ad(file: Path) -> ad.AnnData:
@@ -63,32 +71,44 @@ def _read_h5ad(file: Path) -> ad.AnnData:
     with h5py.File(file) as content:
         if not isinstance(content["obs"], h5py.Group):
             return ad.read_h5ad(file)
-        obs, var = _frame(content["obs"]), _frame(content["var"])
+        unread: dict[str, str] = {}
+        obs, var = _frame(content["obs"], "obs", unread), _frame(content["var"], "var", unread)
         X = ad.io.read_elem(content["X"]) if "X" in content else None
         adata = ad.AnnData(X, obs, var)
         for name in content.get("layers", ()):
-            if (layer := _or_none(content["layers"][name])) is not None:
-                adata.layers[name] = layer
-        if "raw" in content and (values := _or_none(content["raw/X"])) is not None:
-            adata.raw = ad.AnnData(values, obs[[]], _frame(content["raw/var"]))
+            with _noted(f"layer {name}", unread):
+                adata.layers[name] = ad.io.read_elem(content["layers"][name])
+        if "raw" in content:
+            with _noted("raw.X", unread):
+                raw_var = _frame(content["raw/var"], "raw.var", unread)
+                adata.raw = ad.AnnData(ad.io.read_elem(content["raw/X"]), obs[[]], raw_var)
+    adata.uns[UNREAD] = unread
     return adata
 
 
-def _frame(group: h5py.Group) -> pd.DataFrame:
+def _frame(group: h5py.Group, place: str, unread: dict[str, str]) -> pd.DataFrame:
     """A table of the file; where it cannot be read as a whole, the columns that can."""
     try:
         return ad.io.read_elem(group)
     except Exception:
-        index = ad.io.read_elem(group[group.attrs["_index"]])
-        columns = {name: _or_none(group[name]) for name in group.attrs["column-order"] if name in group}
-        return pd.DataFrame({name: values for name, values in columns.items() if values is not None}, index=index)
+        frame = pd.DataFrame(index=ad.io.read_elem(group[group.attrs["_index"]]))
+        for name in group.attrs["column-order"]:
+            with _noted(f"{place} column {name}", unread):
+                frame[name] = ad.io.read_elem(group[name])
+        return frame
 
 
-def _or_none(element: h5py.Group | h5py.Dataset):
+@contextlib.contextmanager
+def _noted(place: str, unread: dict[str, str]) -> Iterator[None]:
+    """Pass over an element that cannot be read, as it may not be needed, and note why.
+
+    Nothing is noted of elements of a kind that this anndata does not know: they are not damaged.
+    """
     try:
-        return ad.io.read_elem(element)
-    except Exception:  # of a kind that this anndata does not know: passed over, as it may not be needed
-        return None
+        yield
+    except Exception as problem:
+        if type(problem).__name__ != "IORegistryError":  # which anndata does not make public
+            unread[one_line(place)] = one_line(problem)[:200] or type(problem).__name__
 
 
 def _read_gz(file: Path) -> ad.AnnData:
@@ -129,17 +149,24 @@ READERS: dict[str, Callable[[Path], ad.AnnData]] = {
 
 def _needed(adata: ad.AnnData, file: Path) -> ad.AnnData:
     """Matrices, plain columns of obs, and var alone; names as text, those of cells unique."""
-    var = _named(adata.var)
-    found = ad.AnnData(_sound(adata.X, f"{file}: X"), plain(_named(adata.obs)), var)
+    var, unread = _named(adata.var), dict(adata.uns.get(UNREAD, {}))
+    try:
+        X = _sound(adata.X)
+    except ValueError as problem:
+        raise InputError(f"{file}: X is {problem}: write the file again from its source") from None
+    found = ad.AnnData(X, plain(_named(adata.obs)), var)
     for name, values in adata.layers.items():
-        found.layers[name] = _sound(values, f"{file}: layer {name}")
+        with _noted(f"layer {name}", unread):
+            found.layers[name] = _sound(values)
     if adata.raw is not None and adata.raw.X is not None:
         raw_var = _named(adata.raw.var)
         if var.index.is_unique:  # symbols are often kept beside X alone
             more = var[[name for name in var if name not in raw_var]]
             raw_var = raw_var.join(more.reindex(raw_var.index)) if raw_var.index.is_unique else raw_var
-        found.raw = ad.AnnData(_sound(adata.raw.X, f"{file}: raw.X"), found.obs[[]], raw_var)
+        with _noted("raw.X", unread):
+            found.raw = ad.AnnData(_sound(adata.raw.X), found.obs[[]], raw_var)
     found.obs_names_make_unique()
+    found.uns[UNREAD] = unread
     return found
 
 
@@ -148,15 +175,16 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(pd.Index(frame.index.astype(str).to_numpy(object), dtype=object), axis=0)
 
 
-def _sound(values, name: str):
-    """Values by rows, sparse ones with a checked structure, float16 as float32; wrong indices would crash Python."""
+def _sound(values):
+    """Values by rows, sparse ones with a checked structure, float16 as float32; wrong indices would crash Python.
+
+    ValueError with the end of a sentence where the structure is wrong.
+    """
     if sparse.issparse(values):
         try:
             values.check_format(full_check=True)
         except ValueError as problem:
-            raise InputError(
-                f"{name} is no sound sparse matrix ({one_line(problem)}): write the file again from its source"
-            ) from None
+            raise ValueError(f"no sound sparse matrix ({one_line(problem)})") from None
         values = sparse.csr_matrix(values)
         values.sum_duplicates()
     elif values is not None:

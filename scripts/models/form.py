@@ -158,12 +158,17 @@ class BilinearForm:
         Raises
         ------
         InputError
-            If the file is damaged or holds something else, or its genes are not those of the cells, in their order.
+            If the file is damaged or holds something else, its values are not finite, its basis is not orthonormal, or
+            its genes are not those of the cells, in their order.
         """
         try:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in ("basis", "core", "main", "constant")}
                 form = cls(**arrays, genes=json.loads(file.metadata()["genes"]))
+            if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("values that are no finite numbers")
+            if not np.allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-4):
+                raise ValueError("its basis is not orthonormal")
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as problem:
             raise InputError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
         if genes is not None and form.genes != [str(gene) for gene in genes]:

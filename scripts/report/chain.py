@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
-from scripts.report import ledger
+from scripts.report import disk, ledger
 from scripts.report.ledger import Entry, Ledger
-from scripts.report.run import MAKERS, Run, holding
+from scripts.report.run import ASIDE, MAKERS, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
@@ -175,16 +175,23 @@ def execute(chosen: Plan, force: bool = False) -> Path:
         _recover(chosen)
         if not force and not chosen.aside.exists() and _is_whole(chosen):
             return chosen.folder / "index.html"
+        found = [] if force else [(path, *known) for path in (chosen.aside, chosen.folder) if (known := _known(path))]
+        if chosen.aside not in [folder for folder, *_ in found]:
+            _delete(chosen.aside)
         try:
-            _build(chosen, [] if force else [chosen.aside, chosen.folder])
+            _build(chosen, found)
             with clock("pages"):
                 from scripts.report import pages
 
                 pages.write_pages(Run(chosen.aside))
                 Run(chosen.aside).enter_pages()
             _put_in_place(chosen)
-        except BaseException:
+        except BaseException as error:
             _leave(chosen)
+            if isinstance(error, OSError) and disk.is_full(error):
+                error = disk.not_written(chosen.aside, error)
+            if isinstance(error, InputError):
+                raise NotebookFailed(one_line(error)) from error
             raise
         finally:
             for lock in chosen.folder.parent.glob(f".{chosen.aside.name}.*.lock"):  # of a notebook that was killed
@@ -222,12 +229,11 @@ def _holds(step: Step, known: Ledger, folder: Path, now: Ledger) -> bool:
     )
 
 
-def _build(chosen: Plan, sources: list[Path]) -> None:
-    """Fill the folder aside: take over what holds, execute the rest."""
-    found = [(folder, *known) for folder in sources if (known := _known(folder))]
-    if chosen.aside not in [folder for folder, *_ in found]:
-        _delete(chosen.aside)
+def _build(chosen: Plan, found: list[tuple[Path, Ledger, dict]]) -> None:
+    """Fill the folder aside: take over what holds in the folders found, with ledgers and records; execute the rest."""
     run, now, record = Run(chosen.aside), Ledger(), {}
+    if not chosen.aside.exists():
+        run.start(now, record)
     missing = []
     for step in chosen.steps:
         for folder, known, recorded in found:
@@ -254,7 +260,6 @@ def _known(folder: Path) -> tuple[Ledger, dict] | None:
 
 def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -> None:
     """Link the files of a notebook from another folder, and enter them into a new ledger."""
-    run.folder.mkdir(parents=True, exist_ok=True)
     for name in known.files_of(step.stem):
         if folder != run.folder:
             (run.folder / name).unlink(missing_ok=True)
@@ -365,7 +370,8 @@ def _recover(chosen: Plan) -> None:
 
 def _delete(folder: Path) -> None:
     """Delete a folder of this program's, and no other; never what a link points to."""
-    if ledger.is_made_here(folder):
+    is_begun = folder.is_dir() and not folder.is_symlink() and all(p.name.startswith(ASIDE) for p in folder.iterdir())
+    if is_begun or ledger.is_made_here(folder):
         shutil.rmtree(folder)
     elif folder.is_symlink() or folder.exists():
         raise InputError(f"{folder} is in the way, and was not made by this program: move it")
@@ -373,8 +379,6 @@ def _delete(folder: Path) -> None:
 
 def _leave(chosen: Plan) -> None:
     """After a failure: keep what was done, if a notebook was; the kernels are stopped by now, and write no more."""
-    if not ledger.is_made_here(chosen.aside):
-        return
     done, finished = ((_known(folder) or (Ledger(), {}))[0] for folder in (chosen.aside, chosen.folder))
     if not any(f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in done.notebooks):
         _delete(chosen.aside)

@@ -78,7 +78,9 @@ class Ledger:
             if content["program"] != PROGRAM:
                 raise ValueError
             notebooks = {stem: Entry(**entry) for stem, entry in content["notebooks"].items()}
-            return cls(notebooks, dict(content["files"]), content["pages"])
+            keys = ("sha256", "maker", "parts")
+            files = {name: {key: known[key] for key in keys} for name, known in content["files"].items()}
+            return cls(notebooks, files, content["pages"])
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -21,6 +21,7 @@ import mistune
 import nbformat
 from nbconvert import HTMLExporter
 
+from scripts.errors import InputError
 from scripts.report.ledger import NAME, Ledger, checksum
 from scripts.report.page_figures import figure_html, plotly_js, thumbnail
 from scripts.report.run import Run
@@ -45,7 +46,7 @@ def write_pages(run: Run) -> Path:
     Path
         `index.html` of the run folder.
     """
-    notebooks = [(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
+    notebooks = [(path.stem, _executed(path)) for path in run.notebooks()]
     links = {stem: {"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks}
     for stem, notebook in notebooks:
         previous, following = (links.get(other or "") for other in neighbours(stem, list(links)))
@@ -53,6 +54,13 @@ def write_pages(run: Run) -> Path:
         html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
     return write_index(run)
+
+
+def _executed(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception:  # whatever the reader stumbles over, the file is no notebook
+        raise InputError(f"{path} is damaged or no notebook; run {path.name} again") from None
 
 
 def outdated(run: Run, stem: str) -> str:
@@ -121,7 +129,7 @@ def write_index(run: Run) -> Path:
     """Write `index.html`: the data, the run's key figures, its pages and its files."""
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
     figures = _settings(run).get("key_figures", {})
-    cards = [_card(path.stem, nbformat.read(path, as_version=4)) for path in run.notebooks()]
+    cards = [_card(path.stem, _executed(path)) for path in run.notebooks()]
     shown = {path.stem for path in run.notebooks()}
     alerts = [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
     unseen = [stem for stem in Ledger.load(run.folder).notebooks if stem not in shown]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ import filelock
 import yaml
 
 from scripts.errors import InputError, MissingError
-from scripts.report import ledger
+from scripts.report import disk, ledger
 from scripts.report.ledger import Entry, Ledger
 from scripts.report.settings import checked, stored
 
@@ -135,7 +135,7 @@ class Run:
 
         more : values of fields that are no parameters.
         """
-        values = self.settings()["notebooks"][notebook] if notebook else self.parameters
+        values = self.of(notebook) if notebook else self.parameters
         declared: Any = kind  # a dataclass, which no type variable can say
         names = {entry.name for entry in dataclasses.fields(declared) if entry.init}
         return kind(**({name: value for name, value in values.items() if name in names} | more))
@@ -209,7 +209,7 @@ class Run:
         """
         writers: dict[str, Callable[[Path], object]] = {}
         if cells is not None:
-            writers["cells.h5ad"] = cells.write_h5ad
+            writers["cells.h5ad"] = partial(disk.write_cells, cells)
         if model is not None:
             writers["model.safetensors"] = model.save
         for name, table in tables.items():
@@ -251,12 +251,10 @@ class Run:
             writer(aside)
             aside.chmod(0o644)  # some writers make files that only their owner may read
             os.replace(aside, path)
-        except (OSError, RuntimeError) as error:  # h5py's own error tells of a full disk in its message alone
-            full = os.strerror(errno.ENOSPC) in str(error)
-            cause = OSError(errno.ENOSPC, str(error)) if full else error
-            if not isinstance(cause, OSError):
-                raise
-            raise InputError(f"{path} could not be written ({_cause(cause)})") from error
+        except Exception as error:
+            if isinstance(error, OSError) or disk.is_full(error):
+                raise disk.not_written(path, error) from error
+            raise
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
@@ -270,8 +268,13 @@ class Run:
     def _changing(self) -> Iterator[tuple[Ledger, dict]]:
         """Ledger and record of the run to be changed, one at a time: notebooks of two kernels may save at once."""
         with holding(self.folder, "ledger", timeout=60):
-            known = Ledger.load(self.folder)
-            record = self.settings() if self.path("params.yaml").exists() else {}
+            try:
+                known = Ledger.load(self.folder)
+                record = self.settings() if self.path("params.yaml").exists() else {}
+            except InputError:
+                if self.notebook != MAKERS["params.yaml"]:
+                    raise
+                known, record = Ledger(), {}  # which all else follows from, begins anew, as the error asks for
             yield known, record
             self._write_records(known, record)
 
@@ -284,9 +287,9 @@ class Run:
 
     def start(self, known: Ledger, record: dict) -> None:
         """Make the folder hold what a ledger names, and nothing else; record : content of `params.yaml`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_text(ledger.NAME, known.text())  # first: it marks the folder as this program's, whatever comes
         for path in self.folder.iterdir():
-            if path.name not in known.files and not path.is_dir():
+            if path.name not in {*known.files, ledger.NAME} and not path.is_dir():
                 path.unlink()
         self._write_records(known, {"versions": ledger.versions(), **record})
 
@@ -337,9 +340,10 @@ def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[Non
                 f"{folder} is being written by {holder or 'another process'}: wait for it, or choose another --run"
             ) from None
         except OSError as error:
-            raise InputError(f"{folder} cannot be written ({_cause(error)}): choose another folder") from None
+            raise InputError(f"{folder} cannot be written ({disk.cause(error)}): choose another folder") from None
     try:
-        path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
+        with contextlib.suppress(OSError):  # on a full disk it is held without a name
+            path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: filelock looks whether its file is still there
@@ -347,12 +351,6 @@ def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[Non
         for parent in new:
             with contextlib.suppress(OSError):
                 parent.rmdir()  # if nothing has come into it
-
-
-def _cause(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "the disk is full: make room and start again"
-    return error.strerror or type(error).__name__
 
 
 def _damaged(path: Path) -> str:

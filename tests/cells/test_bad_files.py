@@ -189,6 +189,113 @@ BAD = {
 }
 
 
+def with_more(change):
+    """Counts in X and in layers and raw, whose parts are changed where they lie."""
+
+    def make(folder):
+        def of(adata):
+            adata.layers["spliced"], adata.layers["dense"] = sparse.csr_matrix(adata.X), adata.X.copy()
+            adata.obs["stage"], adata.var["length"] = adata.obs["cell_type"].astype(str), range(adata.n_vars)
+            adata.raw = adata.copy()
+
+        file = cases.written(of, folder / "cells.h5ad")
+        with h5py.File(file, "a") as content:
+            change(content)
+        return file
+
+    return make
+
+
+def part_of(place: str, change):
+    def edit(content):
+        values, attributes = change(content[place][:]), dict(content[place].attrs)
+        del content[place]
+        content[place] = values
+        content[place].attrs.update(attributes)
+
+    return with_more(edit)
+
+
+def bytes_lost(place: str):
+    """A part whose values lie behind a checksum that they no longer have, as after a bad copy: h5py's OSError."""
+
+    def make(folder):
+        def edit(content):
+            values, attributes = content[place][:], dict(content[place].attrs)
+            del content[place]
+            stored = content.create_dataset(place, data=values, chunks=values.shape, fletcher32=True)
+            stored.attrs.update(attributes)
+            where.append(stored.id.get_chunk_info(0).byte_offset)
+
+        where: list[int] = []
+        file = with_more(edit)(folder)
+        with file.open("r+b") as raw:
+            raw.seek(where[0])
+            raw.write(b"XXXX")
+        return file
+
+    return make
+
+
+# a part that no run needs is damaged: (file, what is left out, setting that asks for it)
+LEFT_OUT = {
+    "too few values": (part_of("layers/spliced/data", lambda x: x[:-5]), "layer spliced", "spliced"),
+    "index too large": (part_of("layers/spliced/indices", lambda x: put(x, 7, 60)), "layer spliced", "spliced"),
+    "index negative": (part_of("layers/spliced/indices", lambda x: put(x, 7, -1)), "layer spliced", "spliced"),
+    "indptr cut": (part_of("layers/spliced/indptr", lambda x: x[:-3]), "layer spliced", "spliced"),
+    "indptr falls": (part_of("layers/spliced/indptr", lambda x: put(x, 7, x[9] + 5)), "layer spliced", "spliced"),
+    "no indices": (with_more(lambda content: content.pop("layers/spliced/indices")), "layer spliced", "spliced"),
+    "other shape": (
+        with_more(lambda content: content["layers/spliced"].attrs.__setitem__("shape", [3, 3])),
+        "layer spliced",
+        "spliced",
+    ),
+    "rows lost": (part_of("layers/dense", lambda x: x[:-5]), "layer dense", "dense"),
+    "bytes lost": (bytes_lost("layers/dense"), "layer dense", "dense"),
+    "bytes of a sparse layer lost": (bytes_lost("layers/spliced/data"), "layer spliced", "spliced"),
+    "bytes of raw lost": (bytes_lost("raw/X"), "raw.X", "raw"),
+    "rows of raw lost": (part_of("raw/X", lambda x: x[:-5]), "raw.X", "raw"),
+    "raw without X": (with_more(lambda content: content.pop("raw/X")), "raw.X", "raw"),
+    "names of raw cut": (part_of("raw/var/_index", lambda x: x[:-2]), "raw.X", "raw"),
+    "codes too large": (part_of("obs/cell_type/codes", lambda x: x + 50), "obs column cell_type", ""),
+    "codes cut": (part_of("obs/cell_type/codes", lambda x: x[:-5]), "obs column cell_type", ""),
+    "no categories": (with_more(lambda content: content.pop("obs/cell_type/categories")), "obs column cell_type", ""),
+    "column lost": (with_more(lambda content: content.pop("obs/stage")), "obs column stage", ""),
+    "column cut": (part_of("var/length", lambda x: x[:-5]), "var column length", ""),
+    "bytes of a column lost": (bytes_lost("var/length"), "var column length", ""),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_a_damaged_part_is_said_to_be_left_out_and_is_an_error_where_it_is_asked_for(kind, tmp_path):
+    make, place, layer = LEFT_OUT[kind]
+    source = resolve(str(make(tmp_path)))
+    adata = load(source, Preparation())
+    said = list(adata.uns["dataset"]["said"])
+    assert adata.shape == (cases.N_CELLS, cases.N_GENES) and adata.uns["dataset"]["steps"][0] == "normalize_total"
+    told = [sentence for sentence in said if sentence.startswith(f"{place} could not be read (")]
+    assert told and all(sentence.endswith(") and is left out.") and sentence.isprintable() for sentence in said)
+    if layer:
+        with pytest.raises(
+            InputError, match=rf"cells: {place} could not be read \(.*\): write the file again"
+        ) as error:
+            load(source, Preparation(layer=layer))
+        assert str(error.value).isprintable()
+
+
+def test_where_neither_x_nor_counts_are_left_what_is_damaged_is_named(tmp_path):
+    def change(content):
+        del content["X"], content["raw"], content["layers/dense"], content["layers/spliced/indices"]
+
+    with pytest.raises(InputError, match=r"has no X, .* \(it has none\); layer spliced could not be read"):
+        load(resolve(str(with_more(change)(tmp_path))), Preparation())
+
+
+def test_x_is_named_where_its_bytes_are_lost(tmp_path):
+    with pytest.raises(InputError, match=r"cells.h5ad is damaged or not a .h5ad file \(.*, in X\): copy or write it"):
+        load(resolve(str(bytes_lost("X")(tmp_path))), Preparation())
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_file_is_one_line_with_file_cause_and_remedy(kind, tmp_path):
     make, message = BAD[kind]

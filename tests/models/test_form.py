@@ -1,7 +1,11 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
+from scripts.errors import InputError
 from scripts.models.form import BilinearForm
 from scripts.reading.cells import module_scores
 from scripts.reading.modules import main_effect_table, module_table, poles
@@ -121,6 +125,36 @@ def test_saved_form_is_read_back(weights, tmp_path):
     (tmp_path / "damaged.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="does not hold a fitted model.*run 03_train"):
         BilinearForm.load(tmp_path / "damaged.safetensors")
+
+
+PARTS = {
+    "not finite": ({"core": np.full((3, 12, 12), np.nan)}, "no finite numbers"),
+    "no numbers": ({"main": np.ones((3, 40), bool)}, "no finite numbers"),
+    "basis of other lengths": ({"basis": np.full((40, 12), 0.1)}, "basis is not orthonormal"),
+    "fewer genes": ({"main": np.ones((3, 39))}, "do not fit each other"),
+    "fewer frequencies": ({"constant": np.ones(2)}, "do not fit each other"),
+    "one axis too few": ({"basis": np.ones(40)}, "does not hold a fitted model"),
+    "a part too few": ({"constant": None}, "does not contain tensor constant"),
+    "no genes": ({"genes": None}, "does not hold a fitted model"),
+    "genes reversed": ({"genes": json.dumps(GENES[::-1])}, "fitted to other genes, or in another order"),
+    "genes as one text": ({"genes": json.dumps("g" * 40)}, "fitted to other genes"),
+    "genes as a number": ({"genes": "40"}, "does not hold a fitted model"),
+    "genes cut": ({"genes": json.dumps(GENES)[:-9]}, "does not hold a fitted model"),
+}
+
+
+@pytest.mark.parametrize("damage", PARTS)
+def test_a_file_of_unsound_parts_is_one_line_with_the_notebook_to_run(weights, tmp_path, damage):
+    form, path = BilinearForm.from_factors(*weights, genes=GENES), tmp_path / "model.safetensors"
+    changed, message = PARTS[damage]
+    parts = {name: getattr(form, name) for name in ("basis", "core", "main", "constant")}
+    parts |= {"genes": json.dumps(GENES)} | changed
+    genes = parts.pop("genes")
+    arrays = {name: np.ascontiguousarray(array) for name, array in parts.items() if array is not None}
+    save_file(arrays, path, metadata={"genes": genes} if genes else None)
+    with pytest.raises(InputError, match=f"{message}.*: run 03_train.ipynb again") as raised:
+        BilinearForm.load(path, GENES)
+    assert str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
 
 
 def test_parts_that_do_not_fit_are_named(weights):

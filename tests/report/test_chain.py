@@ -324,6 +324,30 @@ def test_an_unfinished_folder_that_is_not_the_programs_is_left_alone(notebooks):
     assert (chosen.aside / "x").read_text() == "mine"
 
 
+@pytest.mark.parametrize("killed", ["while files are taken over", "while the first file was written", "before it was"])
+def test_a_run_that_was_killed_at_its_start_stands_in_nobodys_way(notebooks, monkeypatch, killed):
+    chosen = plan(notebooks)
+    chain.execute(chosen)
+    save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', SECOND + " ")
+    if killed == "while files are taken over":
+
+        def end(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(chain, "_leave", lambda chosen: None)  # which is not reached
+            patched.setattr(os, "link", end)
+            chain.execute(plan(notebooks))
+        assert ledger.is_made_here(chosen.aside)
+    else:
+        chosen.aside.mkdir()
+        if killed == "while the first file was written":
+            (chosen.aside / f"{ASIDE}ledger.json").write_text("{")
+    chain.execute(plan(notebooks))
+    assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
+    assert not list(chosen.folder.glob(".*"))
+
+
 @pytest.mark.parametrize("name", ["ledger.json", "params.yaml", "01_data.ipynb"])
 def test_a_finished_run_that_was_damaged_is_made_again(notebooks, capsys, name):
     chosen = plan(notebooks)

@@ -1,5 +1,6 @@
-"""Runs that are killed over a finished one, and runs that are started together: nothing is lost, nothing mixed."""
+"""Runs that are killed, or meet a full disk, over a finished one, or start together: nothing is lost or mixed."""
 
+import os
 import re
 import shutil
 import signal
@@ -23,6 +24,7 @@ chain.NOTEBOOKS = Path(sys.argv.pop(1))
 chain.plan.__defaults__ = (chain.NOTEBOOKS,)
 sys.exit(__main__.main(sys.argv[1:]))
 """
+NEW_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 STEP = """
 import time
 import pandas as pd
@@ -47,11 +49,12 @@ def notebooks(tmp_path_factory):
     return folder
 
 
-def start(notebooks, reports, k, *more):
+def start(notebooks, reports, k, *more, before=(), env=None):
     (reports.parent / f"{k}.yaml").write_text(f"k: {k}")
-    command = [sys.executable, "-c", CODE, str(notebooks), "report", "--dataset=krumsiek11", "--run=x", *more]
+    command = [*before, sys.executable, "-c", CODE, str(notebooks), "report", "--dataset=krumsiek11", "--run=x", *more]
     command += [f"--reports={reports}", f"--params={reports.parent / f'{k}.yaml'}"]
-    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=REPOSITORY, env=env, **piped)
 
 
 def end(process):
@@ -121,16 +124,74 @@ def test_of_two_runs_into_one_folder_one_says_who_holds_it(notebooks, uninterrup
     assert [path.name for path in reports.iterdir()] == ["x"]
 
 
-def test_what_was_done_before_the_kill_is_not_done_again(notebooks, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_was_done_of_a_new_run_is_kept_and_not_done_again(notebooks, tmp_path, sent):
     reports = tmp_path / "reports"
     process = start(notebooks, reports, 1)
     known = reports / ".x.unfinished" / "ledger.json"
     while not (known.exists() and "02_visualize.ipynb" in known.read_text()):
         assert process.poll() is None
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    process.send_signal(sent)
+    status, said, _ = end(process)
+    if sent != signal.SIGKILL:
+        kept = f"what is done lies in {known.parent}: start again to go on from there"
+        assert (status, said[-1]) == (130, f"error: interrupted; {kept}")
+        assert [path.name for path in reports.iterdir()] == [known.parent.name]  # no lock, no file of a kernel
+        assert not list(known.parent.glob(".*"))
     assert not (reports / "x").exists()
     status, said, _ = end(start(notebooks, reports, 1))
     assert status == 0 and not any("01_data" in line or "02_visualize" in line for line in said)
     assert any("03_train" in line for line in said)
+    assert [path.name for path in reports.iterdir()] == ["x"]
+
+
+CELLS = """
+import anndata, numpy, scipy.sparse
+values = scipy.sparse.random(1000, 300, 0.1, random_state=k, format="csr")
+run.save(cells=anndata.AnnData(values, layers={"counts": values.copy()}))
+"""
+ON_SMALL_DISK = """\
+mount -t tmpfs -o size="$ROOM" tmpfs "$REPORTS" || exit 99
+cp -r "$FINISHED" "$REPORTS/x"
+"$@"
+status=$?
+cp -r "$REPORTS/." "$LEFT"
+exit $status
+"""
+
+
+@pytest.fixture(scope="module")
+def cells_run(tmp_path_factory):
+    """Notebooks that save cells and read them, and a finished run of them."""
+    trial = [*NEW_MOUNTS, 'mount -t tmpfs tmpfs "$0"', str(tmp_path_factory.mktemp("trial"))]
+    if not shutil.which("unshare") or subprocess.run(trial, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a small disk; tests/report/test_disk.py stands in")
+    folder = tmp_path_factory.mktemp("cells") / "notebooks"
+    folder.mkdir()
+    save(folder / "01_data.ipynb", 'run_dir = "lab"\nk = 1', OPEN.format("01_data") + CELLS)
+    look = OPEN.format("02_look") + "run.load_cells()\nrun.save()\nprint('0' * 1_500_000)"
+    save(folder / "02_look.ipynb", 'run_dir = "lab"\nk = 1', look)
+    status, said, _ = end(start(folder, folder.parent / "reports", 1))
+    assert status == 0, said
+    return folder, folder.parent / "reports" / "x"
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "name"),
+    [(0, "ledger.json"), (8, ""), (12, ""), (1000, "cells.h5ad"), (2000, "02_look.ipynb"), (3000, "02_look.html")],
+)
+def test_a_full_disk_is_one_line_and_leaves_the_finished_run(cells_run, tmp_path, kilobytes, name):
+    notebooks, finished = cells_run
+    reports, left = tmp_path / "reports", tmp_path / "left"
+    for folder in (reports, left):
+        folder.mkdir()
+    kilobytes += sum(-(-path.stat().st_size // 4096) * 4 for path in finished.iterdir())
+    where = {"ROOM": f"{kilobytes}k", "REPORTS": str(reports), "FINISHED": str(finished), "LEFT": str(left)}
+    process = start(notebooks, reports, 2, before=[*NEW_MOUNTS, ON_SMALL_DISK, "sh"], env=os.environ | where)
+    status, said, _ = end(process)
+    assert status == 1, said
+    full = rf"error: .*{name} could not be written \(the disk is full: make room and start again\); .*x is as it was"
+    assert re.match(full, said[-1]) and content(left / "x") == content(finished)
+    kept = {"x", ".x.unfinished"} if name.startswith("02") else {"x"}  # of the others, no notebook was done
+    assert {path.name for path in left.iterdir()} == kept
