@@ -1,10 +1,20 @@
 """From a data set's name or a file to training data: normalised cells with frequencies, splits and torch data sets."""
 
 import anndata as ad
+import numpy as np
 from scipy import sparse
 
 from scripts import graph
-from scripts.cells import CellDataset, Preparation, add_split, graph_features, leave_out, load, torch_splits
+from scripts.cells import (
+    CellDataset,
+    Preparation,
+    add_split,
+    graph_features,
+    leave_out,
+    load,
+    named_parts,
+    torch_splits,
+)
 from scripts.errors import InputError
 from scripts.sources import Source, resolve
 
@@ -15,20 +25,27 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,);
+        With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,),
+        and in uns["graph"] what the graph was built on, its parts, and on how many cells each frequency lives;
         fewer cells than given if the graph fell into parts and settings.unconnected is "largest".
+
+    Raises
+    ------
+    InputError
+        If the graph falls into parts, and settings.unconnected is "error"; the message says which cells they are.
     """
     for name, known in (("unconnected", ("error", "largest")), ("laplacian", ("unnormalized", "normalized"))):
         if getattr(settings, name) not in known:
             raise InputError(f"{name}={getattr(settings, name)!r} is not known: choose {' or '.join(map(repr, known))}")
-    X, basis = graph_features(adata.X, settings)
-    found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
-    adjacency = graph.adjacency(found, settings.graph_weights)
-    part_sizes = graph.part_sizes(adjacency)
-    if settings.unconnected == "largest":
-        keep = graph.largest_part(adjacency)
-        adata = leave_out(adata, {"outside the largest part of the graph": ~keep})
-        adjacency = adjacency[keep][:, keep]
+    adjacency, basis, recall = _cell_graph(adata, settings)
+    part = graph.part_of_cells(adjacency)
+    if part.any() and settings.unconnected == "error":
+        raise InputError(
+            f"the cell graph falls into {part.max() + 1} parts: {named_parts(adata, part)}; raise k_neighbors, keep "
+            "the largest part (unconnected: largest), or name an embedding in which batches are corrected (use_rep)"
+        )
+    adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
+    adjacency = adjacency[part == 0][:, part == 0]
     normalized = settings.laplacian == "normalized"
     values, vectors = graph.frequencies(adjacency, settings.n_freq_comps, normalized)
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
@@ -40,12 +57,34 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     adata.uns["freq_vals"] = values
     adata.uns["graph"] = {
         "built on": basis,
-        "parts": part_sizes,
-        "recall": found.recall,
+        "parts": np.bincount(part),
+        "recall": recall,
         "solver": graph.solver_for(adata.n_obs),
         "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
+        "participation": graph.participation(vectors),
     }
     return adata
+
+
+def _cell_graph(adata: ad.AnnData, settings: Preparation) -> tuple[sparse.csr_array, str, float]:
+    """Adjacency (n_cells, n_cells), what it was built on, and the share of true neighbours in it."""
+    if settings.use_graph:
+        return _given_graph(adata, settings.use_graph), f"obsp[{settings.use_graph!r}]", 1.0
+    X, basis = graph_features(adata, settings)
+    found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    return graph.adjacency(found, settings.graph_weights), basis, found.recall
+
+
+def _given_graph(adata: ad.AnnData, key: str) -> sparse.csr_array:
+    """A graph that came with the cells, without the edges of cells to themselves, and the same both ways."""
+    if key not in adata.obsp:
+        raise InputError(f"{adata.uns['dataset']['name']} has no obsp[{key!r}]: it has {sorted(adata.obsp) or 'none'}")
+    weights = sparse.csr_array(adata.obsp[key], dtype=np.float64)
+    if not (np.isfinite(weights.data).all() and (weights.data >= 0).all()):
+        raise InputError(f"obsp[{key!r}] holds weights that are negative or not finite: name a graph of similarities")
+    weights.setdiag(0)
+    weights.eliminate_zeros()
+    return sparse.csr_array(weights.maximum(weights.T))
 
 
 def prepare(source: Source, settings: Preparation) -> ad.AnnData:

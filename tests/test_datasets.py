@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from scripts.cells import loading, splits
 from scripts.cells.loading import Preparation
 from scripts.datasets import prepare
+from scripts.graph import components
 from scripts.sources import download
 from scripts.sources.cells import resolve
 
@@ -188,7 +189,9 @@ def test_a_graph_in_parts_is_an_error_or_its_largest_part(tmp_path):
     adata.X[20:, 10:] += 100
     adata.write_h5ad(tmp_path / "parts.h5ad")
     source = resolve(str(tmp_path / "parts.h5ad"))
-    with pytest.raises(ValueError, match="2 parts of 40, 20 cells"):
+    with pytest.raises(
+        ValueError, match=r"2 parts: 40 cells \(type a 50%\); 20 cells \(type b 70%\); raise k_neighbors"
+    ):
         prepare(source, Preparation(k_neighbors=5))
     largest = prepare(source, Preparation(k_neighbors=5, unconnected="largest"))
     assert largest.n_obs == 40
@@ -202,8 +205,7 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
     centred = X - X.mean(axis=0)
     U, s, _ = np.linalg.svd(centred, full_matrices=False)
     for matrix in (X, sp.csr_matrix(X)):
-        found, name = loading.graph_features(matrix, Preparation(graph_components=5))
-        assert name == "5 components"
+        found = components(matrix, 5, slice(None), random_state=0)
         assert found.shape == (700, 5)
         overlap = np.abs((found / np.linalg.norm(found, axis=0) * U[:, :5]).sum(axis=0))
         np.testing.assert_allclose(overlap, 1, atol=1e-2)
@@ -213,7 +215,7 @@ def test_components_are_those_of_a_full_decomposition_sparse_or_dense(pbmc):
 def test_a_graph_on_components_says_so():
     source = resolve("pbmc68k_reduced")
     adata = prepare(source, Preparation(graph_components=20, n_freq_comps=3, unconnected="largest"))
-    assert adata.uns["graph"]["built on"] == "20 components"
+    assert adata.uns["graph"]["built on"] == "20 components of all genes"
     assert prepare(source, Preparation(n_freq_comps=3)).uns["graph"]["built on"] == "all genes"
     with pytest.raises(ValueError, match="graph_components=900"):
         prepare(source, Preparation(graph_components=900))

@@ -1,6 +1,6 @@
 """From a source to checked, normalised and split cells; and cells with planted truth."""
 
-from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of
+from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of, named_parts
 from scripts.cells.loading import Preparation, describe, graph_features, load
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
@@ -42,6 +42,7 @@ __all__ = [
     "leave_out",
     "limits",
     "load",
+    "named_parts",
     "plant",
     "run_split",
     "split_rows",

@@ -74,7 +74,7 @@ def _values(adata: ad.AnnData, place: str) -> Matrix | None:
 
 def _at(adata: ad.AnnData, place: str) -> ad.AnnData:
     var = adata.raw.var if place == "raw.X" else adata.var
-    return ad.AnnData(_values(adata, place), adata.obs.copy(), var.copy())
+    return ad.AnnData(_values(adata, place), adata.obs.copy(), var.copy(), obsm=adata.obsm, obsp=adata.obsp)
 
 
 def _there(adata: ad.AnnData) -> str:

@@ -21,6 +21,7 @@ BATCHES = {  # words in the names of columns that say where a cell comes from, n
     *("method", "protocol", "technology", "tech", "flowcell", "hashtag", "project"),
 }
 MAX_WHOLE = 2**53  # up to which float64 tells whole numbers apart
+MAX_PARTS = 6  # of a graph that are described
 MAX_VALUES = 100  # of a column of numbers or of no known name, for its values to be groups
 
 
@@ -108,6 +109,22 @@ def batch_columns(obs: pd.DataFrame, label: str) -> list[str]:
             found += [] if divided in seen else [name]
             seen.add(divided)
     return found
+
+
+def named_parts(adata, part: np.ndarray) -> str:
+    """The largest parts of the cells, each with its size and the commonest value of label and batch columns.
+
+    adata : AnnData, as from `load`; part : (n_cells,) int, 0 the largest.
+    """
+    names = [name for name in (adata.uns["label"], *batch_columns(adata.obs, adata.uns["label"])) if name]
+    groups = {name: as_labels(adata.obs[name]) for name in names}
+    told = []
+    for number, size in enumerate(np.bincount(part)[:MAX_PARTS]):
+        inside = {name: labels[part == number].value_counts(normalize=True) for name, labels in groups.items()}
+        most = [f"{name} {shares.index[0]} {shares.iloc[0]:.0%}" for name, shares in inside.items() if len(shares)]
+        told.append(f"{size:,} cells" + (f" ({', '.join(most)})" if most else ""))
+    n_more = part.max() + 1 - len(told)
+    return "; ".join([*told, *([f"{n_more:,} more"] if n_more > 0 else [])])
 
 
 def _partition(column: pd.Series) -> bytes:

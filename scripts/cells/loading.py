@@ -10,20 +10,20 @@ import anndata as ad
 import numpy as np
 import scanpy as sc
 from scipy import sparse
-from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
+from scripts import graph
 from scripts.blocks import Matrix, dense
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MIN_CELLS, Filters, sound_cells
-from scripts.cells.reading import read
+from scripts.cells.reading import NUMBERS, read
 from scripts.errors import InputError
-from scripts.graph import N_EXACT
 from scripts.sources import Source, species_of
 
-DEFAULT_COMPONENTS = 50  # where all genes are too many for an exact search
+GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
+COUNTS = "counts"  # layer of the values before normalisation, where they are counts
 MIN_GENES = 2  # below which there is no graph
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
@@ -40,7 +40,10 @@ class Preparation(Filters):
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
-    graph_components: int = 0  # principal components that the graph is built on; 0: all genes, if memory and time allow
+    graph_genes: int | None = None  # variable genes that the graph is built on; 0: all; None: 3,000 for files, else all
+    graph_components: int | None = None  # components of them; 0: genes themselves; None: 300 of variable genes, else 0
+    use_rep: str = ""  # key of obsm with an embedding that the graph is built on instead, such as X_pca
+    use_graph: str = ""  # key of obsp with a graph of cells that is taken instead, such as connectivities
     graph_weights: str = "unweighted"  # edges of the graph: unweighted, gaussian or fuzzy
     laplacian: str = "unnormalized"  # or normalized: D^-1/2 L D^-1/2
     unconnected: str = "error"  # a graph in parts: "error", or "largest" keeps the largest part
@@ -56,8 +59,9 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from
         and, in sentences, what was found and done ("said"), and how many cells were left out and why ("left_out");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
-        uns["label"] which column of obs holds the known cell types ("" if none does). Sparse values of more than 4 GB
-        stay sparse: each gene is then scaled to standard deviation 1 without being centred, as scanpy does it.
+        layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
+        types ("" if none does). Sparse values of more than 4 GB stay sparse: each gene is then scaled to standard
+        deviation 1 without being centred, as scanpy does it.
 
     Raises
     ------
@@ -77,8 +81,12 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     adata = sound_cells(adata, settings, has_counts="normalize_total" in steps)
     wanted = {name: getattr(settings, name) for name in STEPS}
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
+    if "normalize_total" in steps:
+        adata.layers[COUNTS] = sparse.csr_matrix(adata.X)
     _normalise(adata, done, source.name)
     adata.uns["dataset"]["steps"] = done
+    of_kind = 0 if source.read else GRAPH_GENES
+    adata.uns["dataset"]["graph_genes"] = of_kind if settings.graph_genes is None else settings.graph_genes
     adata.uns["label"], unusable = set_label(adata, settings.label or source.label)
     adata.uns["dataset"]["said"] = np.array([*adata.uns["dataset"]["said"], *unusable], dtype=str)
     return adata
@@ -98,7 +106,7 @@ def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Seque
     """Cells of a file, steps of normalisation that they need, and sentences on what was found and done."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names made unique: said in a sentence
-        adata, place, found = choose(read(Path(source.source)), settings.layer, source.name)
+        adata, place, found = choose(read(Path(source.source), _taken(settings)), settings.layer, source.name)
         adata, named = name_genes(adata, source.name)
     if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
         raise InputError(
@@ -109,6 +117,12 @@ def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Seque
     steps, judged = steps_for(adata.X, place)
     given = settings.normalize_total is not None and settings.log1p is not None
     return adata, steps, [*found, *named, *([] if given else judged)]
+
+
+def _taken(settings: Preparation) -> list[str]:
+    """Places in a file of what is taken instead of a graph of its expression."""
+    taken = {"obsm": settings.use_rep, "obsp": settings.use_graph}
+    return [f"{place}/{key}" for place, key in taken.items() if key]
 
 
 def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
@@ -143,23 +157,67 @@ def _checksum(adata: ad.AnnData) -> str:
     return digest.hexdigest()
 
 
-def graph_features(X: Matrix, settings: Preparation, fit_rows: np.ndarray | slice = slice(None)) -> tuple[Matrix, str]:
-    """What the graph is built on, (n_cells, n_features), and its name: all genes, or principal components.
+def graph_features(
+    adata: ad.AnnData, settings: Preparation, X: Matrix | None = None, fit_rows: np.ndarray | slice = slice(None)
+) -> tuple[Matrix, str]:
+    """What the graph is built on, and its name: an embedding, all genes, or variable genes and components.
 
-    X : (n_cells, n_genes), dense or sparse; sparse columns are centred implicitly, never made dense. Components are
-    those of the cells fit_rows.
+    Parameters
+    ----------
+    adata : AnnData
+        As from `load`.
+    settings : Preparation
+    X : (n_cells, n_genes), optional
+        Expression to take all genes of, in the place of adata.X.
+    fit_rows : (n_fit,) int or slice
+        Cells by which genes are chosen and weighted and whose components are taken.
+
+    Returns
+    -------
+    (n_cells, n_features), dense or sparse; str
     """
-    n_cells, n_genes = X.shape
-    n_components = settings.graph_components
-    if n_components == 0 and n_cells > N_EXACT and n_genes > DEFAULT_COMPONENTS:
-        n_components = DEFAULT_COMPONENTS
+    if settings.use_rep:
+        return _embedding(adata, settings.use_rep), f"obsm[{settings.use_rep!r}]"
+    features, basis = adata.X if X is None else X, "all genes"
+    genes = _variable_genes(adata, fit_rows)
+    if genes is not None:
+        unit = adata.var["std"].to_numpy() if "scale" in adata.uns["dataset"]["steps"] else np.ones(adata.n_vars)
+        features, basis = graph.pareto_scaled(adata.X, genes, unit, fit_rows), f"{genes.sum():,} variable genes"
+    most, n_components = min(features[fit_rows].shape) - 1, settings.graph_components
+    if n_components is None:
+        n_components = 0 if genes is None else min(GRAPH_COMPONENTS, most)
     if n_components == 0:
-        return X, "all genes"
-    if not 1 <= n_components < min(X.shape):
-        raise InputError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {min(X.shape) - 1}")
-    solver = "arpack" if sparse.issparse(X) else "randomized"
-    pca = PCA(n_components, svd_solver=solver, random_state=settings.random_state).fit(X[fit_rows])
-    return pca.transform(X).astype(np.float32), f"{n_components} components"
+        return features, basis
+    if n_components > most:
+        raise InputError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {most}")
+    found = graph.components(features, n_components, fit_rows, settings.random_state)
+    return found, f"{n_components} components of {basis}"
+
+
+def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarray | None:
+    """Variable genes of the cells fit_rows, (n_genes,) bool; None where all genes are wanted, or can be had alone."""
+    n_genes = adata.uns["dataset"]["graph_genes"]
+    if n_genes == 0:
+        return None
+    if COUNTS in adata.layers:
+        found = graph.variable_genes(adata.layers[COUNTS][fit_rows], n_genes, counts=True)
+    else:
+        logs = dense(adata.X[fit_rows])
+        if "scale" in adata.uns["dataset"]["steps"] and not sparse.issparse(adata.X):
+            logs = logs * adata.var["std"].to_numpy(logs.dtype) + adata.var["mean"].to_numpy(logs.dtype)
+        if logs.min() < -1e-3:
+            return None  # neither counts nor logarithms: nothing to rank the genes by
+        found = graph.variable_genes(np.where(logs > 1e-5, logs, 0), n_genes, counts=False)
+    return found if found.sum() >= MIN_GENES else None
+
+
+def _embedding(adata: ad.AnnData, key: str) -> np.ndarray:
+    if key not in adata.obsm:
+        raise InputError(f"{adata.uns['dataset']['name']} has no obsm[{key!r}]: it has {sorted(adata.obsm) or 'none'}")
+    values = np.asarray(adata.obsm[key])
+    if values.dtype.kind not in NUMBERS or not np.isfinite(values).all():
+        raise InputError(f"obsm[{key!r}] holds values that are no finite numbers: compute the embedding again")
+    return values.astype(np.float32)
 
 
 def describe(adata: ad.AnnData) -> str:

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import anndata as ad
@@ -25,20 +25,23 @@ NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 
 
-def read(file: Path) -> ad.AnnData:
+def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
     """Cells of a file or folder, with all matrices that may hold counts, and nothing that is not needed.
 
     Parameters
     ----------
     file : Path
         .h5ad, .h5ad.gz, .zarr, .loom, 10x .h5, or a folder of 10x with matrix.mtx.
+    taken : list of str
+        What else is wanted, as "obsm/X_pca" or "obsp/connectivities".
 
     Returns
     -------
     AnnData
         X (n_cells, n_genes), or None where the file has none, and layers, and raw: values as stored, sparse ones by
         rows and of sound structure. obs holds the columns that are numbers, text or categories; var all columns.
-        uns[UNREAD] names what is damaged and left out, and says why: layers, raw.X, columns.
+        obsm and obsp hold what `taken` names. uns[UNREAD] names what is damaged and left out, and says why: layers,
+        raw.X, columns.
 
     Raises
     ------
@@ -51,8 +54,8 @@ def read(file: Path) -> ad.AnnData:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old formats and names made unique: known and harmless
-            adata = READERS[kind](file)
-            return _needed(adata, file)
+            adata = READERS[kind](file, taken)
+            return _needed(adata, file, taken)
     except InputError:
         raise
     except Exception as problem:  # whatever the reader stumbles over, the file is none that can be read
@@ -66,7 +69,7 @@ def _why(problem: Exception) -> str:
     return f"{said}, in {one_line(keys[0])}" if keys else said
 
 
-def _read_h5ad(file: Path) -> ad.AnnData:
+def _read_h5ad(file: Path, taken: Sequence[str]) -> ad.AnnData:
     """Element by element, so that what is not needed cannot stop a run; files of anndata before 0.7 as a whole."""
     with h5py.File(file) as content:
         if not isinstance(content["obs"], h5py.Group):
@@ -82,6 +85,12 @@ def _read_h5ad(file: Path) -> ad.AnnData:
             with _noted("raw.X", unread):
                 raw_var = _frame(content["raw/var"], "raw.var", unread)
                 adata.raw = ad.AnnData(ad.io.read_elem(content["raw/X"]), obs[[]], raw_var)
+        for place in taken:
+            part, key = place.split("/", 1)
+            if key in content.get(part, ()):
+                getattr(adata, part)[key] = ad.io.read_elem(content[part][key])
+            else:
+                raise InputError(f"{file} has no {part}[{key!r}]: it has {sorted(content.get(part, ())) or 'none'}")
     adata.uns[UNREAD] = unread
     return adata
 
@@ -111,17 +120,17 @@ def _noted(place: str, unread: dict[str, str]) -> Iterator[None]:
             unread[one_line(place)] = one_line(problem)[:200] or type(problem).__name__
 
 
-def _read_gz(file: Path) -> ad.AnnData:
+def _read_gz(file: Path, taken: Sequence[str]) -> ad.AnnData:
     with tempfile.TemporaryDirectory() as folder:
         unpacked = Path(folder) / "cells.h5ad"
         with gzip.open(file) as packed, unpacked.open("wb") as target:
             shutil.copyfileobj(packed, target)
         if file_kind(unpacked) != ".h5ad":
             raise InputError(f"{file} holds no .h5ad file: compress one that adata.write_h5ad() has written")
-        return _read_h5ad(unpacked)
+        return _read_h5ad(unpacked, taken)
 
 
-def _read_mtx(folder: Path) -> ad.AnnData:
+def _read_mtx(folder: Path, taken: Sequence[str]) -> ad.AnnData:
     names = [path.name for path in sorted(folder.iterdir()) if path.name.removesuffix(".gz").endswith(TRIPLET)]
     if len(names) > 1 and TRIPLET + ".gz" not in names:
         raise InputError(
@@ -137,17 +146,17 @@ def _read_mtx(folder: Path) -> ad.AnnData:
         ) from None
 
 
-READERS: dict[str, Callable[[Path], ad.AnnData]] = {
+READERS: dict[str, Callable[[Path, Sequence[str]], ad.AnnData]] = {
     ".h5ad": _read_h5ad,
     ".h5ad.gz": _read_gz,
-    ".zarr": ad.io.read_zarr,
-    "loom": sc.read_loom,
-    "10x .h5": lambda file: sc.read_10x_h5(file, gex_only=False),
+    ".zarr": lambda folder, taken: ad.io.read_zarr(folder),
+    "loom": lambda file, taken: sc.read_loom(file),
+    "10x .h5": lambda file, taken: sc.read_10x_h5(file, gex_only=False),
     "10x matrix.mtx": _read_mtx,
 }
 
 
-def _needed(adata: ad.AnnData, file: Path) -> ad.AnnData:
+def _needed(adata: ad.AnnData, file: Path, taken: Sequence[str]) -> ad.AnnData:
     """Matrices, plain columns of obs, and var alone; names as text, those of cells unique."""
     var, unread = _named(adata.var), dict(adata.uns.get(UNREAD, {}))
     try:
@@ -165,6 +174,10 @@ def _needed(adata: ad.AnnData, file: Path) -> ad.AnnData:
             raw_var = raw_var.join(more.reindex(raw_var.index)) if raw_var.index.is_unique else raw_var
         with _noted("raw.X", unread):
             found.raw = ad.AnnData(_sound(adata.raw.X), found.obs[[]], raw_var)
+    for place in taken:
+        part, key = place.split("/", 1)
+        if key in getattr(adata, part):  # if not, whoever wants it will say so
+            getattr(found, part)[key] = getattr(adata, part)[key]
     found.obs_names_make_unique()
     found.uns[UNREAD] = unread
     return found

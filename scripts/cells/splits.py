@@ -107,13 +107,14 @@ def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> 
 
 
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
-    """Graph, scaling and components from training cells alone; other cells' frequencies by extension from neighbours.
+    """Graph and frequencies from training cells alone, which also choose and scale genes and give the components.
 
-    Where the graph of the training cells falls into parts, its largest part alone is used.
+    Other cells get their frequencies by extension from their neighbours. Where the graph of the training cells falls
+    into parts, its largest part alone is used.
     """
     train, val, test = split_rows(adata.n_obs, settings.random_state + number)
     X = _standard(adata.X[train]).scaled(adata.X) if "scale" in adata.uns["dataset"]["steps"] else adata.X
-    features = graph_features(X, settings, fit_rows=train)[0]
+    features = graph_features(adata, settings, X, fit_rows=train)[0]
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
     keep = graph.largest_part(adjacency)
@@ -131,8 +132,11 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
-    """Several inductive splits; none for weighted or normalised graphs, whose extension to new cells is not defined."""
-    if settings.graph_weights != "unweighted" or settings.laplacian != "unnormalized":
+    """Several inductive splits; none for graphs whose extension to new cells is not defined.
+
+    These are weighted and normalised ones, and a graph that was given, of which it is not known how it was made.
+    """
+    if settings.graph_weights != "unweighted" or settings.laplacian != "unnormalized" or settings.use_graph:
         return []
     return side_by_side(partial(inductive_split, adata, settings), range(n_splits))
 

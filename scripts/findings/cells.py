@@ -8,6 +8,7 @@ from scripts.graph import label_separation, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
+FEW = 0.01  # share of the cells below which a frequency is said to live on a handful
 FOLLOWS = 0.25  # share of what chance leaves from which on a batch is named: sooner than a label, as a warning
 
 
@@ -58,6 +59,22 @@ def about_spectrum(freq_vals: np.ndarray) -> list[str]:
     for group in near_equal_groups(freq_vals):
         sentences.append(
             f"Frequencies {', '.join(map(str, group))} have nearly equal eigenvalues and can mix: read them together."
+        )
+    return sentences
+
+
+def about_cells_of_frequencies(participation: np.ndarray, n_cells: int) -> list[str]:
+    """On how many cells the frequencies live, and which ones live on a handful alone.
+
+    participation : (n_freq,), as from graph.participation.
+    """
+    lives = ", ".join(f"{n:,.0f}" for n in participation)
+    sentences = [f"The frequencies live on about {lives} of {n_cells:,} cells."]
+    for frequency in np.flatnonzero(participation < FEW * n_cells):
+        sentences.append(
+            f"Frequency {frequency} lives on {participation[frequency]:,.0f} cells alone "
+            f"({participation[frequency] / n_cells:.1%}): it sets a handful of cells apart, and tells little of the "
+            "tissue."
         )
     return sentences
 
@@ -177,10 +194,11 @@ def facts_of_graph(adata) -> pd.DataFrame:
     """What the cell graph was built on, its parts, and how exactly neighbours and frequencies were found."""
     graph = adata.uns["graph"]
     facts = {
-        "built on": graph["built on"],
+        "built on": f"{graph['built on']}, of {adata.n_vars:,} genes",
         "connected parts found (cells)": ", ".join(map(str, graph["parts"])),
         "recall of the neighbours": f"{graph['recall']:.1%}",
         "eigensolver": graph["solver"],
         "largest relative residual": f"{graph['residuals'].max():.1e}",
+        "cells that each frequency lives on": ", ".join(f"{n:,.0f}" for n in graph["participation"]),
     }
     return pd.Series(facts, name="value").to_frame()

@@ -2,6 +2,7 @@
 
 from scripts.graph.edges import adjacency, knn_graph
 from scripts.graph.eigensolvers import residuals
+from scripts.graph.features import components, pareto_scaled, variable_genes
 from scripts.graph.labels import label_energy, label_separation
 from scripts.graph.neighbors import N_EXACT, Neighbors, entered_neighbors, nearest_neighbors
 from scripts.graph.spectrum import (
@@ -11,7 +12,8 @@ from scripts.graph.spectrum import (
     laplacian,
     largest_part,
     near_equal_groups,
-    part_sizes,
+    part_of_cells,
+    participation,
     solver_for,
     suggest_n_comps,
 )
@@ -20,6 +22,7 @@ __all__ = [
     "N_EXACT",
     "Neighbors",
     "adjacency",
+    "components",
     "dirichlet_energy",
     "entered_neighbors",
     "extend",
@@ -31,8 +34,11 @@ __all__ = [
     "largest_part",
     "near_equal_groups",
     "nearest_neighbors",
-    "part_sizes",
+    "pareto_scaled",
+    "part_of_cells",
+    "participation",
     "residuals",
     "solver_for",
     "suggest_n_comps",
+    "variable_genes",
 ]

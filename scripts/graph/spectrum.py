@@ -25,10 +25,12 @@ def laplacian(adjacency: csr_array, normalized: bool = False) -> csr_array:
     return (scale @ L @ scale).tocsr()
 
 
-def part_sizes(adjacency: csr_array) -> list[int]:
-    """Cells of each connected part of the graph, the largest first."""
+def part_of_cells(adjacency: csr_array) -> np.ndarray:
+    """Which connected part of the graph each cell lies in, (n_cells,) int; 0 is the largest, 1 the next."""
     _, part = csgraph.connected_components(adjacency, directed=False)
-    return sorted(np.bincount(part).tolist(), reverse=True)
+    place = np.empty(part.max() + 1, int)
+    place[np.argsort(-np.bincount(part), kind="stable")] = np.arange(len(place))
+    return place[part]
 
 
 def largest_part(adjacency: csr_array) -> np.ndarray:
@@ -36,8 +38,12 @@ def largest_part(adjacency: csr_array) -> np.ndarray:
 
     adjacency : (n_cells, n_cells) symmetric. Returns (n_cells,) bool.
     """
-    _, part = csgraph.connected_components(adjacency, directed=False)
-    return part == np.bincount(part).argmax()
+    return part_of_cells(adjacency) == 0
+
+
+def participation(vectors: np.ndarray) -> np.ndarray:
+    """On how many cells each vector lives: (sum v^2)^2 / sum v^4, from 1 to n_cells (Bell & Dean 1970); (n_comps,)."""
+    return (vectors**2).sum(axis=0) ** 2 / (vectors**4).sum(axis=0)
 
 
 def solver_for(n_cells: int) -> str:
@@ -74,7 +80,7 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
         raise InputError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
     reached = csgraph.breadth_first_order(adjacency, 0, return_predecessors=False)  # a fifth of the time of all parts
     if len(reached) < n_cells:
-        sizes = part_sizes(adjacency)
+        sizes = np.bincount(part_of_cells(adjacency))
         shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
         raise InputError(
             f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "

@@ -60,6 +60,7 @@ Real = Annotated[float, _number("a number"), Field(allow_inf_nan=False)]  # YAML
 Text = Annotated[str, Field(strict=True)]
 Count = Annotated[Whole, Field(ge=1)]  # one or more
 CountOrNone = Annotated[Whole, Field(ge=0)]  # none, too
+CountOrAuto = Optional[CountOrNone]  # noqa: UP045  (Annotated knows no |)
 Several = Annotated[Whole, Field(ge=2)]  # to be compared with each other
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Positive = Annotated[Real, Field(gt=0)]
@@ -88,7 +89,10 @@ TYPES: dict[str, Any] = {
     "k_neighbors": Count,
     "n_freq_comps": Count,
     "metric": Literal["cosine", "euclidean"],
-    "graph_components": CountOrNone,
+    "graph_genes": CountOrAuto,
+    "graph_components": CountOrAuto,
+    "use_rep": Text,
+    "use_graph": Text,
     "graph_weights": Literal["unweighted", "gaussian", "fuzzy"],
     "laplacian": Literal["unnormalized", "normalized"],
     "unconnected": Literal["error", "largest"],

@@ -80,6 +80,37 @@ def test_the_first_line_of_a_real_case_says_how_much_of_the_graph_is_left_out(re
     assert "155 of 400 cells (39%) left out: 155 outside the largest part of the graph" in describe(adata)
 
 
+@pytest.mark.parametrize(
+    ("case", "eigenvalues"),
+    [
+        ("c00_base", [3.2279, 4.1960, 4.4310, 5.5017, 5.5218]),
+        ("c08_cells_twice", [3.5968, 4.3428, 5.0186, 5.3725, 5.5646]),
+        ("c09_few_empty_cells", [3.2267, 4.1997, 4.5556, 5.4397, 5.5121]),
+        ("c10_fractional_counts", [3.254, 4.111, 4.479]),
+    ],
+)
+def test_a_real_case_has_its_eigenvalues_on_all_genes(real, case, eigenvalues):
+    adata = prepare(resolve(str(real / f"{case}.h5ad")), Preparation(graph_genes=0))
+    np.testing.assert_allclose(adata.uns["freq_vals"][: len(eigenvalues)], eigenvalues, atol=6e-4)
+
+
+def test_frequencies_of_fractional_counts_do_not_follow_the_size_of_the_library(real):
+    adata = prepare(resolve(str(real / "c10_fractional_counts.h5ad")), Preparation())
+    assert abs(np.corrcoef(adata.obsm["X_freq"][:, 0], adata.obs["total_counts"])[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("case", ["d02_control_same_cells_filtered", "d02_unfiltered_10x_genes"])
+def test_unfiltered_genes_do_not_drown_the_graph(real, case):
+    adata = prepare(resolve(str(real / f"{case}.h5ad")), Preparation())
+    share = graph.label_separation(adata.obsm["X_freq"], labels_of(adata))["variance_between_labels"]
+    assert share[0] >= 0.5
+
+
+def test_real_batches_apart_are_named_as_the_parts_of_the_graph(real):
+    with pytest.raises(InputError, match=r"2 parts: 245 cells \(.*donor d1 100%\); 155 cells \(.*donor d2 100%\)"):
+        prepare(resolve(str(real / "c28_batches_apart.h5ad")), Preparation())
+
+
 def test_real_cells_twice_have_the_frequencies_of_those_cells_once(real):
     twice, once = (
         prepare(resolve(str(real / f"c08_{name}.h5ad")), Preparation()) for name in ("cells_twice", "control_once")

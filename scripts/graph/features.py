@@ -1,0 +1,85 @@
+"""What a graph of cells is built on where all genes are too many: the variable ones, weighted, and their components."""
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+
+from scripts.blocks import Matrix, evenly, variation
+
+MIN_DETECTED = 0.01  # share of the cells that a variable gene is detected in: what fewer cells do is noise to a graph
+MIN_CELLS = 3  # of them, at least
+N_JUDGED = 50_000  # cells that genes are judged by
+CHUNK = 500  # genes whose residuals are held at a time
+
+
+def detected_genes(X: Matrix) -> np.ndarray:
+    """Genes with values other than 0 in at least `MIN_DETECTED` of the cells, and `MIN_CELLS`; (n_genes,) bool.
+
+    X : (n_cells, n_genes), counts or their logarithms; sparse ones by rows.
+    """
+    if isinstance(X, np.ndarray):
+        n_cells = np.count_nonzero(X, axis=0)
+    else:
+        n_cells = np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
+    return n_cells >= max(MIN_CELLS, MIN_DETECTED * X.shape[0])
+
+
+def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:
+    """The most variable of the detected genes, as scanpy's highly_variable_genes ranks them; (n_genes,) bool.
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes)
+        Counts, or logarithms of normalised counts.
+    n_genes : int
+        How many to take, if so many are detected.
+    counts : bool
+        Counts are ranked by the variance of their Pearson residuals (Lause, Berens & Kobak, Genome Biology 22, 258,
+        2021), logarithms by their dispersion among genes of like mean (Zheng et al., Nature Communications 8, 14049,
+        2017).
+    """
+    import anndata as ad
+    import scanpy as sc  # takes seconds: imported where it is wanted
+
+    chosen = detected_genes(X)
+    if chosen.sum() <= n_genes:
+        return chosen
+    judged = X[evenly(X.shape[0], N_JUDGED)][:, chosen]
+    cells = ad.AnnData(judged if isinstance(X, np.ndarray) else sparse.csr_matrix(judged))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of fractional counts, and of bins of a single gene
+        if counts:
+            found = sc.experimental.pp.highly_variable_genes(cells, n_top_genes=n_genes, chunksize=CHUNK, inplace=False)
+        else:
+            found = sc.pp.highly_variable_genes(cells, flavor="cell_ranger", n_top_genes=n_genes, inplace=False)
+    chosen[chosen] = found["highly_variable"].to_numpy()
+    return chosen
+
+
+def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.ndarray | slice) -> Matrix:
+    """Some genes, each divided by the square root of its standard deviation over the cells fit_rows.
+
+    Between no scaling, where few genes decide, and scaling to variance 1, where noise counts as much as signal (van den
+    Berg et al., BMC Genomics 7, 142, 2006).
+
+    X : (n_cells, n_genes), maybe in units of its own; unit : (n_genes,) what these are; genes : (n_genes,) bool.
+    Returns (n_cells, n_chosen), sparse if X is.
+    """
+    chosen = X[:, np.flatnonzero(genes)]
+    deviation = np.sqrt(variation(chosen[fit_rows]) / chosen[fit_rows].shape[0])
+    weight = np.zeros_like(deviation)
+    np.divide(np.sqrt(deviation * unit[genes]), deviation, out=weight, where=deviation > 0)
+    weight = weight.astype(X.dtype)
+    return chosen * weight if isinstance(chosen, np.ndarray) else sparse.csr_array(chosen @ sparse.diags_array(weight))
+
+
+def components(X: Matrix, n_components: int, fit_rows: np.ndarray | slice, random_state: int) -> np.ndarray:
+    """Principal components, those of the cells fit_rows; sparse columns are centred implicitly, never made dense.
+
+    X : (n_cells, n_features). Returns (n_cells, n_components) float32.
+    """
+    solver = "randomized" if isinstance(X, np.ndarray) else "arpack"
+    found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(X[fit_rows])
+    return found.transform(X).astype(np.float32)
