@@ -25,6 +25,20 @@ def test_every_requirement_is_pinned():
         assert re.fullmatch(r"[A-Za-z0-9_.\[\]-]+==[0-9][A-Za-z0-9.]*", line), line
 
 
+def test_the_lock_holds_every_pin_and_the_checksums_of_all_files():
+    """Names of packages are compared as the index writes them: in lower case, with hyphens."""
+    pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.findall(
+        r"^([\w.-]+)==(\S+)((?:.*\\\n)(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE
+    )
+    locked = {(name, version) for name, version, _ in entries}
+    for name, version in pins:
+        assert (re.sub(r"[-_.]+", "-", name).lower(), version) in locked, f"make requirements.lock anew: {name}"
+    assert len(entries) == len(re.findall(r"^\S+==", lock, re.MULTILINE)) > len(pins)
+    assert "://" not in lock  # no address: pip's own setting says where packages come from
+
+
 def test_conda_takes_its_pins_from_the_same_file():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge"]
