@@ -19,7 +19,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
 from scripts.cells.reading import read
-from scripts.errors import InputError
+from scripts.errors import InputError, one_line
 from scripts.graph import N_EXACT
 from scripts.sources import Source
 
@@ -196,4 +196,4 @@ def describe(adata: ad.AnnData) -> str:
     """One line for the reader: which data set this is, its size, why it was taken, and what was done to the file."""
     dataset = adata.uns["dataset"]
     line = f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
-    return ". ".join([line, *(sentence.rstrip(".") for sentence in dataset["said"])])
+    return one_line(". ".join([line, *(sentence.rstrip(".") for sentence in dataset["said"])]))

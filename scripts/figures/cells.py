@@ -90,7 +90,7 @@ def label_counts(labels: pd.Series, title: str) -> go.Figure:
         NOT_LABELLED if missing else safe(name) for name, missing in zip(counts.index, counts.index.isna(), strict=True)
     ]
     figure = px.bar(x=counts.to_numpy(), y=names, title=safe(title), labels={"x": "cells", "y": ""}, width=700)
-    return figure.update_layout(yaxis={"autorange": "reversed"}, height=200 + 18 * len(names))
+    return figure.update_layout(yaxis={"type": "category", "autorange": "reversed"}, height=200 + 18 * len(names))
 
 
 def spectrum(freq_vals: np.ndarray) -> go.Figure:

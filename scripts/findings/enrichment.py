@@ -33,7 +33,7 @@ def about_libraries(libraries: Libraries) -> list[str]:
     """Which libraries are used, and why others are not."""
     sentences = [f"Used: {', '.join(f'{name} ({place})' for name, place in libraries.origin.items())}."]
     if not libraries.sets:
-        sentences = ["**No gene-set library could be had: nothing is tested, and this page says nothing of any term.**"]
+        sentences = ["No gene-set library could be had: nothing is tested, and this page says nothing of any term."]
     missing = [reason if name in reason else f"{name}: {reason}" for name, reason in libraries.missing.items()]
     return sentences + [f"Not used: {reason}." for reason in missing]
 
@@ -146,7 +146,7 @@ def about_online(
     """
     nothing = pd.DataFrame(columns=ONLINE)
     if not wanted:
-        return nothing, ["No gene list has left this machine (`enrichr_online` is false)."]
+        return nothing, ["No gene list has left this machine (enrichr_online is false)."]
     if not gene_lists:
         return nothing, [f"No gene list was sent to {SERVICE}: there is no trusted module."]
     longest = max(map(len, gene_lists.values()))
@@ -157,6 +157,6 @@ def about_online(
     try:
         table = ask(gene_lists, tested, libraries, limit)
     except ConnectionError as problem:
-        intended = f"`enrichr_online` is true: {parcel}, were to be sent to {SERVICE}, a third party, but {problem}."
+        intended = f"enrichr_online is true: {parcel}, were to be sent to {SERVICE}, a third party, but {problem}."
         return nothing, [f"{intended} Nothing else on this page depends on it."]
-    return table, [f"`enrichr_online` is true: {parcel}, were sent to {SERVICE}, a third party."]
+    return table, [f"enrichr_online is true: {parcel}, were sent to {SERVICE}, a third party."]

@@ -206,4 +206,4 @@ def test_wrong_names_and_files_are_named_with_a_remedy(offline, tmp_path):
     assert "text.gmt holds no gene set" in reasons[1]
     assert "is no name of a library" in reasons[2] and "is no name of a library" in reasons[3]
     assert all("\n" not in reason for reason in reasons)
-    assert about_libraries(found)[0].startswith("**No gene-set library could be had")
+    assert about_libraries(found)[0].startswith("No gene-set library could be had")
