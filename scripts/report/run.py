@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ import filelock
 import yaml
 
 from scripts.errors import InputError, MissingError
-from scripts.report import ledger
+from scripts.report import ledger, tables
 from scripts.report.ledger import Entry, Ledger
 from scripts.report.settings import checked, stored
 
@@ -40,7 +41,6 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "enrichment.csv": "06_go_terms",
     "planted.csv": "appendix_planted_truth",
 }
-TEXT_COLUMNS = ["gene", "gene_i", "gene_j", "term"]  # stay text even where every name is a number
 ASIDE = ".aside-"  # prefix of a file that is being written
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 T = TypeVar("T")
@@ -172,13 +172,10 @@ class Run:
             raise InputError(_damaged(path)) from None
 
     def load_table(self, name: str) -> pd.DataFrame:
-        """Read a table of the run: equal numbers, and a gene called NA is no missing value."""
-        import pandas as pd
-
+        """Read a table of the run as its notebook had it."""
         path = self.need(name)
-        text = dict.fromkeys(TEXT_COLUMNS, str)
         try:
-            return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            return tables.read(path, _is_marked(self.settings()))
         except ValueError:
             raise InputError(_damaged(path)) from None
 
@@ -188,7 +185,7 @@ class Run:
         model: Any = None,
         facts: dict | None = None,
         key_figures: dict[str, object] | None = None,
-        **tables: pd.DataFrame,
+        **results: pd.DataFrame,
     ) -> None:
         """Write what the notebook made, and record its settings, versions and what it was made from.
 
@@ -202,17 +199,17 @@ class Run:
             Recorded beside the settings.
         key_figures : {label: text}, optional
             For `index.html`.
-        **tables : DataFrame
-            Written as CSV, without index, by their names.
+        **results : DataFrame
+            Written as CSV, without index, by their names; for spreadsheets, too, where 01_data was run with csv_safe.
         """
         writers: dict[str, Callable[[Path], object]] = {}
         if cells is not None:
             writers["cells.h5ad"] = cells.write_h5ad
         if model is not None:
             writers["model.safetensors"] = model.save
-        for name, table in tables.items():
-            writers[f"{name}.csv"] = lambda aside, table=table: table.to_csv(aside, index=False)
         with self._changing() as (known, record):
+            for name, table in results.items():
+                writers[f"{name}.csv"] = partial(tables.write, table, is_marked=_is_marked(record))
             entry = Entry(
                 ledger.code_checksum(stored(self.notebook)),
                 _plain(self.parameters),
@@ -351,6 +348,11 @@ def _cause(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "the disk is full: make room and start again"
     return error.strerror or type(error).__name__
+
+
+def _is_marked(record: dict) -> bool:
+    """Whether texts in the tables of a run are marked, see `tables`; record : content of `params.yaml`."""
+    return record.get("notebooks", {}).get("01_data", {}).get("csv_safe", False)
 
 
 def _damaged(path: Path) -> str:

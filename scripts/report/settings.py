@@ -71,6 +71,7 @@ TYPES: dict[str, Any] = {
     "dataset": Annotated[Text, StringConstraints(min_length=1)],
     "run_dir": Annotated[Text, StringConstraints(min_length=1)],
     # 01_data
+    "csv_safe": Flag,
     "normalize_total": FlagOrNone,
     "log1p": FlagOrNone,
     "scale": FlagOrNone,
