@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
-from scripts.sources import Libraries
+from scripts.sources import Libraries, is_enrichrs
 
 
 def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
@@ -30,12 +30,19 @@ def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> 
 
 
 def about_libraries(libraries: Libraries) -> list[str]:
-    """Which libraries are used, and why others are not."""
+    """Which libraries are used, under which terms, and why others are not."""
     sentences = [f"Used: {', '.join(f'{name} ({place})' for name, place in libraries.origin.items())}."]
     if not libraries.sets:
         sentences = ["No gene-set library could be had: nothing is tested, and this page says nothing of any term."]
     missing = [reason if name in reason else f"{name}: {reason}" for name, reason in libraries.missing.items()]
-    return sentences + [f"Not used: {reason}." for reason in missing]
+    sentences += [f"Not used: {reason}." for reason in missing]
+    by_terms: dict[str, list[str]] = {}
+    for name, terms in libraries.terms.items():
+        by_terms.setdefault(terms, []).append(name)
+    sentences += [f"Terms of use of {', '.join(names)}: {terms}." for terms, names in by_terms.items()]
+    if any(map(is_enrichrs, libraries.sets)):
+        sentences.append("Enrichr's libraries are for non-commercial use; noncommercial_sets: false leaves them out.")
+    return sentences
 
 
 def about_symbols(counts: pd.Series) -> list[str]:
@@ -135,6 +142,14 @@ def terms_key_figure(summary: pd.DataFrame, rival: pd.DataFrame) -> str:
     if rival.empty:
         return "not tested: no gene-set library could be had"
     return f"{n_found} of {len(summary)} (plain correlation: {n_rival} of {len(rival)})"
+
+
+def libraries_key_figure(libraries: Libraries) -> str:
+    """Names of the libraries that are used, and whether their terms leave non-commercial use alone."""
+    if not libraries.sets:
+        return "none"
+    limits = " (non-commercial use: see their terms)" if any(map(is_enrichrs, libraries.sets)) else ""
+    return ", ".join(libraries.sets) + limits
 
 
 def about_online(

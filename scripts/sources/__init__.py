@@ -5,6 +5,7 @@ from scripts.sources.download import fetch, package_folder
 from scripts.sources.gene_sets import Libraries, Library, gather, reachable
 from scripts.sources.markers import load_markers
 from scripts.sources.orthologs import gene_symbols, human_orthologs
+from scripts.sources.terms_of_use import is_enrichrs
 
 __all__ = [
     "Libraries",
@@ -15,6 +16,7 @@ __all__ = [
     "gather",
     "gene_symbols",
     "human_orthologs",
+    "is_enrichrs",
     "load_markers",
     "package_folder",
     "reachable",

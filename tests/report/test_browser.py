@@ -6,6 +6,7 @@ Screenshots are kept in reports/.screenshots.
 
 import contextlib
 import os
+import re
 import shutil
 
 import nbformat
@@ -304,9 +305,11 @@ def test_long_tables_of_long_texts_can_be_read(browser, tmp_path):
 def test_hostile_names_are_shown_as_text(browser, tmp_path):
     """A data set whose names are HTML, Markdown, TeX, quotes, controls of a terminal and letters of other alphabets."""
     data = chain_runs.write_hostile_cells(tmp_path)
-    done = chain_runs.report(tmp_path, str(data), None, chain_runs.SMALL | {"unconnected": "largest"})
+    done = chain_runs.report(tmp_path, str(data), None, chain_runs.SMALL | {"unconnected": "largest", "csv_safe": True})
     assert done.returncode == 0, done.stderr
     run = Run(tmp_path / data.stem)
+    assert set(run.load_table("drivers.csv")["gene"]) == set(run.load_cells().var_names)
+    assert not re.search(r"^[^,]*,[=-][^\d.]", run.path("drivers.csv").read_text(encoding="utf-8"), re.MULTILINE)
     shown = ""
     for stem, expected in number_of_figures(run).items():
         with opened(browser, run.path(f"{stem}.html")) as page:
