@@ -8,7 +8,7 @@ from IPython.display import HTML, Markdown, display
 
 from scripts.errors import one_line
 
-# letters that mean something in a sentence, and in some places of it; the _ within a word does not
+# what Markdown reads: letters anywhere, a _ that is not within a word, marks at the start of a line, and addresses
 MARKDOWN = re.compile(r"[\\`*\[\]<&~$|]|(?<![^\W_])_|_(?![^\W_])|^[#+=>-]|^\d+[.)]|\bhttps?:|\bwww\.|@")
 P_VALUES = ("p_value", "adjusted_p", "q_value", "fdr", "top_adjusted_p", "rbo_p_value")
 

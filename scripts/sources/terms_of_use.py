@@ -21,9 +21,8 @@ def terms_of_use(name: str, origin: str) -> str:
         return "those of its makers: it is a file of yours"
     source = next((terms for start, terms in SOURCES.items() if name.startswith(start)), "the terms of its makers")
     compiled = "compiled by Enrichr, free for academic, non-profit use"
-    return f"{source}; {compiled}" + (
-        f"; in pyenrichr, under the {licence('pyenrichr')}" if origin == PYENRICHR else ""
-    )
+    carried = f"; in pyenrichr, under the {licence('pyenrichr')}" if origin == PYENRICHR else ""
+    return f"{source}; {compiled}{carried}"
 
 
 def licence(package: str) -> str:
