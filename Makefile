@@ -38,14 +38,14 @@ lint: $(INSTALLED)
 	$(VENV)/basedpyright --pythonpath $(VENV)/python
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
-	@PYTHONPATH="$(CURDIR)" $(VENV)/jupyter lab notebooks
+	@PYTHONPATH="$$PWD" $(VENV)/jupyter lab notebooks
 
 bench: $(INSTALLED)  ## print each measured speed as a ratio
 	@$(VENV)/python -m benchmarks.speed
 	@$(VENV)/python -m benchmarks.scaling
 
 $(INSTALLED): requirements.txt
-	@command -v "$$PYTHON" >/dev/null || { echo "error: $$PYTHON not found; install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
+	@command -v "$$PYTHON" >/dev/null || { printf "error: %s not found; install Python 3.11 or newer, or name it: make PYTHON=...\n" "$$PYTHON" >&2; exit 1; }
 	@"$$PYTHON" -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing requirements.txt into .venv (minutes, once)" >&2
 	@"$$PYTHON" -m venv .venv

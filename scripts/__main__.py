@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from scripts.errors import InputError, NotebookFailed, one_line
 
@@ -36,7 +37,7 @@ def report(options: argparse.Namespace) -> str:
 
     begin = time.monotonic()
     chosen = chain.plan(options.dataset, options.run, options.params, options.reports)
-    chain.say(f"{chosen.reason}\n")
+    chain.say(f"{one_line(chosen.reason)}\n")
     try:
         index = chain.execute(chosen, options.force)
     except (NotebookFailed, KeyboardInterrupt) as error:
@@ -45,7 +46,7 @@ def report(options: argparse.Namespace) -> str:
         raise type(error)(f"{cause}; {left}" if left else cause) from None
     minutes, seconds = divmod(round(time.monotonic() - begin), 60)
     shown = os.path.relpath(index) if index.is_relative_to(Path.cwd()) else index
-    return f"{shown} ({minutes} min {seconds} s)"
+    return f"{one_line(shown)} ({minutes} min {seconds} s)"
 
 
 def pages(options: argparse.Namespace) -> str:
@@ -57,7 +58,7 @@ def pages(options: argparse.Namespace) -> str:
     run.need("params.yaml")  # or it is no run
     index = of_run.write_pages(run)
     run.enter_pages()
-    return str(index)
+    return one_line(index)
 
 
 def settings(options: argparse.Namespace) -> str:
@@ -68,10 +69,18 @@ def settings(options: argparse.Namespace) -> str:
     return schema.described(chain.notebooks())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names in its messages are those of the user's files, perhaps."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     description = "Along which directions do the cells of a tissue vary, and which genes tell its branches apart?"
-    parser = argparse.ArgumentParser("python -m scripts", description=description, epilog=HELP, formatter_class=raw)
+    parser = _Parser("python -m scripts", description=description, epilog=HELP, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="report | pages | settings")
     found = commands.add_parser(
         "report", help="execute the notebooks and write the pages", epilog=HELP, formatter_class=raw

@@ -1,5 +1,13 @@
 """Errors that a user can mend. Every other exception is a fault of the program, and keeps its traceback."""
 
+import re
+
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, which a terminal obeys, but tab and line feed
+    "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, and what is not seen
+    "\ud800-\udfff\U000e0000-\U000e007f]"  # halves of letters, as of file names that are not UTF-8, and hidden text
+)
+
 
 class InputError(ValueError):
     """A wrong setting, file or data set; the message is one line that names the thing, the cause and the remedy."""
@@ -21,6 +29,11 @@ class NotebookFailed(Exception):
     """A notebook of the chain stopped, or what it made could not be kept; the message is one line."""
 
 
-def one_line(error: object) -> str:
-    """Message of an error without its line breaks and control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(str(error).split()))
+def printable(text: str) -> str:
+    """Text in which each letter that a terminal obeys, or a reader does not see, is replaced by one that is seen."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def one_line(value: object) -> str:
+    """Text of a value, such as an error or a name, on one line that can be printed anywhere."""
+    return printable(re.sub(r"\s*[\r\n]\s*|\t", " ", str(value)).strip())

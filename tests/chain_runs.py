@@ -36,6 +36,20 @@ HOSTILE = {
     "entity": "a&lt;b&amp;c",
     "bold": "<b>bold</b>",
     "handler": "\" onmouseover=\"window.hostile='handler'",
+    "link": "<a href='https://a.example'>a</a>",
+    "emphasis": "*bold* __bold__ _a_ `code` ~~out~~",
+    "Markdown link": "[x](javascript:window.hostile='link') ![p](https://a.example/p.png)",
+    "address": "https://a.example www.a.example",
+    "heading": "# h",
+    "quote": "> q",
+    "row": "| a | b |",
+    "TeX": "$x$ %{y}",
+    "escaped": "\\*a\\* \\",
+    "colour": "\x1b[31mred\x1b[0m \x9b1m",
+    "turned": "a\u202eb\u2066c",
+    "unseen": "a\u200bb\U000e0041\x07\x08",
+    "number": "-1",
+    "formula": "=cmd|' /C calc'!A0",
 }
 
 
@@ -55,8 +69,20 @@ def write_hostile_cells(folder):
     peaks = np.linspace(0, 1, 60)
     counts = random.poisson(8 * np.exp(-20 * (place[:, None] - peaks) ** 2) + 0.2).astype(np.float32)
     genes = [f"{name} {number}" for number, name in zip(range(60), list(HOSTILE.values()) * 8, strict=False)]
-    clusters = np.array([HOSTILE[kind] for kind in ("script", "quotes", "Cyrillic", "Japanese", "image")])
-    obs = pd.DataFrame({HOSTILE["bold"].replace("/", " "): pd.Categorical(clusters[(place * 4.999).astype(int)])})
+    kinds = (
+        "script",
+        "quotes",
+        "Cyrillic",
+        "Japanese",
+        "image",
+        "emphasis",
+        "Markdown link",
+        "TeX",
+        "colour",
+        "turned",
+    )
+    clusters = np.array([HOSTILE[kind] for kind in kinds])
+    obs = pd.DataFrame({HOSTILE["bold"].replace("/", " "): pd.Categorical(clusters[(place * 9.999).astype(int)])})
     obs.index = [f"<i>cell</i> {number}" for number in range(160)]
     path = folder / '<script>window.hostile=1<script> "it\'s" 細胞.h5ad'
     anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes)).write_h5ad(path)

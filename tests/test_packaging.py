@@ -25,6 +25,20 @@ def test_every_requirement_is_pinned():
         assert re.fullmatch(r"[A-Za-z0-9_.\[\]-]+==[0-9][A-Za-z0-9.]*", line), line
 
 
+def test_the_lock_holds_every_pin_and_the_checksums_of_all_files():
+    """Names of packages are compared as the index writes them: in lower case, with hyphens."""
+    pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.findall(
+        r"^([\w.-]+)==(\S+)((?:.*\\\n)(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE
+    )
+    locked = {(name, version) for name, version, _ in entries}
+    for name, version in pins:
+        assert (re.sub(r"[-_.]+", "-", name).lower(), version) in locked, f"make requirements.lock anew: {name}"
+    assert len(entries) == len(re.findall(r"^\S+==", lock, re.MULTILINE)) > len(pins)
+    assert "://" not in lock  # no address: pip's own setting says where packages come from
+
+
 def test_conda_takes_its_pins_from_the_same_file():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge"]
@@ -94,36 +108,76 @@ def test_make_installs_again_only_when_the_requirements_change(tmp_path):
 
 @pytest.fixture
 def made(tmp_path):
-    """A function that runs `make report` with options, where Python prints its arguments."""
+    """A function that runs make with options, where Python prints its arguments and those for pytest."""
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     (tmp_path / "requirements.txt").touch()
-    python = tmp_path / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    python.chmod(0o755)
+    folder = tmp_path / ".venv/bin"
+    folder.mkdir(parents=True)
+    for name in ["python", "ruff", "basedpyright"]:
+        body = 'printf "%s\\n" "$@" "$PYTEST_ADDOPTS"' if name == "python" else "exit 0"
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
     (tmp_path / ".venv/installed").touch()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # make may run these tests
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST_ADDOPTS"))}
 
-    def make(*options, **environment):
-        command = ["make", "report", *options]
+    def make(target, *options, **environment):
+        command = ["make", target, *options]
         return subprocess.run(command, cwd=tmp_path, env=own | environment, capture_output=True, text=True)
 
     return make
 
 
-def test_make_passes_options_as_they_are(made):
-    arguments = made("DATASET=my 'cells'.h5ad", "PARAMS=a b.yaml").stdout.splitlines()
-    assert arguments[3:] == ["--dataset=my 'cells'.h5ad", "--params=a b.yaml"]
+HARM = [
+    "my 'cells'.h5ad",
+    "$(shell touch harm)",
+    "${shell touch harm}",
+    "`touch harm`",
+    "$(touch harm) $$(touch harm) $HOME $$HOME",
+    '"; touch harm; "',
+    "'; touch harm; '",
+    "a\ntouch harm\nb",
+    "a # b",
+    "-x \\ \\n %s \\",
+]
 
 
-def test_make_expands_nothing_in_options(made, tmp_path):
-    harm = "$(shell touch harm) `touch harm` $(HOME) $HOME"
-    assert made(f"RUN={harm}", DATASET=harm).stdout.splitlines()[3:] == [f"--dataset={harm}", f"--run={harm}"]
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("by", ["command line", "environment"])
+def test_make_passes_options_as_they_are(made, tmp_path, harm, by):
+    """Neither make nor the shell expands what an option holds, wherever it was set."""
+    given = {"DATASET": harm, "RUN": harm, "PARAMS": harm}
+    options = [f"{name}={value}" for name, value in given.items()] if by == "command line" else []
+    done = made("report", *options, **({} if options else given))
+    assert done.stdout == f"-m\nscripts\nreport\n--dataset={harm}\n--run={harm}\n--params={harm}\n\n", done.stderr
+    options = [f"TESTARGS={harm}"] if options else []
+    for target in ("check", "test"):
+        assert made(target, *options, **({} if options else {"TESTARGS": harm})).stdout.endswith(f"\n {harm}\n")
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.parametrize("harm", HARM)
+def test_make_names_a_python_that_is_not_there_as_it_was_given(made, tmp_path, harm):
+    os.utime(tmp_path / "requirements.txt", (2e9, 2e9))  # newer than what is installed
+    done = made("report", f"PYTHON={harm}")
+    assert done.returncode != 0 and f"error: {harm} not found; install Python 3.11 or newer" in done.stderr
+    assert not (tmp_path / "harm").exists()
+
+
+def test_make_opens_the_lab_from_a_folder_of_any_name(tmp_path):
+    folder = tmp_path / """it's "$(touch harm)" `touch harm`"""
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (folder / "requirements.txt").touch()
+    (folder / ".venv/installed").touch()
+    (folder / ".venv/bin/jupyter").write_text('#!/bin/sh\nprintf "%s\\n" "$PYTHONPATH"\n')
+    (folder / ".venv/bin/jupyter").chmod(0o755)
+    done = subprocess.run(["make", "lab"], cwd=folder, capture_output=True, text=True)
+    assert done.stdout == f"{folder}\n", done.stderr
+    assert not (folder / "harm").exists()
+
+
 def test_make_refuses_unknown_options(made):
-    done = made("DATASTE=paul15", "RUN=a b")
+    done = made("report", "DATASTE=paul15", "RUN=a b")
     assert done.returncode != 0 and not done.stdout and "unknown option DATASTE: the options are DATASET" in done.stderr
 
 

@@ -19,7 +19,7 @@ from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MIN_CELLS, Filters, sound_cells
 from scripts.cells.reading import NUMBERS, read
-from scripts.errors import InputError
+from scripts.errors import InputError, one_line
 from scripts.sources import Source, species_of
 
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
@@ -225,4 +225,4 @@ def describe(adata: ad.AnnData) -> str:
     dataset = adata.uns["dataset"]
     line = f"{dataset['name']}: {adata.n_obs:,} cells x {adata.n_vars:,} genes ({dataset['reason']})"
     left_out = dataset["left_out"] if len(dataset["left_out"]) else ["No cell left out"]
-    return ". ".join([line, *(sentence.rstrip(".") for sentence in [*left_out, *dataset["said"]])])
+    return one_line(". ".join([line, *(sentence.rstrip(".") for sentence in [*left_out, *dataset["said"]])]))

@@ -5,7 +5,7 @@ import re
 import anndata as ad
 import pandas as pd
 
-from scripts.errors import InputError
+from scripts.errors import InputError, one_line
 from scripts.sources import ensembl_symbols, gene_symbols
 
 SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_names", "symbol", "Symbol")
@@ -38,6 +38,8 @@ def name_genes(adata: ad.AnnData, name: str) -> tuple[ad.AnnData, list[str]]:
     _check_direction(adata, name)
     adata, said = _genes_alone(adata, name)
     names, more = _symbols(adata.var)
+    names, mended = _on_one_line(names)
+    more += mended
     duplicates = pd.unique(names[names.duplicated()])
     if len(duplicates):
         more.append(
@@ -119,6 +121,17 @@ def _without_genome(names: pd.Index) -> tuple[pd.Index, list[str]]:
 
 def _without_version(names: pd.Index) -> pd.Index:
     return pd.Index([name.split(".")[0] if ENSEMBL.fullmatch(name) else name for name in names], dtype=object)
+
+
+def _on_one_line(names: pd.Index) -> tuple[pd.Index, list[str]]:
+    """Names that a terminal, a page and a table can hold: line breaks in names would break the lines of a table."""
+    mended = pd.Index([one_line(name) for name in names], dtype=object)
+    n_mended = int((mended != names).sum())
+    if not n_mended:
+        return names, []
+    which = f"{n_mended} gene names hold" if n_mended > 1 else "One gene name holds"
+    sentence = f"{which} line breaks, outer spaces or letters that cannot be printed: they are replaced or left out"
+    return mended, [f"{sentence} ({_first(mended[mended != names])})."]
 
 
 def _first(names) -> str:

@@ -12,7 +12,7 @@ from scripts.enrichment.sets import TestedSets
 from scripts.enrichment.terms import LIST
 from scripts.errors import OfflineError
 from scripts.parallel import within
-from scripts.sources import reachable
+from scripts.sources import is_enrichrs, reachable
 
 ONLINE_COLUMNS = {"Gene_set": "library", "Term": "term", "P-value": "p_value", "Adjusted P-value": "adjusted_p"}
 ONLINE = [*LIST, *ONLINE_COLUMNS.values(), "genes"]  # columns of what the service answers
@@ -42,7 +42,7 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
     OfflineError
         If no name is one of Enrichr's, or it is out of reach, or does not answer as it should within the limit.
     """
-    names = [name for name in libraries if not name.endswith(".gmt")]
+    names = [name for name in libraries if is_enrichrs(name)]
     if not names:
         raise OfflineError("gene_sets names none of its libraries. Nothing was sent")
     if not reachable():

@@ -1,12 +1,10 @@
 """Figures that compare methods."""
 
-from html import escape
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from scripts.figures.style import COLOURS, SYMBOLS
+from scripts.figures.style import COLOURS, SYMBOLS, safe, safe_names
 
 GREY = "#BBBBBB"
 
@@ -52,7 +50,7 @@ def panel_curves(summary: pd.DataFrame, n_splits: int) -> go.Figure:
             y=rows["mean"],
             error_y={"array": rows["sd"], "thickness": 1},
             mode="lines+markers",
-            name=escape(name),
+            name=safe(name),
             marker={**style, "size": 8},
             line={"color": style["color"], "dash": "dash" if name == "random genes" else "solid"},
         )
@@ -76,16 +74,16 @@ def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: 
     figure = go.Figure(layout_template="plotly_white")
     for f, rows in by_frequency.groupby("frequency"):
         marker = {"size": 10, "color": COLOURS[int(f) % len(COLOURS)], "symbol": SYMBOLS[int(f) // len(COLOURS) % 4]}
-        names = [escape(name) for name in rows["method"]]
+        names = safe_names(rows["method"])
         figure.add_scatter(x=rows[value], y=names, mode="markers", name=f"frequency {f}", marker=marker)
     mean = by_frequency.groupby("method", sort=False)[value].mean()
     line = {"symbol": "line-ns", "size": 22, "color": "black", "line": {"width": 3, "color": "black"}}
-    names = [escape(name) for name in mean.index]
+    names = safe_names(mean.index)
     figure.add_scatter(x=mean, y=names, mode="markers", name="mean", marker=line)
     if chance is not None and np.isfinite(chance):
         figure.add_vline(x=chance, line_dash="dot", line_color="grey", annotation_text="chance")
-    figure.update_yaxes(categoryorder="array", categoryarray=[escape(name) for name in reversed(methods)])
-    return figure.update_layout(title=escape(title), xaxis_title=axis, height=200 + 32 * len(methods))
+    figure.update_yaxes(categoryorder="array", categoryarray=safe_names(reversed(methods)))
+    return figure.update_layout(title=safe(title), xaxis_title=axis, height=200 + 32 * len(methods))
 
 
 def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
@@ -98,7 +96,7 @@ def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
             "array": rows["ci_high"] - rows["correlation"],
             "arrayminus": rows["correlation"] - rows["ci_low"],
         }
-        names = [f"{f}: {escape(str(gene))}" for gene in rows["gene"]]
+        names = [f"{f}: {safe(gene)}" for gene in rows["gene"]]
         marker = {"color": COLOURS[int(f) % len(COLOURS)], "size": 7}
         figure.add_scatter(
             x=rows["correlation"], y=names, error_x=reach, mode="markers", marker=marker, name=f"frequency {f}"

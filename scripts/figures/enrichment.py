@@ -1,11 +1,11 @@
 """Figures of gene-set terms; names from data are escaped."""
 
-from html import escape
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
+
+from scripts.figures.style import safe
 
 LIST = ["frequency", "source", "pole"]
 LONGEST = 50  # characters of a term's name
@@ -110,11 +110,11 @@ def _colorbar() -> dict:
 
 def _list_name(key: tuple[int, str, str]) -> str:
     frequency, source, pole = key
-    return escape(f"f{frequency} {source} {'+' if pole == 'positive' else '−'}")
+    return safe(f"f{frequency} {source} {'+' if pole == 'positive' else '−'}")
 
 
 def _short(term: str) -> str:
-    return escape(term if len(term) <= LONGEST else term[: LONGEST - 3] + "...")
+    return safe(term if len(term) <= LONGEST else term[: LONGEST - 3] + "...")
 
 
 def _nothing() -> go.Figure:

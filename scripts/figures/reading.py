@@ -54,7 +54,7 @@ def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> 
         colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
         bars = go.Bar(x=chosen["loading"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
         figure.add_trace(bars, **in_panel(f))
-    figure.update_xaxes(title="loading").update_yaxes(dtick=1, tickfont_size=10)
+    figure.update_xaxes(title="loading").update_yaxes(type="category", dtick=1, tickfont_size=10)
     return figure.update_layout(title="First module of each frequency: the genes of its two poles")
 
 
@@ -68,7 +68,7 @@ def main_effect_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 
         colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
         bars = go.Bar(x=chosen["effect"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
         figure.add_trace(bars, **in_panel(f))
-    figure.update_xaxes(title="effect").update_yaxes(dtick=1, tickfont_size=10)
+    figure.update_xaxes(title="effect").update_yaxes(type="category", dtick=1, tickfont_size=10)
     return figure.update_layout(title="Main effects of single genes, beside the modules")
 
 
@@ -163,5 +163,6 @@ def cell_waterfall(table: pd.DataFrame, cell: str) -> go.Figure:
             connector={"line": {"width": 0.5, "color": TOTAL}},
         )
         figure.add_trace(steps, **in_panel(panel))
-    figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10).update_xaxes(title="prediction so far")
+    figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont_size=10)
+    figure.update_xaxes(title="prediction so far")
     return figure.update_layout(title=f"Cell {safe(cell)}: what adds up to its predicted frequencies")

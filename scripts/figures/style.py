@@ -1,12 +1,12 @@
 """One style for all figures."""
 
-from html import escape
-
 import numpy as np
 import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.subplots import make_subplots
+
+from scripts.errors import printable
 
 WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
 DIVERGING = "RdBu_r"
@@ -15,13 +15,17 @@ DIVERGING = "RdBu_r"
 COLOURS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"]
 SYMBOLS = ["circle", "x", "diamond-open", "triangle-up"]
 COLUMNS = 3  # panels to a row
+PLOTLY_READS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%{": "%&#123;"}  # HTML, TeX, and its templates
 px.defaults.template = "plotly_white"
 pio.templates["plotly_white"].layout.update(colorway=COLOURS, annotationdefaults_bgcolor="rgba(255, 255, 255, 0.7)")
 
 
 def safe(value: object) -> str:
-    """Text of a figure with the letters escaped that plotly would read as HTML."""
-    return escape(str(value), quote=False)  # plotly would show &quot; as it stands
+    """Text of a figure, from data, that plotly shows as it stands."""
+    text = printable(str(value))
+    for letters, shown in PLOTLY_READS.items():  # & first
+        text = text.replace(letters, shown)
+    return text
 
 
 def safe_names(values) -> list[str]:

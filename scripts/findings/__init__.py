@@ -30,6 +30,7 @@ from scripts.findings.enrichment import (
     about_lists,
     about_online,
     about_symbols,
+    libraries_key_figure,
     terms_key_figure,
 )
 from scripts.findings.models import about_prediction, about_stability, about_unjudged, figures_of_models
@@ -95,6 +96,7 @@ __all__ = [
     "figures_of_comparison",
     "figures_of_models",
     "figures_of_reading",
+    "libraries_key_figure",
     "planted_key_figure",
     "say",
     "table",

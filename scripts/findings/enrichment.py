@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
 from scripts.findings.cells import is_explained
-from scripts.sources import UNKNOWN, Libraries
+from scripts.sources import UNKNOWN, Libraries, is_enrichrs
 
 
 def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
@@ -31,12 +31,19 @@ def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> 
 
 
 def about_libraries(libraries: Libraries) -> list[str]:
-    """Which libraries are used, and why others are not."""
+    """Which libraries are used, under which terms, and why others are not."""
     sentences = [f"Used: {', '.join(f'{name} ({place})' for name, place in libraries.origin.items())}."]
     if not libraries.sets:
-        sentences = ["**No gene-set library could be had: nothing is tested, and this page says nothing of any term.**"]
+        sentences = ["No gene-set library could be had: nothing is tested, and this page says nothing of any term."]
     missing = [reason if name in reason else f"{name}: {reason}" for name, reason in libraries.missing.items()]
-    return sentences + [f"Not used: {reason}." for reason in missing]
+    sentences += [f"Not used: {reason}." for reason in missing]
+    by_terms: dict[str, list[str]] = {}
+    for name, terms in libraries.terms.items():
+        by_terms.setdefault(terms, []).append(name)
+    sentences += [f"Terms of use of {', '.join(names)}: {terms}." for terms, names in by_terms.items()]
+    if any(map(is_enrichrs, libraries.sets)):
+        sentences.append("Enrichr's libraries are for non-commercial use; noncommercial_sets: false leaves them out.")
+    return sentences
 
 
 def about_symbols(counts: pd.Series, species: str) -> list[str]:
@@ -150,6 +157,14 @@ def terms_key_figure(summary: pd.DataFrame, rival: pd.DataFrame) -> str:
     return f"{n_found} of {len(summary)} (plain correlation: {n_rival} of {len(rival)})"
 
 
+def libraries_key_figure(libraries: Libraries) -> str:
+    """Names of the libraries that are used, and whether their terms leave non-commercial use alone."""
+    if not libraries.sets:
+        return "none"
+    limits = " (non-commercial use: see their terms)" if any(map(is_enrichrs, libraries.sets)) else ""
+    return ", ".join(libraries.sets) + limits
+
+
 def about_online(
     wanted: bool, gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: float = 120.0
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -159,7 +174,7 @@ def about_online(
     """
     nothing = pd.DataFrame(columns=ONLINE)
     if not wanted:
-        return nothing, ["No gene list has left this machine (`enrichr_online` is false)."]
+        return nothing, ["No gene list has left this machine (enrichr_online is false)."]
     if not gene_lists:
         return nothing, [f"No gene list was sent to {SERVICE}: there is no trusted module."]
     longest = max(map(len, gene_lists.values()))
@@ -170,6 +185,6 @@ def about_online(
     try:
         table = ask(gene_lists, tested, libraries, limit)
     except ConnectionError as problem:
-        intended = f"`enrichr_online` is true: {parcel}, were to be sent to {SERVICE}, a third party, but {problem}."
+        intended = f"enrichr_online is true: {parcel}, were to be sent to {SERVICE}, a third party, but {problem}."
         return nothing, [f"{intended} Nothing else on this page depends on it."]
-    return table, [f"`enrichr_online` is true: {parcel}, were sent to {SERVICE}, a third party."]
+    return table, [f"enrichr_online is true: {parcel}, were sent to {SERVICE}, a third party."]

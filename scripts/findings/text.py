@@ -1,16 +1,25 @@
-"""How sentences and tables reach a page."""
+"""How sentences and tables reach a page: what they say is text, whatever the data are called."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
+from scripts.errors import one_line
+
+# what Markdown reads: letters anywhere, a _ that is not within a word, marks at the start of a line, and addresses
+MARKDOWN = re.compile(r"[\\`*\[\]<&~$|]|(?<![^\W_])_|_(?![^\W_])|^[#+=>-]|^\d+[.)]|\bhttps?:|\bwww\.|@")
 P_VALUES = ("p_value", "adjusted_p", "q_value", "fdr", "top_adjusted_p", "rbo_p_value")
 
 
 def bullets(sentences: list[str]) -> str:
-    """Sentences as a Markdown list."""
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    """Sentences as a Markdown list, in which nothing else is Markdown: data may have any names."""
+    return "\n".join(f"- {MARKDOWN.sub(_escaped, one_line(sentence))}" for sentence in sentences)
+
+
+def _escaped(found: re.Match) -> str:
+    return found[0][:-1] + "\\" + found[0][-1]
 
 
 def say(*sentences: str | list[str]) -> None:
@@ -43,8 +52,11 @@ def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | Non
             texts = [_number(value, digits, floor) for value in frame.iloc[:, place]]
             shown.isetitem(place, pd.Series(texts, index=frame.index, dtype=object))
     named = any(name is not None for name in frame.index.names)
-    with pd.option_context("display.max_colwidth", None):
-        html = shown.to_html(max_rows=None, escape=True, index=named or not isinstance(frame.index, pd.RangeIndex))
+    is_indexed = named or not isinstance(frame.index, pd.RangeIndex)
+    with pd.option_context("display.max_colwidth", None):  # and no TeX: a gene may be called $x$
+        html = shown.to_html(
+            max_rows=None, escape=True, index=is_indexed, classes="mathjax_ignore"
+        )  # no TeX: $x$ is text
     return HTML(html)
 
 

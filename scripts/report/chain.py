@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
-from scripts.report import disk, ledger
+from scripts.report import files, ledger
 from scripts.report.ledger import Entry, Ledger
 from scripts.report.run import ASIDE, MAKERS, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
@@ -188,8 +188,8 @@ def execute(chosen: Plan, force: bool = False) -> Path:
             _put_in_place(chosen)
         except BaseException as error:
             _leave(chosen)
-            if isinstance(error, OSError) and disk.is_full(error):
-                error = disk.not_written(chosen.aside, error)
+            if isinstance(error, OSError) and files.is_full(error):
+                error = files.not_written(chosen.aside, error)
             if isinstance(error, InputError):
                 raise NotebookFailed(one_line(error)) from error
             raise

@@ -21,6 +21,8 @@ from PIL import Image
 from plotly.colors import get_colorscale
 from plotly.offline import get_plotlyjs
 
+from scripts.errors import printable
+
 DIGITS = 6  # significant digits of numbers: more than a screen can show
 HEIGHT, TOP, BOTTOM = 450, 100, 80  # pixels of a figure and its margins where it names none: plotly's defaults
 LONG_NAME, MAX_TITLE = 24, 30  # characters of a name on an axis, and of a panel's title in letters of full size
@@ -117,7 +119,7 @@ def compact(value: object) -> object:
     if isinstance(value, list):
         return [compact(entry) for entry in value]
     if isinstance(value, str):
-        return value.replace("&quot;", '"')  # an escape that plotly does not undo
+        return printable(value.replace("&quot;", '"'))  # an escape that plotly does not undo
     if isinstance(value, float) and not value.is_integer():
         return float(f"{value:.{DIGITS}g}")
     return value

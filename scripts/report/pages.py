@@ -21,7 +21,7 @@ import mistune
 import nbformat
 from nbconvert import HTMLExporter
 
-from scripts.errors import InputError
+from scripts.errors import InputError, printable
 from scripts.report.ledger import NAME, Ledger, checksum
 from scripts.report.page_figures import figure_html, plotly_js, thumbnail
 from scripts.report.run import Run
@@ -102,7 +102,7 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
     exporter, numbers = _exporter(), itertools.count(1)
     exporter.register_filter("figure", lambda figure: figure_html(figure, next(numbers)))
     html, _ = exporter.from_notebook_node(notebook, resources={"page": page | fixed})
-    return html.replace(CONTENTS_HERE, _contents(html), 1)
+    return printable(html.replace(CONTENTS_HERE, _contents(html), 1))
 
 
 @functools.cache
@@ -155,7 +155,7 @@ def write_index(run: Run) -> Path:
             **_data_and_settings(run),
         )
     )
-    return run.write("index.html", lambda aside: aside.write_text(html, encoding="utf-8"))
+    return run.write("index.html", lambda aside: aside.write_text(printable(html), encoding="utf-8"))
 
 
 def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:

@@ -14,7 +14,7 @@ import filelock
 import yaml
 
 from scripts.errors import InputError, MissingError
-from scripts.report import disk, ledger
+from scripts.report import files, ledger
 from scripts.report.ledger import Entry, Ledger
 from scripts.report.settings import checked, stored
 
@@ -40,9 +40,6 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "enrichment.csv": "06_go_terms",
     "planted.csv": "appendix_planted_truth",
 }
-TEXT_COLUMNS = [  # stay text even where every name is a number
-    *("gene", "gene_i", "gene_j", "term", "genes", "shared_genes", "bilinear_genes", "correlated_genes"),
-]
 ASIDE = ".aside-"  # prefix of a file that is being written
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 T = TypeVar("T")
@@ -174,13 +171,10 @@ class Run:
             raise InputError(_damaged(path)) from None
 
     def load_table(self, name: str) -> pd.DataFrame:
-        """Read a table of the run: equal numbers, and a gene called NA is no missing value."""
-        import pandas as pd
-
-        path = self.need(name)
-        text = dict.fromkeys(TEXT_COLUMNS, str)
+        """Read a table of the run as its notebook had it."""
+        path, is_marked = self.need(name), _is_marked(self.settings())
         try:
-            return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            return files.read_table(path, is_marked)
         except ValueError:
             raise InputError(_damaged(path)) from None
 
@@ -190,7 +184,7 @@ class Run:
         model: Any = None,
         facts: dict | None = None,
         key_figures: dict[str, object] | None = None,
-        **tables: pd.DataFrame,
+        **results: pd.DataFrame,
     ) -> None:
         """Write what the notebook made, and record its settings, versions and what it was made from.
 
@@ -204,17 +198,17 @@ class Run:
             Recorded beside the settings.
         key_figures : {label: text}, optional
             For `index.html`.
-        **tables : DataFrame
-            Written as CSV, without index, by their names.
+        **results : DataFrame
+            Written as CSV, without index, by their names; for spreadsheets, too, where 01_data was run with csv_safe.
         """
         writers: dict[str, Callable[[Path], object]] = {}
         if cells is not None:
-            writers["cells.h5ad"] = partial(disk.write_cells, cells)
+            writers["cells.h5ad"] = partial(files.write_cells, cells)
         if model is not None:
             writers["model.safetensors"] = model.save
-        for name, table in tables.items():
-            writers[f"{name}.csv"] = lambda aside, table=table: table.to_csv(aside, index=False)
         with self._changing() as (known, record):
+            for name, table in results.items():
+                writers[f"{name}.csv"] = partial(files.write_table, table, is_marked=_is_marked(record))
             entry = Entry(
                 ledger.code_checksum(stored(self.notebook)),
                 _plain(self.parameters),
@@ -252,8 +246,8 @@ class Run:
             aside.chmod(0o644)  # some writers make files that only their owner may read
             os.replace(aside, path)
         except Exception as error:
-            if isinstance(error, OSError) or disk.is_full(error):
-                raise disk.not_written(path, error) from error
+            if isinstance(error, OSError) or files.is_full(error):
+                raise files.not_written(path, error) from error
             raise
         finally:
             with contextlib.suppress(OSError):
@@ -340,7 +334,7 @@ def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[Non
                 f"{folder} is being written by {holder or 'another process'}: wait for it, or choose another --run"
             ) from None
         except OSError as error:
-            raise InputError(f"{folder} cannot be written ({disk.cause(error)}): choose another folder") from None
+            raise InputError(f"{folder} cannot be written ({files.cause(error)}): choose another folder") from None
     try:
         with contextlib.suppress(OSError):  # on a full disk it is held without a name
             path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
@@ -351,6 +345,11 @@ def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[Non
         for parent in new:
             with contextlib.suppress(OSError):
                 parent.rmdir()  # if nothing has come into it
+
+
+def _is_marked(record: dict) -> bool:
+    """Whether texts in the tables of a run are marked, see `files`; record : content of `params.yaml`."""
+    return record.get("notebooks", {}).get("01_data", {}).get("csv_safe", False)
 
 
 def _damaged(path: Path) -> str:

@@ -72,6 +72,7 @@ TYPES: dict[str, Any] = {
     "dataset": Annotated[Text, StringConstraints(min_length=1)],
     "run_dir": Annotated[Text, StringConstraints(min_length=1)],
     # 01_data
+    "csv_safe": Flag,
     "normalize_total": FlagOrNone,
     "log1p": FlagOrNone,
     "scale": FlagOrNone,
@@ -155,6 +156,7 @@ TYPES: dict[str, Any] = {
     "ranked_min_size": Count,
     "permutation_num": Count,
     "enrichr_online": Flag,
+    "noncommercial_sets": Flag,
     # appendix_planted_truth
     "planted_cells": Annotated[Whole, Field(ge=50)],  # fewer hardly fill five branches
     "planted_pairs": Count,
@@ -241,6 +243,8 @@ def checked(notebook: Path, given: Mapping[str, object]) -> dict[str, Any]:
             f"setting 'min_set_size': expected at most max_set_size ({values['max_set_size']}), "
             f"found {values['min_set_size']}"
         )
+    if values.get("enrichr_online") and not values["noncommercial_sets"]:
+        raise InputError("setting 'enrichr_online': expected false, as noncommercial_sets is, found true")
     return values
 
 

@@ -6,6 +6,7 @@ from scripts.sources.gene_sets import Libraries, Library, gather, reachable
 from scripts.sources.markers import load_markers
 from scripts.sources.orthologs import human_orthologs
 from scripts.sources.species import UNKNOWN, ensembl_symbols, gene_symbols, name_counts, species_of
+from scripts.sources.terms_of_use import is_enrichrs
 
 __all__ = [
     "Libraries",
@@ -18,6 +19,7 @@ __all__ = [
     "gather",
     "gene_symbols",
     "human_orthologs",
+    "is_enrichrs",
     "load_markers",
     "name_counts",
     "package_folder",

@@ -16,6 +16,7 @@ from scripts import REPOSITORY
 from scripts.errors import InputError, MissingError, OfflineError
 from scripts.parallel import within
 from scripts.sources import download
+from scripts.sources.terms_of_use import PYENRICHR, is_enrichrs, terms_of_use
 
 ENRICHR = "https://maayanlab.cloud/Enrichr"
 WAITS = (0.5, 1.0, 2.0)  # seconds before each further attempt
@@ -33,15 +34,17 @@ class Libraries:
     origin : {library: where it was found}
     missing : {library: why it cannot be had}, one line each
     files : {library: the file it was read from}
+    terms : {library: its terms of use}
     """
 
     sets: dict[str, Library] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    terms: dict[str, str] = field(default_factory=dict)
 
 
-def gather(names: list[str], limit: float = 60.0) -> Libraries:
+def gather(names: list[str], limit: float = 60.0, noncommercial: bool = True) -> Libraries:
     """All libraries that can be had, and the reason for each that cannot; raises nothing for those.
 
     Parameters
@@ -51,12 +54,19 @@ def gather(names: list[str], limit: float = 60.0) -> Libraries:
         Enrichr into data/genesets/.
     limit : float
         Seconds for all downloads. Without a network they cost one attempt to connect.
+    noncommercial : bool
+        Whether Enrichr's libraries, which are for non-commercial use, are used; if not, .gmt files alone are.
     """
     found = Libraries()
     end = time.monotonic() + limit
     is_online = None  # not asked yet: with all libraries on this machine, the web is left alone
     for name in dict.fromkeys([names] if isinstance(names, str) else names):
         try:
+            if is_enrichrs(name) and not noncommercial:
+                raise InputError(
+                    f"{name} is a library of Enrichr, for non-commercial use, which noncommercial_sets rules out: name "
+                    "a .gmt file whose terms you know"
+                )
             place = local_library(name)
             if place is None:
                 is_online = reachable() if is_online is None else is_online
@@ -66,6 +76,7 @@ def gather(names: list[str], limit: float = 60.0) -> Libraries:
                 place = download_library(name, target, end - time.monotonic()), "downloaded from Enrichr"
             found.sets[name] = read_library(place[0])
             found.files[name], found.origin[name] = place
+            found.terms[name] = terms_of_use(name, found.origin[name])
         except (OSError, ValueError) as problem:  # what the web or a file on disk can do wrong, and nothing else
             found.missing[name] = " ".join(str(problem).split())
     return found
@@ -102,7 +113,7 @@ def local_library(name: str) -> tuple[Path, str] | None:
     places.append((download.DATA_FOLDER / "genesets" / f"{name}.gmt", "data/genesets"))
     package = download.package_folder("pyenrichr")
     if package:
-        places.append((package / "data" / name, "the pyenrichr package"))
+        places.append((package / "data" / name, PYENRICHR))
     return next(((file, origin) for file, origin in places if file.is_file()), None)
 
 

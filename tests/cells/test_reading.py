@@ -170,6 +170,18 @@ def test_features_that_are_no_genes_are_left_out_and_counted(tmp_path):
     assert list(adata.var_names) == cases.GENES[:50]
 
 
+def test_names_of_genes_are_put_on_a_line_that_can_be_printed(tmp_path):
+    def rename(adata):
+        names = ["a\nb", "\x1b[31mred", " Gapdh ", "\rx", "\ty", "a b", "x\u202ey"]
+        adata.var_names = [*names, *adata.var_names[len(names) :]]
+
+    adata = loaded(made(rename, tmp_path))
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert list(adata.var_names[:7]) == ["a b", f"{mark}[31mred", "Gapdh", "x", "y", "a b-1", f"x{mark}y"]
+    (said,) = [sentence for sentence in adata.uns["dataset"]["said"] if "printed" in sentence]
+    assert said.startswith("6 gene names hold line breaks")
+
+
 def test_empty_cells_are_left_out_and_counted(tmp_path):
     file = made(cases.empty_cells, tmp_path)
     adata = loaded(file)

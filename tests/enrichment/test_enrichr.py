@@ -85,7 +85,7 @@ def tested():
 def test_by_default_nothing_is_sent_and_the_page_says_so(service, tested):
     table, said = findings.about_online(False, LISTS, tested, ["Lib"])
     assert table.empty and list(table.columns) == enrichr.ONLINE and not Service.sent
-    assert said == ["No gene list has left this machine (`enrichr_online` is false)."]
+    assert said == ["No gene list has left this machine (enrichr_online is false)."]
 
 
 def test_if_wanted_lists_and_background_are_sent_and_the_page_says_so(service, tested):

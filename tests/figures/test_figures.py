@@ -1,10 +1,15 @@
 import json
+import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from scripts import figures
+from scripts.errors import UNPRINTABLE, printable
+from scripts.figures.style import safe
+from tests.chain_runs import HOSTILE
 
 EVIL = "<script>alert('x')</script>"
 
@@ -54,6 +59,24 @@ def test_names_from_data_are_escaped(kind):
         figure = draw(terms([(EVIL, "positive", 0.01)]), LISTS)
     assert "<script>" not in text_of(figure)
     assert "&lt;script&gt;" in text_of(figure)
+
+
+@pytest.mark.parametrize(
+    "name", [*HOSTILE.values(), "a\x00b", "a<br>b", "<a href='https://a.example'>a</a>", "&lt;&#36;"]
+)
+def test_names_in_figures_are_text(name):
+    """Nothing is left for plotly to read as HTML, TeX or a template; its own reading gives the name back."""
+    shown = safe(name)
+    assert not re.search(r"[<>$]|%{|&(?!(amp|lt|gt|#36|#123);)", shown) and not UNPRINTABLE.search(shown)
+    assert unescape(shown) == printable(name)
+
+
+def test_names_that_are_numbers_stay_names():
+    bars = figures.label_counts(pd.Series(["2", "10", "10"]), "clusters")
+    assert bars.layout.yaxis.type == "category" and list(bars.data[0].y) == ["10", "2"]
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
+    poles = pd.DataFrame([(0, 1, 1.0, "positive", 1, "-1", 0.5, 0.7)], columns=columns)
+    assert figures.pole_bars(poles, np.ones(1)).layout.yaxis.type == "category"
 
 
 def test_clusters_sort_by_their_number():

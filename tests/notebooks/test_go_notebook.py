@@ -46,8 +46,8 @@ def run(tmp_path, weights, monkeypatch):
     return Run(folder)
 
 
-def execute(run, gene_sets):
-    settings = {
+def execute(run, gene_sets, **others):
+    settings = others | {
         "run_dir": str(run.folder),
         "gene_sets": gene_sets,
         "min_set_size": 2,
@@ -91,8 +91,10 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
 
 @pytest.mark.slow
 def test_notebook_without_any_library_says_so_and_ends(run, tmp_path):
-    outputs = execute(run, [str(tmp_path / "missing.gmt")])
+    """That one is not there, and that one is for non-commercial use, is the same to the rest of the page."""
+    outputs = execute(run, [str(tmp_path / "missing.gmt"), "GO_Biological_Process_2023"], noncommercial_sets=False)
     text = said(outputs)
+    assert "Biological_Process_2023 is a library of Enrichr, for non-commercial use" in text
     assert "No gene-set library could be had" in text and "missing.gmt: no such file" in text
     assert "Nothing was tested on random lists" in text and "No module was tested for gene-set terms" in text
     assert run.load_table("enrichment.csv").empty

@@ -6,6 +6,7 @@ Screenshots are kept in reports/.screenshots.
 
 import contextlib
 import os
+import re
 import shutil
 
 import nbformat
@@ -16,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import Error, sync_playwright
 
 from scripts import figures
+from scripts.errors import UNPRINTABLE, printable
 from scripts.report import page_figures, pages
 from scripts.report.run import Run
 from tests import chain_runs
@@ -36,7 +38,8 @@ TEXT = """(() => {
 })()"""
 # elements that hostile names would make; the index has pictures of its own
 OWN_PICTURE = ".thumbnail[src^='data:image/png;base64,']"
-FROM_DATA = f"main :is(img:not({OWN_PICTURE}), b, i, [onmouseover], [onerror], script:not([type]))"
+FROM_DATA = f"img:not({OWN_PICTURE}), b, i, [href*='a.example'], [href^=java], [onmouseover], [onerror]"
+FROM_DATA = f"main :is({FROM_DATA}, script:not([type]))"
 PATIENCE = 300_000  # milliseconds: other programs may have the cores
 MAX_BYTES, MAX_BYTES_OF_PAGE = 15e6, 2.5e6  # of all pages of a run, of one
 MAX_ELEMENTS = 25_000  # of a page of Paul15, marks of its figures included: how long it takes to open hangs on them
@@ -300,11 +303,13 @@ def test_long_tables_of_long_texts_can_be_read(browser, tmp_path):
 
 
 def test_hostile_names_are_shown_as_text(browser, tmp_path):
-    """A data set whose gene, cluster, column and file names are HTML, quotes and letters of other alphabets."""
+    """A data set whose names are HTML, Markdown, TeX, quotes, controls of a terminal and letters of other alphabets."""
     data = chain_runs.write_hostile_cells(tmp_path)
-    done = chain_runs.report(tmp_path, str(data), None, chain_runs.SMALL | {"unconnected": "largest"})
+    done = chain_runs.report(tmp_path, str(data), None, chain_runs.SMALL | {"unconnected": "largest", "csv_safe": True})
     assert done.returncode == 0, done.stderr
     run = Run(tmp_path / data.stem)
+    assert set(run.load_table("drivers.csv")["gene"]) == set(run.load_cells().var_names)
+    assert not re.search(r"^[^,]*,[=-][^\d.]", run.path("drivers.csv").read_text(encoding="utf-8"), re.MULTILINE)
     shown = ""
     for stem, expected in number_of_figures(run).items():
         with opened(browser, run.path(f"{stem}.html")) as page:
@@ -315,5 +320,7 @@ def test_hostile_names_are_shown_as_text(browser, tmp_path):
             shown += page.evaluate(TEXT)
             keep(page, f"{stem}-hostile")
     for name in chain_runs.HOSTILE.values():
-        assert name in shown
-    assert "&quot;" not in shown and "&lt;script" not in shown  # escaped once, not twice
+        assert printable(name) in shown
+    assert not UNPRINTABLE.search(shown)
+    assert not UNPRINTABLE.search(done.stdout + done.stderr)
+    assert "&quot;" not in shown and "&lt;script" not in shown and "&#" not in shown  # escaped once, not twice

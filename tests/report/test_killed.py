@@ -166,7 +166,7 @@ def cells_run(tmp_path_factory):
     """Notebooks that save cells and read them, and a finished run of them."""
     trial = [*NEW_MOUNTS, 'mount -t tmpfs tmpfs "$0"', str(tmp_path_factory.mktemp("trial"))]
     if not shutil.which("unshare") or subprocess.run(trial, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody make a small disk; tests/report/test_disk.py stands in")
+        pytest.skip("this machine lets nobody make a small disk; tests/report/test_files.py stands in")
     folder = tmp_path_factory.mktemp("cells") / "notebooks"
     folder.mkdir()
     save(folder / "01_data.ipynb", 'run_dir = "lab"\nk = 1', OPEN.format("01_data") + CELLS)

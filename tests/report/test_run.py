@@ -1,5 +1,6 @@
 """Run folders: files whole or not at all, and a ledger that knows what was made from what."""
 
+import csv
 import errno
 import subprocess
 import sys
@@ -120,6 +121,44 @@ def test_many_that_save_at_once_lose_nothing(folder):
 def test_tables_come_back_as_they_were(filled):
     frame = pd.DataFrame({"gene": ["NA", "7"], "loading": [0.1 + 0.2, np.nan]})
     pd.testing.assert_frame_equal(Run(filled).load_table("modules.csv"), frame, check_exact=True)
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "-1",
+    "+x",
+    "@x",
+    "\tx",
+    "\rx",
+    "＝1",
+    "'",
+    "'=x",
+    "''",
+    '"=x"',
+    "NA",
+    "Gapdh",
+    "a, b",
+]
+
+
+@pytest.mark.parametrize("is_safe", [False, True])
+def test_names_that_spreadsheets_would_compute_come_back_as_they_were(folder, is_safe):
+    names = FORMULAS if is_safe else [name for name in FORMULAS if "\r" not in name]
+    numbers = np.linspace(-1, 1, len(names), dtype=np.float32)
+    frame = pd.DataFrame({"gene": names, "loading": numbers, "rank": -np.arange(len(names)), "trusted": numbers > 0})
+    frame["genes"], frame["low"] = [f"{name} Actb" for name in names], np.where(numbers > 0, -0.1, np.nan)
+    frame["pole"] = pd.Categorical(["-"] * len(names))
+    notebook(folder, "01_data", csv_safe=is_safe).save()
+    notebook(folder, "04_interpret").save(modules=frame)
+    found = Run(folder).load_table("modules.csv")
+    shortest = [float(str(number)) for number in numbers]  # that give the same in single precision
+    expected = frame.astype({"pole": object}).assign(loading=shortest)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    with (folder / "modules.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rank"] for row in rows] == [str(rank) for rank in frame["rank"]]  # numbers are as they are
+    harmful = [row for row in rows for column in ("gene", "genes", "pole") if row[column][0] in "=+-@\t\r＝"]
+    assert not harmful if is_safe else harmful
 
 
 def test_a_file_that_the_ledger_does_not_know_is_refused(filled):

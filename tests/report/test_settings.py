@@ -55,10 +55,19 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "min_set_size": [501],  # above the largest size
     "fold_at": [0],
     "enrichr_online": [1, "perhaps"],
+    "noncommercial_sets": [0, "academic"],
+    "csv_safe": [1, "excel"],
     "planted_interactions": [[], [1.5]],
     "planted_dropout": [1.0],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
+
+
+def test_a_service_for_noncommercial_use_is_not_asked_where_that_is_ruled_out():
+    notebook = settings.stored("06_go_terms")
+    with pytest.raises(InputError, match="'enrichr_online': expected false, as noncommercial_sets is"):
+        settings.checked(notebook, {"enrichr_online": True, "noncommercial_sets": False})
+    assert settings.checked(notebook, {"enrichr_online": True})["noncommercial_sets"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import requests
 
-from scripts.findings.enrichment import about_libraries
+from scripts.findings.enrichment import about_libraries, libraries_key_figure
 from scripts.sources import download, gene_sets
 
 LIBRARY = "first term\t\tMPO\tELANE,1.0\tGATA1\t\nsecond term\t\tKLF1\tCAR1\t\n"
@@ -206,4 +206,35 @@ def test_wrong_names_and_files_are_named_with_a_remedy(offline, tmp_path):
     assert "text.gmt holds no gene set" in reasons[1]
     assert "is no name of a library" in reasons[2] and "is no name of a library" in reasons[3]
     assert all("\n" not in reason for reason in reasons)
-    assert about_libraries(found)[0].startswith("**No gene-set library could be had")
+    assert about_libraries(found)[0].startswith("No gene-set library could be had")
+
+
+def test_terms_of_use_are_said_of_every_library_that_is_used(offline, tmp_path):
+    mine = tmp_path / "mine.gmt"
+    mine.write_text(LIBRARY)
+    found = gene_sets.gather(["GO_Biological_Process_2023", "KEGG_2021_Human", str(mine)])
+    assert set(found.origin.values()) == {"the pyenrichr package", "the file as named"}
+    assert set(found.terms) == set(found.sets)
+    said = " ".join(about_libraries(found))
+    for words in ("Gene Ontology, CC BY 4.0", "KEGG, free for academic use", f"{mine}: those of its makers"):
+        assert words in said
+    assert said.count("NonCommercial-ShareAlike 4.0") == 2 and "noncommercial_sets: false leaves them out" in said
+    assert "non-commercial use" in libraries_key_figure(found)
+
+
+def test_libraries_for_noncommercial_use_can_be_left_out(offline, tmp_path, monkeypatch):
+    """Wherever they lie, and without a call of the web; files of the user's are used."""
+    shared = tmp_path / "shared" / "genesets"
+    shared.mkdir(parents=True)
+    (shared / "MSigDB_Hallmark_2020.gmt").write_text(LIBRARY)
+    monkeypatch.setenv("BMLP_DATA_DIR", str(shared.parent))
+    monkeypatch.setattr(gene_sets, "reachable", lambda: 1 / 0)
+    names = ["GO_Biological_Process_2023", "KEGG_2021_Human", "MSigDB_Hallmark_2020", "Not_Here"]
+    mine = str(shared / "MSigDB_Hallmark_2020.gmt")
+    found = gene_sets.gather([*names, mine], noncommercial=False)
+    assert list(found.sets) == [mine] and list(found.missing) == names
+    assert all("noncommercial_sets rules out: name a .gmt file" in reason for reason in found.missing.values())
+    said = " ".join(about_libraries(found))
+    assert "NonCommercial" not in said and "for non-commercial use; noncommercial_sets" not in said
+    assert libraries_key_figure(found) == mine
+    assert libraries_key_figure(gene_sets.gather(names, noncommercial=False)) == "none"

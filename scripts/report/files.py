@@ -1,4 +1,4 @@
-"""A disk without room: noticed before HDF5 meets it, which can end Python then, and told in one line."""
+"""Files of a run: tables that spreadsheets may open, too, cells, and what is said where the disk has no room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,43 @@ from scripts.errors import InputError
 
 if TYPE_CHECKING:
     import anndata
+    import pandas as pd
 
+TEXT_COLUMNS = [  # stay text even where every name is a number
+    *("gene", "gene_i", "gene_j", "term", "genes", "shared_genes", "bilinear_genes", "correlated_genes"),
+]
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # how texts begin that a spreadsheet computes
+MARK = "'"  # before a text: it is none to be computed
 FULL = [os.strerror(number) for name in ("ENOSPC", "EDQUOT") if (number := getattr(errno, name, 0))]
 SPARE = 1_000_000  # bytes of an .h5ad file beside its values, at most, for so few keys as a run has
+
+
+def write_table(table: pd.DataFrame, path: Path, is_marked: bool) -> None:
+    """Write a table without its index.
+
+    is_marked : whether texts that begin as a formula, or with the mark itself, get a mark; numbers never do.
+    """
+    end = None
+    if is_marked:
+        starts, end = (*FORMULA, MARK), "\r\n"  # as spreadsheets end lines: a text with either of them stands in quotes
+        table = _change_texts(table, lambda text: MARK + text if text.startswith(starts) else text)
+    table.to_csv(path, index=False, lineterminator=end)
+
+
+def read_table(path: Path, is_marked: bool) -> pd.DataFrame:
+    """Read a table as it was before it was written: equal numbers, and a gene called NA is no missing value."""
+    import pandas as pd
+
+    text = dict.fromkeys(TEXT_COLUMNS, str)
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    return _change_texts(table, lambda text: text.removeprefix(MARK)) if is_marked else table
+
+
+def _change_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    changed = table.copy()
+    for name in table.select_dtypes(exclude=["number", "bool"]):
+        changed[name] = [change(value) if isinstance(value, str) else value for value in table[name]]
+    return changed
 
 
 def is_full(error: Exception) -> bool:
@@ -38,7 +72,7 @@ def not_written(path: Path, error: Exception) -> InputError:
 
 
 def write_cells(cells: anndata.AnnData, path: Path) -> None:
-    """Write .h5ad where there is room for it; OSError where there is none."""
+    """Write .h5ad where there is room for it; OSError where there is none: HDF5 can end Python then."""
     if shutil.disk_usage(path.parent).free < n_bytes(cells) + SPARE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with one_error():

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from scipy import sparse
 
 from scripts.errors import InputError
-from scripts.report import disk
+from scripts.report import files
 from scripts.report.run import Run
 
 TOLD = "could not be written .the disk is full: make room and start again"
@@ -74,11 +74,11 @@ def test_cells_are_written_only_where_there_is_room_for_them(tmp_path, monkeypat
     adata = cells()
     adata.write_h5ad(tmp_path / "whole.h5ad")
     size = (tmp_path / "whole.h5ad").stat().st_size
-    assert size < disk.n_bytes(adata) + disk.SPARE < 1.1 * size + disk.SPARE
+    assert size < files.n_bytes(adata) + files.SPARE < 1.1 * size + files.SPARE
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=size))
     with pytest.raises(InputError, match=f"cells.h5ad {TOLD}"):
         Run(tmp_path, "01_data").save(cells=adata)
     assert not (tmp_path / "cells.h5ad").exists()
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * size + disk.SPARE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * size + files.SPARE))
     Run(tmp_path, "01_data").save(cells=adata)
     assert Run(tmp_path).load_cells().shape == adata.shape

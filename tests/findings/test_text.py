@@ -1,0 +1,88 @@
+"""Sentences and tables on a page: names from data stay the text that they are."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from scripts import findings
+from scripts.errors import one_line, printable
+from scripts.report import pages
+from tests.chain_runs import HOSTILE
+
+MARKDOWN = {
+    "emphasis": ["*a*", "**a**", "_a_", "__a__", "___", "***", "*", "a * b * c", "~~a~~"],
+    "links": ["[x](javascript:alert(1))", "[x](https://a.example)", "![p](x.png)", "[a]: https://a.example", "[^1]"],
+    "addresses": ["https://a.example", "<https://a.example>", "www.a.example", "a@b.example"],
+    "code": ["`a`", "```\na\n```", "    a", "\ta", "$x$", "$$x$$"],
+    "blocks": ["# h", "a\n\n# h", "> q", "- a", "+ a", "1. a", "1) a", "---", "=", "| a | b |\n|---|---|\n| c | d |"],
+    "HTML": ["<b>a</b>", "<img src=x onerror=alert(1)>", "<!-- a -->", "&lt;b&gt; &amp; &#36;", "<a href='https://a'>"],
+    "escapes": ["\\*a\\*", "a\\", "\\", "a  \nb", "a\\\nb"],
+    "genes": ["MT_", "_Gapdh", "HLA_DRB1", "-1", "+x", "@x", "H2-K1", "Nkx2.1", "a|b", "A~B", "NA"],
+}
+
+
+NAMES = [*sum(MARKDOWN.values(), []), *HOSTILE.values()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sentence", ["{}", "{}, {}.", "Frequency 0 runs from {} to {}: 50% of its variance."])
+def test_names_in_sentences_are_text(sentence, name):
+    sentence = sentence.format(name, name)
+    html = pages._exporter().filters["markdown_from_data"](findings.bullets([sentence, "next"]))
+    shown = re.fullmatch(r"<ul>\n<li>([^<]*)</li>\n<li>next</li>\n</ul>\n", html)
+    assert shown and " ".join(unescape(shown[1]).split()) == " ".join(one_line(sentence).split())
+
+
+def test_sentences_say_what_they_said_before():
+    plain = "Frequency 0: 3 of 5 pairs (p = 0.05, 95% interval -1.2 to 3.4; R² 0.9 ± 0.1), module 1's Mt_a x b."
+    assert findings.bullets([plain]) == f"- {plain}"
+
+
+class Table(HTMLParser):
+    """Texts of the cells of a page's tables, and all its tags."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.cells, self.tags, self.is_cell = [], set(), False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.is_cell = tag in ("td", "th")
+        self.cells += [""] if self.is_cell else []
+
+    def handle_endtag(self, tag):
+        self.is_cell = False
+
+    def handle_data(self, data):
+        if self.is_cell:
+            self.cells[-1] += data
+
+
+ON_A_LINE = [name for name in NAMES if name == " ".join(name.split())]  # pandas shows breaks in its own way
+
+
+@pytest.mark.parametrize("name", ON_A_LINE)
+def test_names_in_tables_are_text(name):
+    """As values, columns and row names, on a page as the notebook shows them."""
+    index = pd.Index([name, "b"], name=f"i {name}")
+    html = findings.table(pd.DataFrame({name: [1.0, -2.0], "gene": [name, "a"]}, index=index)).data
+    assert "mathjax_ignore" in html
+    output = new_output("display_data", data={"text/html": html})
+    page = {
+        "title": name,
+        "data": name,
+        "settings": {name: {name: name}},
+        "previous": None,
+        "next": None,
+        "alert": name,
+    }
+    found = Table(pages.page_html(new_notebook(cells=[new_code_cell("1", outputs=[output])]), page))
+    name = printable(name)
+    # in the row, the column, the value and the setting's two
+    assert f"i {name}" in found.cells and found.cells.count(name) == 5
+    assert not found.tags & {"img", "b", "em"}
