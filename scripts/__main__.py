@@ -99,11 +99,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _stop(*_: object) -> None:
+    """End a run as Ctrl-C does, also in the background, where shells have Ctrl-C ignored."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # both end a run in the same way
+        signal.signal(signal.SIGTERM, _stop)
     try:
         said, status = options.command(options), 0
     except InputError as error:

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ MARKS = {"small_run": "chain", "paul15_run": "chain", "browser": "browser"}  # w
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell, and by inheritance
     os.environ.pop("PYTEST_ADDOPTS", None)  # tests that run pytest in a process of its own choose its options
 
 

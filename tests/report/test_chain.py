@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -407,10 +408,18 @@ def test_exit_status_of_wrong_options(tmp_path, option):
     assert "Traceback" not in done.stderr and not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_leaves_no_process_and_nothing_of_a_new_run(tmp_path, sent):
+@pytest.mark.parametrize(
+    ("sent", "of_ctrl_c"),
+    [
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_IGN),  # as shells have it for what runs in the background
+    ],
+)
+def test_interrupting_leaves_no_process_and_nothing_of_a_new_run(tmp_path, sent, of_ctrl_c):
     command = [sys.executable, "-m", "scripts", "report", "--dataset=krumsiek11", f"--reports={tmp_path / 'r'}"]
-    chained = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    inherit = partial(signal.signal, signal.SIGINT, of_ctrl_c)  # whatever this process has inherited itself
+    chained = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, preexec_fn=inherit)
     try:
         assert chained.stderr.readline() == "bundled with scanpy, as named\n"
         while len(kernels := psutil.Process(chained.pid).children()) < 2:  # the second one is that of the appendix
