@@ -5,6 +5,7 @@ from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
+    MIN_TRAINING,
     CellDataset,
     Split,
     add_split,
@@ -22,6 +23,7 @@ __all__ = [
     "ALL_CELLS",
     "CellDataset",
     "INDUCTIVE",
+    "MIN_TRAINING",
     "PlantedCells",
     "Planting",
     "Preparation",

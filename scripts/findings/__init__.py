@@ -19,7 +19,13 @@ from scripts.findings.enrichment import (
     about_symbols,
     terms_key_figure,
 )
-from scripts.findings.models import about_prediction, about_stability, about_unjudged, figures_of_models
+from scripts.findings.models import (
+    about_inductive,
+    about_prediction,
+    about_stability,
+    about_unjudged,
+    figures_of_models,
+)
 from scripts.findings.planted import (
     about_components,
     about_genes,
@@ -49,6 +55,7 @@ __all__ = [
     "about_frequencies",
     "about_genes",
     "about_labels",
+    "about_inductive",
     "about_libraries",
     "about_lists",
     "about_markers",

@@ -97,12 +97,14 @@ def trusted_modules(
     Returns
     -------
     DataFrame
-        stability with the columns needed and trusted (both bool) added.
+        stability with the columns needed, trusted and judged (all bool) added. A frequency is not judged where the
+        validation cells hardly vary along it: its modules are neither needed nor trusted.
     """
     best = truncation.groupby("frequency")["val_r2"].transform("max")
     enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
     needed = stability["module"] <= stability["frequency"].map(enough)
-    return stability.assign(needed=needed, trusted=needed & (stability["stability"] >= min_stability))
+    trusted, judged = needed & (stability["stability"] >= min_stability), stability["frequency"].isin(enough.index)
+    return stability.assign(needed=needed, trusted=trusted, judged=judged)
 
 
 def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:
