@@ -113,16 +113,17 @@ class ScBMLPRegressor:
         n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         targets = Standard.of(y) if self.cfg.standardize else Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
-        known, learnt = variation(X) > 0, variation(y) > 0  # weights of genes that do not vary would stay as drawn
-        inputs = components.coordinates if components else lambda X: dense(X) * known.astype(np.float32)
+        # weights of genes that do not vary would stay as drawn, and speak up where other cells do
+        known, learnt = (torch.as_tensor(variation(values) > 0, device=self.cfg.device) for values in (X, y))
+        inputs = components.coordinates if components else lambda X: dense(X) * known.cpu().numpy()
         arrays = inputs(X), targets.scaled(y), inputs(X_val), targets.scaled(y_val)
         mean = torch.as_tensor(y.mean(axis=0), dtype=torch.float32, device=self.cfg.device)
         z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
         fits = [descend(z, y, z_val, y_val, self.cfg, self.loss_fn, seed) for seed in seeds]
         self._keep([network for network, *_ in fits], components, targets.mean, targets.deviation)
-        self.w_l[:, ~known] = self.w_r[:, ~known] = 0
-        self.w_p[~learnt], self.c[~learnt] = 0, mean[~learnt]
+        self.w_l, self.w_r = self.w_l * known, self.w_r * known
+        self.w_p, self.c = self.w_p * learnt[:, None], torch.where(learnt, self.c, mean)
         return fits[0][1:]
 
     def _check(self, cells: CellDataset) -> None:
