@@ -94,8 +94,9 @@ class KernelModel:
         tried = []
         for kernel in self.kernels(among):
             own, held_out = kernel(among), kernel(across)
+            unit = own.diagonal().mean() or 1.0  # 0 where all cells are alike
             for penalty in self.penalties:
-                weights = solve_kernel(own.copy(), penalty * own.diagonal().mean(), standard)
+                weights = solve_kernel(own.copy(), penalty * unit, standard)
                 error = ((held_out_y - held_out @ weights) ** 2).mean(axis=0)
                 kept = np.where(error < error_of_mean, targets.deviation, 0.0)
                 tried.append((np.minimum(error, error_of_mean).mean(), kernel, kept * weights))
@@ -138,7 +139,8 @@ def rbf_ridge() -> KernelModel:
         return euclidean_distances(a, b, squared=True).astype(np.float32)
 
     def kernels(among: np.ndarray) -> list[Callable]:
-        rates = [np.float32(width / np.median(among[:500, :500])) for width in RBF_WIDTHS]
+        typical = np.median(among[:500, :500]) or 1.0  # 0 where most cells are alike
+        rates = [np.float32(width / typical) for width in RBF_WIDTHS]
         return [lambda squared, rate=rate: np.exp(-rate * squared) for rate in rates]
 
     return KernelModel(features, squared_distances, kernels, RBF_PENALTIES)

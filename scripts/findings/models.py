@@ -60,6 +60,9 @@ def about_inductive(n_made: int, n_wanted: int) -> list[str]:
 
 def about_stability(subsamples: pd.DataFrame) -> list[str]:
     """How much of the first modules comes back in other cells; as from stability.agreement_table."""
+    subsamples = subsamples.dropna(subset="first_module_jaccard")
+    if subsamples.empty:
+        return ["No frequency has interactions in all fits to subsamples: there are no modules to compare."]
     mean = subsamples["first_module_jaccard"].mean()
     weakest = subsamples.loc[subsamples["first_module_jaccard"].idxmin()]
     return [

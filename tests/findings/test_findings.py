@@ -53,6 +53,9 @@ def test_the_least_stable_frequency_is_named():
     table = pd.DataFrame({"frequency": [0, 1], "first_module_jaccard": [0.8, 0.4]})
     (sentence,) = findings.about_stability(table)
     assert "0.60" in sentence and "least for frequency 1 (0.40)" in sentence
+    table["first_module_jaccard"] = [0.7, np.nan]
+    assert "0.70" in findings.about_stability(table)[0]
+    assert "no modules" in findings.about_stability(table.iloc[1:])[0]
 
 
 def test_untrusted_modules_are_not_praised():
