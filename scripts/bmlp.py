@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
-from scripts.blocks import Matrix, dense
+from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
 from scripts.models import BilinearForm, Components, arrays_to_fit, check_genes, target_components
@@ -101,8 +101,7 @@ class ScBMLPRegressor:
         Raises
         ------
         InputError
-            If the shapes do not fit the configuration, values are not finite, a target is constant, or the loss stops
-            being finite.
+            If the shapes do not fit the configuration, values are not finite, or the loss stops being finite.
         """
         self._check(train)
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)
@@ -113,14 +112,18 @@ class ScBMLPRegressor:
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
         n_components = min(self.cfg.input_components, *X.shape)
         components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
-        standard = self.cfg.standardize
-        mean, scale = (y.mean(axis=0), y.std(axis=0)) if standard else (np.zeros(y.shape[1]), np.ones(y.shape[1]))
-        inputs = components.coordinates if components else dense
-        arrays = inputs(X), (y - mean) / scale, inputs(X_val), (y_val - mean) / scale
+        targets = Standard.of(y) if self.cfg.standardize else Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
+        # weights of genes that do not vary would stay as drawn, and speak up where other cells do
+        known, learnt = (torch.as_tensor(variation(values) > 0, device=self.cfg.device) for values in (X, y))
+        inputs = components.coordinates if components else lambda X: dense(X) * known.cpu().numpy()
+        arrays = inputs(X), targets.scaled(y), inputs(X_val), targets.scaled(y_val)
+        mean = torch.as_tensor(y.mean(axis=0), dtype=torch.float32, device=self.cfg.device)
         z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
         fits = [descend(z, y, z_val, y_val, self.cfg, self.loss_fn, seed) for seed in seeds]
-        self._keep([network for network, *_ in fits], components, mean, scale)
+        self._keep([network for network, *_ in fits], components, targets.mean, targets.deviation)
+        self.w_l, self.w_r = self.w_l * known, self.w_r * known
+        self.w_p, self.c = self.w_p * learnt[:, None], torch.where(learnt, self.c, mean)
         return fits[0][1:]
 
     def _check(self, cells: CellDataset) -> None:

@@ -7,23 +7,29 @@ from scipy import stats
 
 from scripts.errors import InputError
 
-LEAST_VARIANCE = 0.05  # of held-out cells, in units of that of training cells, from which on R2 means something
+LEAST_VARIANCE = 0.05  # of held-out or of training cells, in units of the other, from which on R2 means something
 
 
 def r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of each frequency; y, predicted : (n_cells, n_freq). Returns (n_freq,)."""
-    residual = ((y - predicted) ** 2).sum(axis=0)
-    return 1 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    """Coefficient of determination of each frequency, NaN where it is the same in all cells.
+
+    y, predicted : (n_cells, n_freq). Returns (n_freq,).
+    """
+    total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    varies = total > 1e-12 * (y**2).sum(axis=0)  # what rounding leaves of a constant is nothing
+    return 1 - ((y - predicted) ** 2).sum(axis=0) / np.where(varies, total, np.nan)
 
 
 def held_out_r2(y: np.ndarray, predicted: np.ndarray, y_train: np.ndarray) -> np.ndarray:
-    """`r2`, but NaN for a frequency along which the held-out cells hardly vary.
+    """`r2`, but NaN for a frequency along which the held-out cells hardly vary, or the training cells.
 
     They hold next to none of the few cells that such a frequency sets apart: R2 would divide by next to nothing, and
-    one split outweigh all others in a mean. y, predicted : (n_cells, n_freq) or (n_cells,); y_train : of the training
-    cells.
+    one split outweigh all others in a mean; or there is next to nothing to learn it from. y, predicted : (n_cells,
+    n_freq) or (n_cells,); y_train : of the training cells.
     """
-    return np.where(y.var(axis=0) < LEAST_VARIANCE * y_train.var(axis=0), np.nan, r2(y, predicted))
+    held_out, training = y.var(axis=0), y_train.var(axis=0)
+    unjudged = (held_out < LEAST_VARIANCE * training) | (training < LEAST_VARIANCE * held_out)
+    return np.where(unjudged, np.nan, r2(y, predicted))
 
 
 def aligned_r2(y: np.ndarray, found: np.ndarray) -> np.ndarray:

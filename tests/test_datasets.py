@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from scripts.blocks import dense
 from scripts.cells import loading, splits
 from scripts.cells.loading import Preparation
 from scripts.datasets import prepare
@@ -56,6 +57,18 @@ def test_normalisation_equals_the_formulas(tmp_path):
         resolve(str(tmp_path / "cells.h5ad")), Preparation(normalize_total=False, log1p=False, scale=False)
     )
     np.testing.assert_array_equal(raw.X, adata.X)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("max_dense", [10**9, 0])
+def test_genes_that_are_the_same_in_all_cells_are_scaled_to_0(form, max_dense, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "MAX_DENSE", max_dense)
+    counts = np.random.default_rng(0).poisson(2, size=(60, 8)).astype(np.float32)
+    counts[:, 3] = 26.0  # its logarithm is no number that float32 holds exactly
+    ad.AnnData(form(counts)).write_h5ad(tmp_path / "cells.h5ad")
+    settings = Preparation(normalize_total=False, log1p=True, scale=True)
+    X = dense(loading.load(resolve(str(tmp_path / "cells.h5ad")), settings).X)
+    assert np.isfinite(X).all() and (X[:, 3] == 0).all() and (X.std(axis=0)[[0, 7]] > 0.9).all()
 
 
 def test_sparse_files_and_layers_give_the_same_cells(tmp_path):

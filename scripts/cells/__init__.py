@@ -7,6 +7,7 @@ from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
+    MIN_TRAINING,
     CellDataset,
     Split,
     add_split,
@@ -25,6 +26,7 @@ __all__ = [
     "CellDataset",
     "INDUCTIVE",
     "MEASURES",
+    "MIN_TRAINING",
     "PlantedCells",
     "Planting",
     "Preparation",

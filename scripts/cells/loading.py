@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 
 from scripts import graph
-from scripts.blocks import Matrix, dense
+from scripts.blocks import Matrix, dense, variation
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
@@ -141,6 +141,9 @@ def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
     if "scale" in steps:
+        varies = (variation(adata.X) > 0).astype(np.float32)
+        if not varies.all():  # scanpy makes some constant genes NaN, by the root of what rounding leaves
+            adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
 
 

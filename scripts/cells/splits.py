@@ -1,5 +1,6 @@
 """Two ways to hold cells out, subsamples, and cells as torch data sets."""
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from scripts.measures import aligned_r2
 from scripts.parallel import side_by_side
 
 SPLITS = ("train", "val", "test")
+MIN_TRAINING = 10  # cells that a model can be fitted to
 ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training cells"
 
 
@@ -111,6 +113,11 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
 
     Other cells get their frequencies by extension from their neighbours. Where the graph of the training cells falls
     into parts, its largest part alone is used.
+
+    Raises
+    ------
+    InputError
+        If the training cells are too few for a graph, or too few cells are left.
     """
     train, val, test = split_rows(adata.n_obs, settings.random_state + number)
     X = _standard(adata.X[train]).scaled(adata.X) if "scale" in adata.uns["dataset"]["steps"] else adata.X
@@ -126,19 +133,27 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
         return rows[near], graph.extend(edges[near], values, vectors)
 
     (val, y_val), (test, y_test) = extend(val), extend(test)
+    if keep.sum() < MIN_TRAINING or not len(val) or not len(test):
+        raise InputError(f"{keep.sum()} training, {len(val)} validation and {len(test)} test cells are too few")
     known = ((train[keep], vectors), (val, y_val), (test, y_test))
     of_train, of_val, of_test = (CellDataset(X[rows], y) for rows, y in known)
     return Split(INDUCTIVE, number, of_train, of_val, of_test, aligned_r2(adata.obsm["X_freq"][test], y_test))
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
-    """Several inductive splits; none for graphs whose extension to new cells is not defined.
+    """Several inductive splits, without those whose cells are too few.
 
-    These are weighted and normalised ones, and a graph that was given, of which it is not known how it was made.
+    None for graphs whose extension to new cells is not defined: weighted and normalised ones, and a graph that was
+    given, of which it is not known how it was made.
     """
     if settings.graph_weights != "unweighted" or settings.laplacian != "unnormalized" or settings.use_graph:
         return []
-    return side_by_side(partial(inductive_split, adata, settings), range(n_splits))
+
+    def one(number: int) -> Split | None:
+        with contextlib.suppress(InputError):
+            return inductive_split(adata, settings, number)
+
+    return [split for split in side_by_side(one, range(n_splits)) if split]
 
 
 def _standard(X: Matrix) -> Standard:
@@ -163,14 +178,11 @@ def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
     Raises
     ------
     InputError
-        If there are no cells, a value is not finite, or a target is constant.
+        If there are no cells, or a value is not finite.
     """
     X, y = cells.arrays()
     if len(y) == 0:
         raise InputError("there are no cells to fit or validate on")
     if not (np.isfinite(X.data if sparse.issparse(X) else X).all() and np.isfinite(y).all()):
         raise InputError("the cells hold NaN or infinite values: remove or impute them first")
-    constant = np.flatnonzero(np.ptp(y, axis=0) <= 1e-9 * np.abs(y).max(axis=0))
-    if len(constant):
-        raise InputError(f"frequency {constant[0]} is the same in all cells: there is nothing to predict; leave it out")
     return X, y

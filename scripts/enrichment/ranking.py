@@ -43,7 +43,8 @@ def ranked(
         Normalised enrichment score (nes, positive: towards the positive pole), false discovery rate over all sets of
         the frequency, and the genes that make up the score.
     """
-    sets = {number: members for number, members in tested.codes.items() if len(members) >= min_size}
+    n_genes = len(tested.background)  # a set of them all gathers nowhere, and gseapy refuses it
+    sets = {number: members for number, members in tested.codes.items() if min_size <= len(members) < n_genes}
     options = {"min_size": min_size, "max_size": len(genes), "permutation_num": permutation_num, "seed": seed}
     rows_of = {code(tested.position[gene]): row for row, gene in reversed([*enumerate(genes)])}
     gene_of = {name: genes[row] for name, row in rows_of.items()}

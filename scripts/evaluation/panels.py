@@ -12,7 +12,7 @@ from scripts.blocks import evenly
 from scripts.cells import Split, subsamples, transductive_split
 from scripts.evaluation.performance import refit
 from scripts.evaluation.rankings import Expression, rank_genes
-from scripts.measures import held_out_r2, jaccard, r2
+from scripts.measures import held_out_r2, jaccard
 from scripts.models import Model, solve_kernel
 from scripts.parallel import side_by_side
 
@@ -92,7 +92,7 @@ def panel_r2(
     among = distances[:, chosen]
     distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
     typical = np.median(distances[:, :: max(1, len(y) // 200)]) or 1.0
-    mean, scale = y.mean(), y.std()
+    mean, scale = y.mean(), y.std() or 1.0
     tiny = 1e-7 * len(y)  # cells that are alike would make the matrix singular
     tried = []
     for rate in np.array(WIDTHS) / typical:
@@ -100,8 +100,8 @@ def panel_r2(
         gram, cross = own @ own.T, own @ ((y - mean) / scale)
         for penalty in PENALTIES:
             weights = scale * solve_kernel(gram + penalty * penalised, tiny, cross)
-            tried.append((r2(y_val, mean + weights @ val), rate, weights))
-    _, rate, weights = max(tried, key=lambda fit: fit[0])
+            tried.append((((y_val - mean - weights @ val) ** 2).mean(), rate, weights))
+    _, rate, weights = min(tried, key=lambda fit: fit[0])
     return float(held_out_r2(y_test, mean + weights @ _kernel(distances_test, rate), y_train))
 
 
@@ -165,10 +165,10 @@ def panel_summary(panels: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> pd.Series:
-    """By how much R2 a method's panels beat a rival's, of each split: mean over frequencies, index split."""
+    """By how much R2 a method's panels beat a rival's, mean over frequencies; index split, of those that judge."""
     of_size = panels[panels["n_genes"] == n_genes]
-    table = of_size.pivot_table(index="split", columns="method", values="r2")
-    return table[method] - table[rival]
+    table = of_size.groupby(["split", "method"])["r2"].mean().unstack("method")
+    return (table[method] - table[rival]).dropna()
 
 
 def panel_stability(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import CellDataset, Split, subsamples
-from scripts.measures import held_out_r2, r2
+from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
 
@@ -72,17 +72,18 @@ def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) ->
     tables = []
     for n_modules in range(min(max_modules, form.basis.shape[1]) + 1):
         kept = form.truncated(n_modules)
-        columns = {"val_r2": r2(y_val, kept.predict(X_val)), "test_r2": held_out_r2(y, kept.predict(X), y_train)}
+        judged = {"val_r2": (X_val, y_val), "test_r2": (X, y)}
+        columns = {name: held_out_r2(truth, kept.predict(cells), y_train) for name, (cells, truth) in judged.items()}
         tables.append(pd.DataFrame({"frequency": np.arange(form.n_freq), "n_modules": n_modules, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
 def inductive_table(performance: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:
-    """R2 of each model by frequency, mean over inductive splits, beside the extension's own R2."""
-    table = performance.pivot_table(index="frequency", columns="model", values="r2", sort=False)
+    """R2 of each model by frequency, mean over inductive splits that judge, beside the extension's own R2."""
+    table = performance.groupby(["frequency", "model"], sort=False)["r2"].mean().unstack("model")
     if splits:
-        extension = np.array([split.extension_r2 for split in splits])
-        table["extension_r2"], table["extension_r2_sd"] = extension.mean(axis=0), extension.std(axis=0)
+        extension = pd.DataFrame([split.extension_r2 for split in splits])
+        table["extension_r2"], table["extension_r2_sd"] = extension.mean(), extension.std(ddof=0)
     return table
 
 
@@ -113,6 +114,4 @@ def performance_over_splits(
 
 def over_splits(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Mean and standard deviation over splits: a row for each model, columns for each frequency; measure: r2 or mae."""
-    return performance.pivot_table(
-        index="model", columns="frequency", values=measure, aggfunc=["mean", "std"], sort=False
-    )
+    return performance.groupby(["model", "frequency"], sort=False)[measure].agg(["mean", "std"]).unstack("frequency")

@@ -55,7 +55,7 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
     for f in range(n_freq):
         # each frequency on a scale of its own, which a few extreme cells must not wash out
-        scaled = freqs[:, f] / np.quantile(np.abs(freqs[:, f]), FULL_COLOUR)
+        scaled = freqs[:, f] / (np.quantile(np.abs(freqs[:, f]), FULL_COLOUR) or 1.0)
         marker = {"color": scaled, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
         trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
         trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"

@@ -19,9 +19,10 @@ def loss_curves(history: pd.DataFrame) -> go.Figure:
 def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray) -> go.Figure:
     """Held-out cells: prediction against truth, one panel a frequency.
 
-    y, predicted : (n_cells, n_freq); r2 : (n_freq,).
+    y, predicted : (n_cells, n_freq); r2 : (n_freq,), NaN where the cells cannot judge.
     """
-    figure = empty_panels([f"Frequency {f}: R² {value:.2f}" for f, value in enumerate(r2)], spacing=0.1)
+    judged = ["not judged" if np.isnan(value) else f"R² {value:.2f}" for value in r2]
+    figure = empty_panels([f"Frequency {f}: {said}" for f, said in enumerate(judged)], spacing=0.1)
     for f in range(y.shape[1]):
         ends = [float(y[:, f].min()), float(y[:, f].max())]
         marker = {"size": 4, "opacity": 0.6, "color": "#1f77b4"}

@@ -25,7 +25,8 @@ def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, sta
 
 def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
     """Leading eigenvalues of each interaction matrix; values : (n_freq, r), the largest absolute value first."""
-    shown = values[:, :n_shown] / np.abs(values).max(axis=1, keepdims=True)
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    shown = values[:, :n_shown] / np.where(largest > 0, largest, 1)
     figure = go.Figure(layout_template="plotly_white")
     for f, row in enumerate(shown):
         figure.add_scatter(x=np.arange(1, len(row) + 1), y=row, mode="lines+markers", name=f"Frequency {f}")
@@ -84,7 +85,7 @@ def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> g
         shown = (listed if found.empty else found).nsmallest(n_pairs, "rank")
         titles.append(f"Frequency {frequency}: {len(found) or 'none'} significant")
         drawn.append((shown, "dot" if found.empty else "solid"))
-    figure = empty_panels(titles, spacing=0.06, height=430)
+    figure = empty_panels(titles or ["No pair has a weight"], spacing=0.06, height=430)
     for panel, (shown, dash) in enumerate(drawn):
         places = _circle(shown)
         for line in _lines(shown, places, dash):

@@ -33,7 +33,13 @@ from scripts.findings.enrichment import (
     libraries_key_figure,
     terms_key_figure,
 )
-from scripts.findings.models import about_prediction, about_stability, about_unjudged, figures_of_models
+from scripts.findings.models import (
+    about_inductive,
+    about_prediction,
+    about_stability,
+    about_unjudged,
+    figures_of_models,
+)
 from scripts.findings.planted import (
     about_components,
     about_genes,
@@ -67,6 +73,7 @@ __all__ = [
     "about_known_labels",
     "about_label_columns",
     "about_labels",
+    "about_inductive",
     "about_libraries",
     "about_lists",
     "about_markers",

@@ -4,6 +4,7 @@ import pandas as pd
 
 from scripts.evaluation import panel_lead, panel_summary, rankings
 from scripts.findings.models import about_unjudged
+from scripts.findings.text import measured
 
 
 def about_comparison(comparison: pd.DataFrame) -> list[str]:
@@ -37,6 +38,8 @@ def about_drivers(drivers: pd.DataFrame, fdr: float = 0.05) -> list[str]:
 def about_panels(panels: pd.DataFrame, n_genes: int = 25) -> list[str]:
     """Which method's genes predict best, by how much, and where; panels : as from panels.panel_table."""
     of_size = panels[panels["n_genes"] == n_genes]
+    if of_size["r2"].isna().all():
+        return ["No split can judge the panels: few cells carry every frequency."]
     summary = panel_summary(of_size).sort_values("mean", ascending=False)
     n_freq, n_splits = of_size["frequency"].nunique(), of_size["split"].nunique()
     told = ", ".join(f"{row.method} {row.mean:.3f} ± {row.sd:.3f}" for row in summary.itertuples(index=False))
@@ -117,5 +120,5 @@ def figures_of_comparison(comparison: pd.DataFrame, panels: pd.DataFrame, n_gene
     named, rival = rankings.PANEL, rankings.CORRELATION
     return {
         "Jaccard of modules and correlated genes": f"{mean:.3f} (random genes: {chance:.3f})",
-        f"R² of {n_genes} genes": f"{r2[named]:.3f} {named}, {r2[rival]:.3f} {rival}",
+        f"R² of {n_genes} genes": f"{measured(r2[named], '.3f')} {named}, {measured(r2[rival], '.3f')} {rival}",
     }

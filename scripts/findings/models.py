@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scripts.cells import ALL_CELLS
+from scripts.findings.text import measured
 
 
 def about_prediction(performance: pd.DataFrame) -> list[str]:
@@ -12,7 +13,10 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for protocol, table in performance.groupby("protocol", sort=False):
-        by_split = table.pivot_table(index="split", columns="model", values="r2")
+        by_split = table.groupby(["split", "model"])["r2"].mean().unstack("model").dropna(how="all")
+        if by_split.empty:
+            sentences.append(f"With {protocol}, no split can judge the model: few cells carry every frequency.")
+            continue
         name = table.loc[table["chosen"], "model"].iloc[0]
         bilinear, linear = by_split[name], by_split["linear ridge"]
         verdict = "better than" if bilinear.mean() > linear.mean() else "no better than"
@@ -37,13 +41,28 @@ def about_unjudged(scores: pd.DataFrame) -> list[str]:
     n_splits = scores["split"].nunique()
     unjudged = scores[scores["r2"].isna()].groupby("frequency")["split"].nunique()
     return [
-        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: the held-out cells hardly vary along it."
+        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: the held-out cells, or the training "
+        "cells, hardly vary along it."
         for frequency, count in unjudged.items()
+    ]
+
+
+def about_inductive(n_made: int, n_wanted: int) -> list[str]:
+    """How many splits made before the graph can be used; as from cells.inductive_splits."""
+    if n_made == n_wanted:
+        return []
+    return [
+        f"Of {n_wanted} splits made before the graph, {n_made} can be used: of others, the training cells alone give "
+        "too small a graph, or one that reaches no held-out cell; for weighted edges and normalised Laplacians, the "
+        "extension to new cells is not defined."
     ]
 
 
 def about_stability(subsamples: pd.DataFrame) -> list[str]:
     """How much of the first modules comes back in other cells; as from stability.agreement_table."""
+    subsamples = subsamples.dropna(subset="first_module_jaccard")
+    if subsamples.empty:
+        return ["No frequency has interactions in all fits to subsamples: there are no modules to compare."]
     mean = subsamples["first_module_jaccard"].mean()
     weakest = subsamples.loc[subsamples["first_module_jaccard"].idxmin()]
     return [
@@ -57,8 +76,9 @@ def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame) -> dic
     """Key figures: held-out R2 of every model, and stability of the first modules."""
     of_all_cells = performance[performance["protocol"] == ALL_CELLS]
     by_split = of_all_cells.groupby(["model", "split"], sort=False)["r2"].mean()
+    by_model = by_split.groupby("model", sort=False).mean()
     first = stability[stability["module"] == 1]["stability"].mean()
     return {
-        **{f"held-out R², {name}": f"{r2:z.2f}" for name, r2 in by_split.groupby("model", sort=False).mean().items()},
+        **{f"held-out R², {name}": measured(r2, "z.2f") for name, r2 in by_model.items()},
         "stability of first modules (matched Jaccard, 80% subsamples)": f"{first:.2f}",
     }

@@ -16,6 +16,11 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"Frequency {frequency}: {named} can be trusted; prediction needs {table['needed'].sum()}."
             )
+        elif not table["judged"].all():
+            sentences.append(
+                f"Frequency {frequency}: the validation cells hardly vary along it and cannot say which modules "
+                "prediction needs; none is trusted."
+            )
         elif not table["needed"].any():
             sentences.append(f"Frequency {frequency}: main effects alone predict as well; no module is worth reading.")
         else:

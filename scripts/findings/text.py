@@ -29,6 +29,11 @@ def say(*sentences: str | list[str]) -> None:
         display(Markdown(bullets(flat)))
 
 
+def measured(value: float, form: str) -> str:
+    """A number in a format of Python's, or that nothing could be judged."""
+    return "not judged" if pd.isna(value) else format(value, form)
+
+
 def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | None = None) -> HTML:
     """A table for reading: all rows, texts in full, numbers in short, no p-value of 0; a line if there are no rows.
 

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
 from scripts.blocks import Matrix, gene_means, variation
+from scripts.errors import InputError
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
@@ -51,10 +52,17 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components
     y : (n_cells, n_targets)
     n_components : int
         At most min(n_cells - 1, n_genes); fewer where the cells vary in fewer directions.
+
+    Raises
+    ------
+    InputError
+        If the cells do not vary at all.
     """
     n_cells = X.shape[0]
     mean = gene_means(X)
     weight = multiple_correlation(X, y) ** WEIGHT_POWER
+    if not weight.any():  # the targets are constant, and as good as any
+        weight = np.ones_like(weight)
     if sparse.issparse(X):
         pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(X @ sparse.diags_array(weight.astype(X.dtype)))
         s, axes = pca.singular_values_, pca.components_.T
@@ -64,6 +72,8 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components
         _, s, rows = randomized_svd(weighted, n_components, n_iter=8, random_state=0)
         axes = rows.T
     kept = s > 1e-6 * s[0]
+    if not kept.any():
+        raise InputError("no gene varies over the training cells: there is nothing to predict from")
     s, axes = s[kept], axes[:, kept].astype(np.float64)
     axes = axes * np.where((axes * axes * axes).sum(axis=0) < 0, -1.0, 1.0)  # numpy's cube is slow
     return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** TILT))

@@ -11,7 +11,10 @@ from scripts.models.form import BilinearForm
 
 
 class Predictor(Protocol):
-    """Fitted to training cells, with all that it chooses chosen on validation cells; predicts any others."""
+    """Fitted to training cells, with all that it chooses chosen on validation cells; predicts any others.
+
+    A frequency that is the same in all training cells is predicted to be so in any other.
+    """
 
     def fit(self, train: CellDataset, val: CellDataset) -> object:
         """Fit anew, the same from the same cells; may return how it went.
@@ -48,7 +51,7 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
     Raises
     ------
     InputError
-        If there are no cells, a value is not finite, a target is constant, or numbers of genes or frequencies differ.
+        If there are no cells, a value is not finite, or numbers of genes or frequencies differ.
     """
     (X, y), (X_val, y_val) = checked_arrays(train), checked_arrays(val)
     known, held_out = (X.shape[1], y.shape[1]), (X_val.shape[1], y_val.shape[1])

@@ -95,10 +95,11 @@ class BilinearForm:
         return np.sqrt((self.core**2).sum(axis=(1, 2)))
 
     def agreement(self, other: "BilinearForm") -> np.ndarray:
-        """Cosine of each B_f with that of another fit, tr(B B') / (|B| |B'|), (n_freq,)."""
+        """Cosine of each B_f with that of another fit, tr(B B') / (|B| |B'|), (n_freq,); NaN where either is 0."""
         overlap = self.basis.T @ other.basis
         across = overlap @ other.core @ overlap.T  # of each frequency
-        return (self.core * across).sum(axis=(1, 2)) / (self.norm() * other.norm())
+        shared, size = (self.core * across).sum(axis=(1, 2)), self.norm() * other.norm()
+        return np.divide(shared, size, out=np.full_like(size, np.nan), where=size > 0)
 
     def eigenpairs(self, frequency: int) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues of one core S_f, (r,), the largest absolute value first, and its eigenvectors, columns of (r, r).

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from scripts.blocks import Matrix, dense
+from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
 from scripts.models.contract import arrays_to_fit, check_genes
@@ -54,7 +54,7 @@ class GeneRidge:
         Raises
         ------
         InputError
-            If values are not finite, a target is constant, or there are too many genes or cells for this solver.
+            If values are not finite, or there are too many genes or cells for this solver.
         """
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         if X.shape[1] > MAX_GENES or len(y) > MAX_CELLS:
@@ -63,9 +63,9 @@ class GeneRidge:
                 f"take at most {MAX_CELLS} x {MAX_GENES}, or BilinearRidge on components"
             )
         X, X_val = dense(X).astype(np.float64), dense(X_val)
-        self._mean, sd = X.mean(axis=0), X.std(axis=0)
-        self._inverse_sd = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 1e-9)
-        self._y_mean, self._y_scale = y.mean(axis=0), y.std(axis=0)
+        genes, targets = Standard.of(X), Standard.of(y)
+        self._mean, self._inverse_sd = genes.mean, (variation(X) > 0) / genes.deviation
+        self._y_mean, self._y_scale = targets.mean, targets.deviation
         with threadpool_limits(1, "blas"):
             return self._search(self._standard(X), (y - self._y_mean) / self._y_scale, X_val, y_val)
 

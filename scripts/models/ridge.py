@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scripts.blocks import Matrix
-from scripts.cells import CellDataset
+from scripts.blocks import Matrix, Standard
+from scripts.cells import MIN_TRAINING, CellDataset
 from scripts.errors import InputError
 from scripts.models.components import Components, target_components
 from scripts.models.contract import arrays_to_fit, check_genes
@@ -70,7 +70,7 @@ class BilinearRidge:
         Raises
         ------
         InputError
-            If values are not finite, a target is constant, or there are too few cells.
+            If values are not finite, or there are too few cells.
         """
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         with few_threads(len(y)):
@@ -79,7 +79,8 @@ class BilinearRidge:
     def _fit(self, X, y, X_val, y_val) -> pd.DataFrame:
         n_components = self._possible_components(X)
         self.components = target_components(X, y, n_components)
-        self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
+        targets = Standard.of(y)
+        self._mean, self._scale = targets.mean, targets.deviation
         n_main = self.components.axes.shape[1]
         sizes = sorted({min(r, n_main) for r in self.pair_components})
         moments = Moments.of(self._features(X, sizes[-1]), (y - self._mean) / self._scale, n_main)
@@ -112,8 +113,8 @@ class BilinearRidge:
     def _possible_components(self, X: Matrix) -> int:
         n_cells, n_genes = X.shape
         possible = min(self.main_components, n_genes, n_cells - 1)
-        if n_cells < 10:
-            raise InputError(f"{n_cells} training cells are too few to fit a model: at least 10 are needed")
+        if n_cells < MIN_TRAINING:
+            raise InputError(f"{n_cells} training cells are too few to fit a model: at least {MIN_TRAINING} are needed")
         if possible < min(self.main_components, n_genes):
             warnings.warn(
                 f"{n_cells} training cells span no more than {possible} components: "
@@ -151,7 +152,8 @@ class BilinearRidge:
         """
         model = copy(self)
         model.components = target_components(X, y, min(self.main_components, X.shape[1], X.shape[0] - 1))
-        model._mean, model._scale = y.mean(axis=0), y.std(axis=0)
+        targets = Standard.of(y)
+        model._mean, model._scale = targets.mean, targets.deviation
         n_main = model.components.axes.shape[1]
         model._n_pair = min(self._n_pair, n_main)
         moments = Moments.of(model._features(X, model._n_pair), (y - model._mean) / model._scale, n_main)

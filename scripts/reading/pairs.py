@@ -119,7 +119,7 @@ class PairNull:
         for f in np.unique(self.frequency):
             largest[:, self.frequency == f] = self.shuffled[:, self.frequency == f].max(axis=1, keepdims=True)
         scale = largest.mean(axis=0)
-        joint = (largest / scale).max(axis=1)
+        joint = (largest / scale).max(axis=1, initial=0.0)
         return (1 + (joint[:, None] >= self.statistic / scale).sum(axis=0)) / (1 + len(joint))
 
 
@@ -146,6 +146,8 @@ def pair_null(
     """
     if n_shuffles < 19:
         raise InputError(f"n_shuffles={n_shuffles} cannot give an adjusted p of 0.05: take at least 19")
+    if pairs.empty:
+        return PairNull(np.empty(0, int), np.empty(0), np.empty((n_shuffles, 0)))
     keys = ["frequency", "rank"]
     places = pd.MultiIndex.from_frame(pairs[keys])
     n_pairs = int(pairs["rank"].max())

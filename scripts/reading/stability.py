@@ -63,15 +63,17 @@ def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
     DataFrame
         One row a frequency: agreement, tr(B B') / (|B| |B'|); subspace_cosine, of the largest principal angle between
         the leading modules; first_module_jaccard, of the first module's poles with its partner's; each with its spread
-        (standard deviation over pairs) in a column of the same name and _sd.
+        (standard deviation over pairs) in a column of the same name and _sd. Fits without interactions have neither
+        agreement nor first modules: NaN.
     """
     measures = {"agreement": [], "subspace_cosine": [], "first_module_jaccard": []}
     n_modules = min(N_MATCHED, *(form.basis.shape[1] for form in forms))
     leading = [form.modules(n_modules)[1] for form in forms]
     for (a, a_modules), (b, b_modules) in combinations(zip(forms, leading, strict=True), 2):
-        measures["agreement"].append(a.agreement(b))
+        measures["agreement"].append(agreement := a.agreement(b))
         measures["subspace_cosine"].append(subspace_cosines(a_modules, b_modules)[:, -1])
-        measures["first_module_jaccard"].append(matched_jaccard(a_modules, b_modules)[:, 0])
+        jaccards = matched_jaccard(a_modules, b_modules)[:, 0]
+        measures["first_module_jaccard"].append(np.where(np.isnan(agreement), np.nan, jaccards))
     columns = {"frequency": np.arange(forms[0].n_freq)}
     for name, values in measures.items():
         columns[name], columns[f"{name}_sd"] = np.mean(values, axis=0), np.std(values, axis=0)
@@ -97,12 +99,14 @@ def trusted_modules(
     Returns
     -------
     DataFrame
-        stability with the columns needed and trusted (both bool) added.
+        stability with the columns needed, trusted and judged (all bool) added. A frequency is not judged where the
+        validation cells hardly vary along it: its modules are neither needed nor trusted.
     """
     best = truncation.groupby("frequency")["val_r2"].transform("max")
     enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
     needed = stability["module"] <= stability["frequency"].map(enough)
-    return stability.assign(needed=needed, trusted=needed & (stability["stability"] >= min_stability))
+    trusted, judged = needed & (stability["stability"] >= min_stability), stability["frequency"].isin(enough.index)
+    return stability.assign(needed=needed, trusted=trusted, judged=judged)
 
 
 def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:

@@ -224,7 +224,7 @@ def test_genes_with_spaces_in_their_names_can_be_split_again(tmp_path):
     assert sorted(shlex.split(cell)) == sorted(gene for gene in odd if "," not in gene)
 
 
-def test_ranked_enrichment_finds_the_planted_end_and_is_reproducible(tested):
+def test_ranked_enrichment_finds_the_planted_end_and_is_reproducible(tested, libraries):
     weights = np.random.default_rng(0).normal(size=(len(MEASURED), 2))
     weights[:12, 0] += 5
     table = ranking.ranked(weights, MEASURED, tested, min_size=5, permutation_num=50, seed=1)
@@ -236,6 +236,8 @@ def test_ranked_enrichment_finds_the_planted_end_and_is_reproducible(tested):
     weights[:, 0], weights[:180, 1] = 0, 0  # nothing to rank by, and sets whose genes all weigh 0
     assert set(ranking.ranked(weights, MEASURED, tested, 5, 50)["frequency"]) == {1}
     assert set(ranking.ranked(weights, MEASURED, tested, min_size=20, permutation_num=10)["term"]) == {"broad"}
+    few = sets.tested_sets(MEASURED[:6], libraries, 5, 60)  # one set holds all of them
+    assert ranking.ranked(np.ones((6, 1)), MEASURED[:6], few, 5, 10).empty and few.names
 
 
 def test_random_lists_are_as_long_and_of_similar_expression(tested):

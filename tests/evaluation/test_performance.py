@@ -1,15 +1,20 @@
 from dataclasses import replace
 from functools import partial
 
+import anndata as ad
 import numpy as np
+import pytest
 from sklearn.linear_model import Ridge
 
-from scripts import measures
+from scripts import datasets, measures
+from scripts.blocks import Standard
 from scripts.cells import splits
 from scripts.cells.loading import Preparation
 from scripts.cells.splits import CellDataset
 from scripts.evaluation import performance, rivals
 from scripts.models.ridge import BilinearRidge
+
+SPLIT_OF_RARE = Preparation(graph_components=20, unconnected="largest")
 
 
 def test_run_split_and_split_zero_are_the_same_cells(pbmc):
@@ -34,6 +39,31 @@ def test_inductive_splits_are_for_plain_graphs(pbmc):
     assert len(splits.inductive_splits(pbmc, settings, 2)) == 2
     assert splits.inductive_splits(pbmc, replace(settings, laplacian="normalized"), 2) == []
     assert performance.performance_over_splits([], {}).empty
+
+
+@pytest.mark.paul15
+def test_held_out_cells_survive_genes_of_one_or_two_cells(paul15):
+    random = np.random.default_rng(0)
+    adata = paul15[0][random.choice(paul15[0].n_obs, 700, replace=False), :1000].copy()
+    rare = np.zeros((700, 150), dtype=np.float32)
+    for gene in rare.T:
+        gene[random.choice(700, random.integers(1, 3), replace=False)] = random.integers(1, 4)
+    kinds = {"linear": rivals.linear_ridge, "bilinear": BilinearRidge, "black box": rivals.rbf_ridge}
+    scores = []
+    for X in (adata.X, np.hstack([adata.X, Standard.of(rare).scaled(rare)])):
+        cells = datasets.add_frequencies(ad.AnnData(X, uns=dict(adata.uns)), SPLIT_OF_RARE)
+        found = splits.inductive_splits(cells, SPLIT_OF_RARE, 3)
+        table = performance.performance_over_splits(found, kinds)
+        scores.append(table.groupby("model")["r2"].mean())
+    assert (scores[0] > 0.5).all()
+    assert (scores[1] > scores[0] - 0.05).all()
+
+
+def test_inductive_splits_of_too_few_cells_are_left_out():
+    X = np.random.default_rng(0).normal(size=(16, 30)).astype(np.float32)
+    cells = ad.AnnData(X, uns={"dataset": {"steps": []}})
+    settings = Preparation(k_neighbors=12, n_freq_comps=2)
+    assert splits.inductive_splits(datasets.add_frequencies(cells, settings), settings, 2) == []
 
 
 def test_performance_is_on_test_cells_in_tidy_rows():
@@ -108,8 +138,31 @@ def test_held_out_cells_that_hardly_vary_do_not_judge():
     np.testing.assert_array_equal(judged[1], measures.r2(y, predicted)[1])
     assert np.isnan(measures.held_out_r2(y[:, 0], predicted[:, 0], y_train[:, 0]))
     cells = [CellDataset(values, values) for values in (y_train, random.normal(size=(40, 2)), y)]
-    table = performance.performance(splits.Split(splits.ALL_CELLS, 0, *cells), {"ridge": rivals.linear_ridge})
-    assert table["r2"].isna().tolist() == [True, False] and table["mae"].notna().all()
+    split = splits.Split(splits.ALL_CELLS, 0, *cells)
+    table = performance.performance(split, {"ridge": rivals.linear_ridge, "mean": rivals.MeanOnly})
+    assert table["r2"].isna().tolist() == [True, False] * 2 and table["mae"].notna().all()
+    by_model = performance.over_splits(table, "r2")
+    assert by_model.index.tolist() == ["ridge", "mean"] and by_model["mean"].columns.tolist() == [0, 1]
+    assert performance.inductive_table(table, [])["ridge"].isna().tolist() == [True, False]
+
+
+def test_training_cells_that_hardly_vary_do_not_judge():
+    y = np.random.default_rng(0).normal(size=(40, 2))
+    judged = measures.held_out_r2(y, y, np.array([0.01, 1.0]) * y)
+    assert np.isnan(judged[0]) and judged[1] == 1
+    assert np.isnan(measures.r2(np.full((5, 1), 0.1), np.zeros((5, 1)))).all()
+
+
+def test_a_kernel_ridge_predicts_the_mean_where_validation_cells_know_no_better():
+    random = np.random.default_rng(0)
+    x, parts = random.normal(size=(300, 10)), []
+    y = np.stack([x[:, 0], random.normal(size=300)], axis=1)  # the second has nothing to do with the genes
+    parts = [CellDataset(x[a:b], y[a:b]) for a, b in [(0, 100), (100, 200), (200, 300)]]
+    for make in (rivals.rbf_ridge, rivals.linear_ridge):
+        model = make()
+        model.fit(*parts[:2])
+        first, second = measures.r2(parts[2].arrays()[1], model.predict(parts[2].arrays()[0]))
+        assert first > 0.5 and abs(second) < 0.1
 
 
 def test_aligned_r2_forgives_rotations_alone():

@@ -121,10 +121,26 @@ def test_splits_that_cannot_judge_are_counted():
     assert unjudged.startswith("Frequency 0 is not judged in 1 of 3 splits")
 
 
+def test_where_no_split_can_judge_nothing_is_claimed():
+    table = performance(np.nan, 0.01, 0.009).assign(r2=np.nan)
+    assert findings.about_prediction(table) == [
+        "With p, no split can judge the model: few cells carry every frequency."
+    ]
+    stability = pd.DataFrame({"module": [1], "stability": [0.5]})
+    table["protocol"] = "frequencies from all cells"
+    assert findings.figures_of_models(table, stability)["held-out R², bilinear"] == "not judged"
+    assert findings.about_inductive(3, 3) == [] and "1 can be used" in findings.about_inductive(1, 3)[0]
+    panels = pd.DataFrame({"method": ["bilinear panel", "correlation"], "n_genes": 25, "r2": np.nan, "split": 0})
+    assert "No split can judge" in findings.about_panels(panels.assign(frequency=0), 25)[0]
+
+
 def test_the_least_stable_frequency_is_named():
     table = pd.DataFrame({"frequency": [0, 1], "first_module_jaccard": [0.8, 0.4]})
     (sentence,) = findings.about_stability(table)
     assert "0.60" in sentence and "least for frequency 1 (0.40)" in sentence
+    table["first_module_jaccard"] = [0.7, np.nan]
+    assert "0.70" in findings.about_stability(table)[0]
+    assert "no modules" in findings.about_stability(table.iloc[1:])[0]
 
 
 def test_untrusted_modules_are_not_praised():
@@ -134,8 +150,11 @@ def test_untrusted_modules_are_not_praised():
             "module": [1, 2] * 3,
             "needed": [True, True, False, False, True, False],
             "trusted": [True, False, False, False, False, False],
+            "judged": True,
         }
     )
+    (unjudged,) = findings.about_trusted(table[table["frequency"] == 1].assign(judged=False))
+    assert "cannot say which modules" in unjudged and "main effects" not in unjudged
     first, second, third = findings.about_trusted(table)
     assert "module 1 can be trusted" in first and "prediction needs 2" in first
     assert "main effects alone predict as well" in second and "none comes back" in third

@@ -75,12 +75,10 @@ def test_cells_of_other_genes_are_refused(make, form_of):
 @every_model
 def test_cells_that_nothing_can_be_fitted_to_are_refused_in_one_line(make):
     x, y = arrays()
-    constant, unknown, holes = y.copy(), y.copy(), x.copy()
-    constant[:, 1] = 3.0
+    unknown, holes = y.copy(), x.copy()
     unknown[3, 0] = np.nan
     holes[4, 2] = np.inf
     for cells, message in [
-        (CellDataset(x, constant), "frequency 1 is the same in all cells"),
         (CellDataset(x, unknown), "NaN or infinite"),
         (CellDataset(holes, y), "NaN or infinite"),
         (CellDataset(x[:0], y[:0]), "no cells"),
@@ -89,6 +87,34 @@ def test_cells_that_nothing_can_be_fitted_to_are_refused_in_one_line(make):
             with pytest.raises(ValueError, match=message) as refusal:
                 fitted(make, *pair)
             assert "\n" not in str(refusal.value)
+
+
+@every_model
+@pytest.mark.parametrize("constant", [[1], [0, 1, 2]])
+def test_a_frequency_that_is_constant_in_training_or_validation_cells_is_predicted_without_harm_to_others(
+    make, constant
+):
+    (x, y), (x_val, y_val) = arrays(), arrays(80, 1)
+    flat, flat_val = y.copy(), y_val.copy()
+    flat[:, constant], flat_val[:, constant] = 3.0, 3.0
+    predicted = fitted(make, CellDataset(x, flat)).predict(NEW)
+    np.testing.assert_allclose(predicted[:, constant], 3.0, atol=1e-3)
+    assert np.isfinite(predicted).all()
+    assert np.isfinite(fitted(make, val=CellDataset(x_val, flat_val)).predict(NEW)).all()
+
+
+@every_model
+def test_a_gene_that_no_training_cell_varies_in_changes_no_prediction(make):
+    train, val, new = (cells.copy() for cells in (TRAIN.x.numpy(), VAL.x.numpy(), NEW))
+    train[:, 9] = np.float32(0.1)
+    val[:, 9] = new[:, 9] = np.float32(0.1)
+    model = fitted(make, CellDataset(train, TRAIN.y), CellDataset(val, VAL.y))
+    other = new.copy()
+    other[:, 9] = 50.0
+    if make is rivals.rbf_ridge:  # takes each cell to unit length
+        assert np.isfinite(model.predict(other)).all()
+    else:
+        np.testing.assert_allclose(model.predict(other), model.predict(new), atol=1e-3)
 
 
 @pytest.mark.parametrize("make", READABLE.values(), ids=READABLE.keys())

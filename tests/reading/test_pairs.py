@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scripts.cells.splits import CellDataset, checked_arrays
-from scripts.figures.reading import pair_network
+from scripts.figures.reading import eigenvalue_spectrum, pair_network
 from scripts.findings.reading import about_tested_pairs
 from scripts.models.form import BilinearForm
 from scripts.models.ridge import BilinearRidge, refit_with_errors
@@ -20,6 +20,7 @@ from scripts.reading.pairs import (
     strongest_pairs,
 )
 from scripts.reading.resampling import bootstrap, loading_intervals, matched_loadings, normal_interval, shuffled_refits
+from scripts.reading.stability import agreement_table
 from tests import reference
 
 GENES = [f"g{i}" for i in range(40)]
@@ -222,3 +223,23 @@ def test_network_draws_significant_pairs_with_escaped_names():
 def test_sentences_say_when_nothing_is_significant():
     assert about_tested_pairs(table_of(0.01))[0].startswith("Frequency 0: 1 of the 2 strongest pairs is significant")
     assert "none of the 2 strongest pairs is significant" in about_tested_pairs(table_of(0.5))[0]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("constant", [[0], [0, 1, 2]])
+def test_a_frequency_without_interactions_has_no_pairs_and_stops_nothing(constant):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 12)).astype(np.float32), random.normal(size=(60, 3))
+    y[:, constant] = 1.0
+    train, genes = CellDataset(x, y), [f"g{i}" for i in range(12)]
+    model = fitted(train, train)
+    form = model.form(genes)
+    pairs, poles = strongest_pairs(form, 5), pole_loadings(form, 3, 5)
+    weights, loadings = resample(model, train, form, pairs, poles, 10)
+    table = pair_table(pairs, weights, pair_null(model, train, genes, pairs, 19))
+    assert set(table["frequency"]) == {0, 1, 2} - set(constant) and table["adjusted_p"].between(0, 1).all()
+    assert len(about_tested_pairs(table)) == 3 - len(constant) and pair_network(table).data is not None
+    assert np.isfinite(loading_intervals(poles, loadings)[["low", "high"]]).all(axis=None)
+    agreement = agreement_table([form, form])
+    assert agreement["first_module_jaccard"].isna().tolist() == [f in constant for f in range(3)]
+    assert np.isfinite(eigenvalue_spectrum(form.eigenvalues()).data[0].y).all()

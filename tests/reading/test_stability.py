@@ -80,7 +80,9 @@ def test_trusted_modules_are_needed_and_come_back():
     )
     table = stability.trusted_modules(stable, curve)
     assert table["needed"].tolist() == [True, True, False, False]
-    assert table["trusted"].tolist() == [True, False, False, False]
+    assert table["trusted"].tolist() == [True, False, False, False] and table["judged"].all()
+    unjudged = stability.trusted_modules(stable, curve.assign(val_r2=curve["val_r2"].where(curve["frequency"] == 1)))
+    assert unjudged["judged"].tolist() == [False, False, True, True] and not unjudged["trusted"].any()
 
 
 def test_subsamples_are_seeded_and_of_their_share():
