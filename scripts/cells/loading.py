@@ -199,7 +199,7 @@ def graph_features(
 
 def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarray | None:
     """Variable genes of the cells fit_rows, (n_genes,) bool; None where all genes are wanted, or can be had alone."""
-    n_genes = adata.uns["dataset"]["graph_genes"]
+    n_genes = adata.uns["dataset"].get("graph_genes", 0)
     if n_genes == 0:
         return None
     if COUNTS in adata.layers:
