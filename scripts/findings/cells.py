@@ -194,7 +194,7 @@ def facts_of_graph(adata) -> pd.DataFrame:
     """What the cell graph was built on, its parts, and how exactly neighbours and frequencies were found."""
     graph = adata.uns["graph"]
     facts = {
-        "built on": f"{graph['built on']}, of {adata.n_vars:,} genes",
+        "built on": graph["built on"],
         "connected parts found (cells)": ", ".join(map(str, graph["parts"])),
         "recall of the neighbours": f"{graph['recall']:.1%}",
         "eigensolver": graph["solver"],
