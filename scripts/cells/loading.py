@@ -141,8 +141,8 @@ def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
     if "scale" in steps:
-        varies = (variation(adata.X) > 0).astype(np.float32)
-        if not varies.all():  # scanpy makes some constant genes NaN, by the root of what rounding leaves
+        varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
+        if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
 
