@@ -44,6 +44,13 @@ def test_splits_do_not_overlap_and_follow_the_seed(pbmc):
     assert again.value_counts().to_dict() == {"train": 489, "val": 105, "test": 106}
 
 
+def test_fewer_cells_than_the_fits_to_subsamples_need_are_refused_at_the_door():
+    train = splits.split_rows(splits.MIN_SPLIT)[0]
+    assert len(splits.subsamples(len(train), 2)[0]) == splits.MIN_TRAINING
+    with pytest.raises(ValueError, match="18 cells are too few to split .* at least 19 are needed"):
+        splits.split_rows(splits.MIN_SPLIT - 1)
+
+
 def test_normalisation_equals_the_formulas(tmp_path):
     adata = counts()
     adata.write_h5ad(tmp_path / "cells.h5ad")

@@ -21,6 +21,7 @@ from scripts.parallel import side_by_side
 
 SPLITS = ("train", "val", "test")
 MIN_TRAINING = 10  # cells that a model can be fitted to
+MIN_SPLIT = 19  # cells of which 80 % subsamples of the training cells are as many
 ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training cells"
 
 
@@ -52,8 +53,11 @@ class CellDataset(torch.utils.data.Dataset):
 
 def split_rows(n_cells: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """70 % training, 15 % validation and 15 % test cells, seeded: their indices."""
-    if n_cells < 10:
-        raise InputError(f"{n_cells} cells are too few to split into training, validation and test cells")
+    if n_cells < MIN_SPLIT:
+        raise InputError(
+            f"{n_cells} cells are too few to split into training, validation and test cells: at least {MIN_SPLIT} are "
+            "needed; name another file"
+        )
     train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
     validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
     return np.sort(train), np.sort(validation), np.sort(test)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from scripts.evaluation import panel_lead, panel_summary, rankings
-from scripts.findings.models import about_unjudged
+from scripts.findings.models import UNJUDGED, about_unjudged
 from scripts.findings.text import measured
 
 
@@ -39,7 +39,7 @@ def about_panels(panels: pd.DataFrame, n_genes: int = 25) -> list[str]:
     """Which method's genes predict best, by how much, and where; panels : as from panels.panel_table."""
     of_size = panels[panels["n_genes"] == n_genes]
     if of_size["r2"].isna().all():
-        return ["No split can judge the panels: few cells carry every frequency."]
+        return [f"No split can judge the panels: {UNJUDGED} any frequency."]
     summary = panel_summary(of_size).sort_values("mean", ascending=False)
     n_freq, n_splits = of_size["frequency"].nunique(), of_size["split"].nunique()
     told = ", ".join(f"{row.method} {row.mean:.3f} ± {row.sd:.3f}" for row in summary.itertuples(index=False))

@@ -5,6 +5,8 @@ import pandas as pd
 from scripts.cells import ALL_CELLS
 from scripts.findings.text import measured
 
+UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
+
 
 def about_prediction(performance: pd.DataFrame) -> list[str]:
     """What the held-out cells say of the chosen model and of the linear rival, for each way to hold cells out.
@@ -15,7 +17,7 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
     for protocol, table in performance.groupby("protocol", sort=False):
         by_split = table.groupby(["split", "model"])["r2"].mean().unstack("model").dropna(how="all")
         if by_split.empty:
-            sentences.append(f"With {protocol}, no split can judge the model: few cells carry every frequency.")
+            sentences.append(f"With {protocol}, no split can judge the model: {UNJUDGED} any frequency.")
             continue
         name = table.loc[table["chosen"], "model"].iloc[0]
         bilinear, linear = by_split[name], by_split["linear ridge"]
@@ -26,6 +28,8 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
             f"{verdict} a linear ridge on the same cells ({linear.mean():.2f}); predicting the mean gives 0. "
             f"It is ahead of the ridge in {(bilinear > linear).sum()} of {len(by_split)} splits."
         )
+        if bilinear.mean() <= 0:
+            sentences.append("It predicts held-out cells no better than the mean of the training cells does.")
         sentences += about_unjudged(table[table["chosen"]])
         errors = table[table["chosen"]][["mae", "train_mae"]].mean()
         if errors["mae"] > 2 * errors["train_mae"]:
@@ -41,8 +45,7 @@ def about_unjudged(scores: pd.DataFrame) -> list[str]:
     n_splits = scores["split"].nunique()
     unjudged = scores[scores["r2"].isna()].groupby("frequency")["split"].nunique()
     return [
-        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: the held-out cells, or the training "
-        "cells, hardly vary along it."
+        f"Frequency {frequency} is not judged in {count} of {n_splits} splits: {UNJUDGED} it."
         for frequency, count in unjudged.items()
     ]
 

@@ -60,9 +60,9 @@ def test_held_out_cells_survive_genes_of_one_or_two_cells(paul15):
 
 
 def test_inductive_splits_of_too_few_cells_are_left_out():
-    X = np.random.default_rng(0).normal(size=(16, 30)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
     cells = ad.AnnData(X, uns={"dataset": {"steps": []}})
-    settings = Preparation(k_neighbors=12, n_freq_comps=2)
+    settings = Preparation(k_neighbors=16, n_freq_comps=2)
     assert splits.inductive_splits(datasets.add_frequencies(cells, settings), settings, 2) == []
 
 
