@@ -25,6 +25,13 @@ def gene_means(X: Matrix) -> np.ndarray:
     return total / X.shape[0]
 
 
+def cells_with(X: Matrix) -> np.ndarray:
+    """In how many cells each gene is not 0, (n_genes,) int; sparse X by rows."""
+    if isinstance(X, np.ndarray):
+        return np.count_nonzero(X, axis=0)
+    return np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
+
+
 def variation(X: Matrix) -> np.ndarray:
     """Sum of the squared deviations of each gene from its mean, (n_genes,) float64; 0 for constant genes."""
     mean = gene_means(X)

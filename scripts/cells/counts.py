@@ -130,14 +130,18 @@ def steps_for(values: Matrix, name: str) -> tuple[tuple[str, ...], list[str]]:
 
 
 def are_logarithms(values: Matrix) -> bool:
-    """Whether non-negative values are log(1 + x) of normalised counts.
+    """Whether non-negative values are log(1 + x) of normalised counts, to the base e, 2 or 10.
 
-    They are small, and exp(x) - 1 has either the same total in all cells, or, where genes were left out since, is in
-    each cell a whole multiple of its smallest value, that of a single count.
+    They are small, and base^value - 1 has either the same total in all cells, or, where genes were left out since, is
+    in each cell a whole multiple of its smallest value, that of a single count.
     """
     if _stored(values).max() > MAX_LOG:
         return False
-    rows = np.expm1(dense(values[evenly(values.shape[0], SAMPLE)]).astype(float))
+    logs = dense(values[evenly(values.shape[0], SAMPLE)]).astype(float)
+    return any(_are_normalised(base**logs - 1) for base in (np.e, 2.0, 10.0))
+
+
+def _are_normalised(rows: np.ndarray) -> bool:
     rows = rows[rows.any(axis=1)]
     totals = rows.sum(axis=1)
     if totals.std() <= CONSTANT * totals.mean():

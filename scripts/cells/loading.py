@@ -17,14 +17,13 @@ from scripts.blocks import Matrix, dense, variation
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import set_label
 from scripts.cells.names import name_genes
-from scripts.cells.quality import MIN_CELLS, Filters, sound_cells
+from scripts.cells.quality import MIN_CELLS, MIN_GENES, Filters, sound_cells
 from scripts.cells.reading import NUMBERS, read
 from scripts.errors import InputError, one_line
 from scripts.sources import Source, species_of
 
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
-MIN_GENES = 2  # below which there is no graph
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 from scripts.errors import InputError, one_line
 from scripts.sources import ensembl_symbols, gene_symbols
 
-SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_names", "symbol", "Symbol", "gene_short_name")
+SYMBOL_COLUMNS = (
+    *("feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_names", "symbol", "Symbol", "gene_short_name"),
+)
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?(_PAR_Y)?")
 GENOME = re.compile(r"((?:GRC[a-z]|hg|mm|rn|dm|danRer)\d+[^_]*_+)(?=.)")  # GRCh38_, hg19_, mm10___
 GENES = "Gene Expression"  # of 10x's column feature_types

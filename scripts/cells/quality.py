@@ -13,10 +13,11 @@ from scipy import sparse
 from scipy.stats import median_abs_deviation
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, dense
+from scripts.blocks import Matrix, cells_with, dense
 from scripts.errors import InputError, one_line
 
-MIN_CELLS = 3  # below which there is no graph
+MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
+MIN_SHOWN = 0.01  # share of the cells below which a gene is rare
 MAX_SCORED = 10_000  # cells up to which doublet scores are computed: the search takes quadratic time
 USUAL_MADS = 5.0  # limits that are shown where the setting n_mads is off
 SHOWN = 3  # names in a sentence
@@ -55,6 +56,7 @@ class Filters:
     max_genes: int = 0  # leave out cells of more detected genes; 0: none
     max_pct_mt: float = 0.0  # leave out cells of a larger mitochondrial share, in per cent; 0: none
     max_doublet_score: float = 0.0  # leave out cells of a higher doublet score; 0: none
+    min_cells: int = 0  # leave out genes that fewer cells show; 0: none
     n_mads: float = 0.0  # leave out cells so many median absolute deviations off, 5 is usual; 0: none
 
 
@@ -85,13 +87,40 @@ def sound_cells(adata: ad.AnnData, filters: Filters, has_counts: bool) -> ad.Ann
     _into_obs(adata, quality)
     adata.uns["quality"] = quality
     found = limits(quality, filters)
-    return leave_out(
+    adata = leave_out(
         adata,
         {
             f"with {MEASURES[row.measure]} {row.side} {_short(row.limit)} ({row.setting})": _beyond(quality, row)
             for row in found[found["left_out"]].itertuples()
         },
     )
+    return _shown_genes(adata, filters.min_cells)
+
+
+def _shown_genes(adata: ad.AnnData, min_cells: int) -> ad.AnnData:
+    """Without genes that fewer cells show than the limit; said where most genes are hardly shown, but without limit."""
+    n_cells, n_genes, name = cells_with(adata.X), adata.n_vars, adata.uns["dataset"]["name"]
+    if min_cells == 0:
+        few = MIN_SHOWN * adata.n_obs
+        if (rare := (n_cells < few).sum()) > n_genes / 2:
+            told = f"{rare:,} of {n_genes:,} genes are shown by fewer than {MIN_SHOWN:.0%} of the cells"
+            remedy = f"min_cells: {int(np.ceil(few))} leaves them out"
+            _tell(adata, "said", f"{told}: scaled like others, they are noise to the models; {remedy}.")
+        return adata
+    kept = n_cells >= min_cells
+    if kept.sum() < MIN_GENES:
+        name = adata.uns["dataset"]["name"]
+        raise InputError(
+            f"{name}: only {kept.sum()} of {n_genes} genes are shown by {min_cells} cells: set min_cells: 0"
+        )
+    if not kept.all():
+        adata = adata[:, kept].copy()
+        _tell(
+            adata,
+            "left_out",
+            f"{(~kept).sum():,} of {n_genes:,} genes left out: shown by fewer than {min_cells} cells.",
+        )
+    return adata
 
 
 def _short(number: float) -> str:

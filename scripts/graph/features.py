@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from scripts.blocks import Matrix, evenly, variation
+from scripts.blocks import Matrix, cells_with, evenly, variation
 
 MIN_DETECTED = 0.01  # share of the cells that a variable gene is detected in: what fewer cells do is noise to a graph
 MIN_CELLS = 3  # of them, at least
@@ -19,11 +19,7 @@ def detected_genes(X: Matrix) -> np.ndarray:
 
     X : (n_cells, n_genes), counts or their logarithms; sparse ones by rows.
     """
-    if isinstance(X, np.ndarray):
-        n_cells = np.count_nonzero(X, axis=0)
-    else:
-        n_cells = np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
-    return n_cells >= max(MIN_CELLS, MIN_DETECTED * X.shape[0])
+    return cells_with(X) >= max(MIN_CELLS, MIN_DETECTED * X.shape[0])
 
 
 def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:

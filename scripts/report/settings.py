@@ -86,6 +86,7 @@ TYPES: dict[str, Any] = {
     "max_genes": CountOrNone,
     "max_pct_mt": Annotated[Real, Field(ge=0, le=100)],
     "max_doublet_score": NotNegative,
+    "min_cells": CountOrNone,
     "n_mads": NotNegative,
     "k_neighbors": Count,
     "n_freq_comps": Count,

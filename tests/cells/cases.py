@@ -84,6 +84,11 @@ def log_normalised(adata):
     adata.X = logged(adata.X)
 
 
+def log2_of_some_genes(adata):
+    log_of_some_genes(adata)
+    adata.X = (adata.X / np.log(2)).astype(np.float32)
+
+
 def log_of_some_genes(adata):
     values = logged(base().X)
     values[:, N_GENES // 2 :] = 0  # as where variable genes were chosen after the logarithm

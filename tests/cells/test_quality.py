@@ -196,6 +196,23 @@ def test_facts_are_quantiles_and_shares():
     assert set(facts["left out"][1:]) <= {"no"}
 
 
+def rare(adata):
+    """Genes 20 to 59 are shown by three cells alone."""
+    adata.X[3:, 20:] = 0
+    adata.X[:3, 20:] = 1
+
+
+def test_genes_that_few_cells_show_are_told_and_left_out_where_a_setting_says_so(tmp_path):
+    told = "40 of 60 genes are shown by fewer than 1% of the cells: scaled like others, they are noise to the models"
+    adata = loaded(tmp_path, rare)
+    assert adata.n_vars == 60 and f"{told}; min_cells: 4 leaves them out" in describe(adata)
+    adata = loaded(tmp_path, rare, min_cells=4)
+    assert adata.n_vars == 20 and "40 of 60 genes left out: shown by fewer than 4 cells" in describe(adata)
+    assert "noise" not in describe(loaded(tmp_path))
+    with pytest.raises(InputError, match=r"0 of 60 genes are shown by 500 cells: set min_cells: 0"):
+        loaded(tmp_path, min_cells=500)
+
+
 def test_violins_show_each_measure_with_its_limits(tmp_path):
     table = loaded(tmp_path).uns["quality"]
     found = limits(table, Preparation(max_pct_mt=5.0))

@@ -126,6 +126,7 @@ def test_a_run_has_the_name_that_the_user_sees(make, name, tmp_path):
         (cases.fractional, COUNTS, "X holds fractional values"),
         (cases.log_normalised, LOGGED, "X holds normalised logarithms"),
         (cases.log_of_some_genes, LOGGED, "X holds normalised logarithms"),
+        (cases.log2_of_some_genes, LOGGED, "X holds normalised logarithms"),
         (cases.scaled, LOGGED, "X holds negative values"),
     ],
 )
