@@ -124,7 +124,9 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
         If the training cells are too few for a graph, or too few cells are left.
     """
     train, val, test = split_rows(adata.n_obs, settings.random_state + number)
-    X = _standard(adata.X[train]).scaled(adata.X) if "scale" in adata.uns["dataset"]["steps"] else adata.X
+    X = adata.X
+    if "scale" in adata.uns["dataset"]["steps"]:
+        X = _within(_standard(adata.X[train]).scaled(adata.X), np.sqrt(len(train) - 1))
     features = graph_features(adata, settings, X, fit_rows=train)[0]
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
@@ -165,6 +167,18 @@ def _standard(X: Matrix) -> Standard:
     if not isinstance(X, np.ndarray):
         return Standard.of(X)
     return Standard(X.mean(axis=0), np.where(variation(X) > 0, X.std(axis=0), 1))
+
+
+def _within(X: Matrix, limit: float) -> Matrix:
+    """Values no further from 0 than a limit; X : (n_cells, n_genes), dense or sparse.
+
+    No cell is further than the root of n - 1 standard deviations from the mean of n cells that it is one of (Samuelson,
+    JASA 63, 1522, 1968). A held-out cell can be, by any factor, in genes that the training cells hardly show.
+    """
+    if isinstance(X, np.ndarray):
+        return np.clip(X, -limit, limit)
+    X.data = np.clip(X.data, -limit, limit)
+    return X
 
 
 def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:

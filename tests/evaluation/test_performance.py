@@ -4,6 +4,7 @@ from functools import partial
 import anndata as ad
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
 from scripts import datasets, measures
@@ -47,7 +48,8 @@ def test_held_out_cells_survive_genes_of_one_or_two_cells(paul15):
     adata = paul15[0][random.choice(paul15[0].n_obs, 700, replace=False), :1000].copy()
     rare = np.zeros((700, 150), dtype=np.float32)
     for gene in rare.T:
-        gene[random.choice(700, random.integers(1, 3), replace=False)] = random.integers(1, 4)
+        shown = random.choice(700, random.integers(1, 3), replace=False)
+        gene[shown] = 10.0 ** random.integers(-6, 5, len(shown))
     kinds = {"linear": rivals.linear_ridge, "bilinear": BilinearRidge, "black box": rivals.rbf_ridge}
     scores = []
     for X in (adata.X, np.hstack([adata.X, Standard.of(rare).scaled(rare)])):
@@ -57,6 +59,14 @@ def test_held_out_cells_survive_genes_of_one_or_two_cells(paul15):
         scores.append(table.groupby("model")["r2"].mean())
     assert (scores[0] > 0.5).all()
     assert (scores[1] > scores[0] - 0.05).all()
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_held_out_values_stay_within_what_training_cells_can_have(form):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(50, 3)).astype(np.float32)
+    found = splits._within(form(X * [1, 100, 1e-3]), 7.0)
+    np.testing.assert_allclose(found if form is np.asarray else found.toarray(), np.clip(X * [1, 100, 1e-3], -7, 7))
 
 
 def test_inductive_splits_of_too_few_cells_are_left_out():
