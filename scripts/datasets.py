@@ -42,7 +42,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     if part.any() and settings.unconnected == "error":
         raise InputError(
             f"the cell graph falls into {part.max() + 1} parts: {named_parts(adata, part)}; raise k_neighbors, keep "
-            "the largest part (unconnected: largest), or name an embedding in which batches are corrected (use_rep)"
+            "the largest part (unconnected: largest), or name what parts them (batch: a column of obs)"
         )
     adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
     adjacency = adjacency[part == 0][:, part == 0]

@@ -1,5 +1,6 @@
 """From a source to checked and normalised cells."""
 
+import contextlib
 import hashlib
 import warnings
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scanpy as sc
 from scipy import sparse
 from sklearn.utils import gen_batches
@@ -15,7 +17,7 @@ from sklearn.utils import gen_batches
 from scripts import graph
 from scripts.blocks import Matrix, dense, variation
 from scripts.cells.counts import STEPS, check, choose, steps_for
-from scripts.cells.labels import set_label
+from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MIN_CELLS, MIN_GENES, Filters, sound_cells
 from scripts.cells.reading import NUMBERS, read
@@ -36,6 +38,7 @@ class Preparation(Filters):
     scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
     layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
     label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
+    batch: str = ""  # column of obs with batches that expression is corrected for, by ComBat; empty: none
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
@@ -82,7 +85,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     if "normalize_total" in steps:
         adata.layers[COUNTS] = sparse.csr_matrix(adata.X)
-    _normalise(adata, done, source.name)
+    _normalise(adata, done, settings.batch)
     adata.uns["dataset"]["steps"] = done
     of_kind = 0 if source.read else GRAPH_GENES
     adata.uns["dataset"]["graph_genes"] = of_kind if settings.graph_genes is None else settings.graph_genes
@@ -124,8 +127,12 @@ def _taken(settings: Preparation) -> list[str]:
     return [f"{place}/{key}" for place, key in taken.items() if key]
 
 
-def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
-    """The steps, in place; values that are no counts are taken as they are where settings ask for it."""
+def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
+    """The steps, in place; values that are no counts are taken as they are where settings ask for it.
+
+    batch : column of obs whose values expression is corrected for before it is scaled, or "".
+    """
+    name = adata.uns["dataset"]["name"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of zero totals and logarithms of negative values: told below
         if "normalize_total" in steps:
@@ -139,11 +146,39 @@ def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:
         )
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
+    if batch:
+        _correct(adata, batch, name)
     if "scale" in steps:
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
+
+
+def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
+    """Take the differences between batches out of the expression, in place (ComBat: Johnson et al. 2007)."""
+    if batch not in adata.obs:
+        raise InputError(
+            f"{name} has no column {batch!r} in obs for the batches: it has {', '.join(adata.obs) or 'none'}"
+        )
+    groups = as_labels(adata.obs[batch])
+    sizes = groups.value_counts()
+    if groups.dtype.kind == "f" or groups.isna().any() or len(sizes) < 2 or sizes.min() < 2:
+        raise InputError(
+            f"{name}: obs[{batch!r}] names no batches (it needs two values or more, of two cells each, and one in "
+            "every cell): name another column, or leave the setting batch empty"
+        )
+    if sparse.issparse(adata.X):
+        raise InputError(
+            f"{name}: {adata.n_obs:,} cells are too many to correct for batch: name an embedding (use_rep)"
+        )
+    varies = variation(adata.X) > 0
+    with warnings.catch_warnings(), contextlib.redirect_stdout(None):
+        warnings.simplefilter("ignore")
+        cells = ad.AnnData(adata.X[:, varies], pd.DataFrame({batch: groups}))
+        adata.X[:, varies] = np.nan_to_num(sc.pp.combat(cells, batch, inplace=False))
+    said = f"Expression is corrected for obs[{batch!r}] ({len(sizes)} batches) by ComBat."
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
 
 
 def _stored(adata: ad.AnnData) -> np.ndarray:

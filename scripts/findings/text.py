@@ -59,9 +59,7 @@ def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | Non
     named = any(name is not None for name in frame.index.names)
     is_indexed = named or not isinstance(frame.index, pd.RangeIndex)
     with pd.option_context("display.max_colwidth", None):  # and no TeX: a gene may be called $x$
-        html = shown.to_html(
-            max_rows=None, escape=True, index=is_indexed, classes="mathjax_ignore"
-        )  # no TeX: $x$ is text
+        html = shown.to_html(max_rows=None, escape=True, index=is_indexed, classes="mathjax_ignore")
     return HTML(html)
 
 

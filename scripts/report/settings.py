@@ -88,6 +88,7 @@ TYPES: dict[str, Any] = {
     "max_doublet_score": NotNegative,
     "min_cells": CountOrNone,
     "n_mads": NotNegative,
+    "batch": Text,
     "k_neighbors": Count,
     "n_freq_comps": Count,
     "metric": Literal["cosine", "euclidean"],

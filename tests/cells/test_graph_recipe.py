@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from scripts import graph
-from scripts.cells import Preparation, graph_features, inductive_splits, labels_of
+from scripts.cells import Preparation, describe, graph_features, inductive_splits, labels_of
 from scripts.datasets import prepare
 from scripts.errors import InputError
 from scripts.sources import resolve
@@ -130,16 +130,44 @@ def test_what_is_not_there_or_not_finite_is_named(tmp_path, settings, message):
         prepare(resolve("krumsiek11"), Preparation(**settings))
 
 
-def test_parts_of_the_graph_are_named_by_label_and_batch(tmp_path):
-    def apart(adata):
-        adata.obs["donor"] = np.where(np.arange(adata.n_obs) < 150, "d1", "d2")
-        adata.X[:150, :30] *= 20
-        adata.X[150:, 30:] *= 20
+def apart(adata):
+    """Two donors whose cells share no neighbour."""
+    adata.obs["donor"] = np.where(np.arange(adata.n_obs) < 150, "d1", "d2")
+    adata.obs["plate"] = np.where(np.arange(adata.n_obs) < 1, "p1", "p2")
+    adata.X[:150, :30] *= 20
+    adata.X[150:, 30:] *= 20
 
-    with pytest.raises(
-        InputError, match=r"2 parts: 250 cells \(cell_type .*, donor d2 100%\); 150 cells \(.*d1 100%\)"
-    ):
+
+def test_parts_of_the_graph_are_named_by_label_and_batch(tmp_path):
+    parts = (
+        r"2 parts: 250 cells \(cell_type .*, donor d2 100%, .*\); 150 cells \(.*d1 100%, .*\); .*batch: a column of obs"
+    )
+    with pytest.raises(InputError, match=parts):
         prepare(written(tmp_path, apart), Preparation())
+
+
+def test_batches_that_are_corrected_for_share_one_graph_and_their_types_are_found(tmp_path):
+    adata = prepare(written(tmp_path, apart), Preparation(batch="donor"))
+    assert adata.uns["graph"]["parts"].tolist() == [400]
+    assert "Expression is corrected for obs['donor'] (2 batches) by ComBat" in describe(adata)
+    types, batches = labels_of(adata), adata.obs["donor"]
+    shares = [graph.label_separation(adata.obsm["X_freq"], of)["variance_between_labels"][0] for of in (types, batches)]
+    assert shares[0] > 0.5 > 0.1 > shares[1]
+    means = [adata.X[(batches == donor).to_numpy()].mean(axis=0) for donor in ("d1", "d2")]
+    np.testing.assert_allclose(*means, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ("nowhere", "no column 'nowhere' in obs for the batches: it has cell_type, donor, plate"),
+        ("plate", r"obs\['plate'\] names no batches"),
+        ("total_counts", r"obs\['total_counts'\] names no batches"),
+    ],
+)
+def test_a_column_that_names_no_batches_is_refused(tmp_path, batch, message):
+    with pytest.raises(InputError, match=message):
+        prepare(written(tmp_path, apart), Preparation(batch=batch))
 
 
 @pytest.mark.paul15

@@ -111,6 +111,14 @@ def test_real_batches_apart_are_named_as_the_parts_of_the_graph(real):
         prepare(resolve(str(real / "c28_batches_apart.h5ad")), Preparation())
 
 
+def test_real_batches_that_are_corrected_for_are_one_part(real):
+    adata = prepare(resolve(str(real / "c28_batches_apart.h5ad")), Preparation(batch="donor"))
+    assert adata.uns["graph"]["parts"].tolist() == [400]
+    between = graph.label_separation(adata.obsm["X_freq"], labels_of(adata))["variance_between_labels"]
+    batches = graph.label_separation(adata.obsm["X_freq"], adata.obs["donor"])["variance_between_labels"]
+    assert between[0] > 0.4 > 0.05 > batches[0]
+
+
 def test_real_cells_twice_have_the_frequencies_of_those_cells_once(real):
     twice, once = (
         prepare(resolve(str(real / f"c08_{name}.h5ad")), Preparation()) for name in ("cells_twice", "control_once")
