@@ -4,7 +4,14 @@
 """
 
 from scripts.evaluation import rankings, recovery, rivals
-from scripts.evaluation.correlation import compare_with_correlation, correlations, driver_table, ranking_overlap
+from scripts.evaluation.correlation import (
+    compare_with_correlation,
+    correlations,
+    depth_of,
+    driver_table,
+    ranking_overlap,
+    shuffled_drivers,
+)
 from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
@@ -19,6 +26,7 @@ from scripts.evaluation.performance import (
 __all__ = [
     "compare_with_correlation",
     "correlations",
+    "depth_of",
     "driver_table",
     "forms_of_seeds",
     "forms_of_subsamples",
@@ -36,5 +44,6 @@ __all__ = [
     "rankings",
     "recovery",
     "rivals",
+    "shuffled_drivers",
     "truncation_curve",
 ]
