@@ -126,5 +126,5 @@ def covariate_dots(table: pd.DataFrame) -> go.Figure:
         rows = others[others["covariate"] == name]
         x, marker = [f"frequency {f}" for f in rows["frequency"]], {**style, "size": 9}
         figure.add_scatter(x=x, y=rows["r2"], mode="markers", name=safe(name), marker=marker)
-    title = "What else explains each frequency: alone, of held-out cells"
-    return figure.update_layout(title=title, yaxis_title="R²", yaxis_range=[-0.05, 1.05], height=450)
+    title = "What else explains each frequency"
+    return figure.update_layout(title=title, yaxis_title="R² on held-out cells", yaxis_range=[-0.05, 1.05], height=450)

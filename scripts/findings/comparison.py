@@ -34,7 +34,7 @@ def about_drivers(drivers: pd.DataFrame, shuffled: pd.DataFrame | None, level: f
     among = "cells of any depth, which is not known" if shuffled is None else "cells of the same depth"
     sentences = [
         f"Against genes dealt out at random among {among}, {share.min():.0%} to {share.max():.0%} of all genes are "
-        f"correlated with a frequency (q < {level}). With many cells a weak correlation passes: order genes by size."
+        f"correlated with a frequency (q < {level}). In many cells a weak correlation is enough: mind its size."
     ]
     if shuffled is not None:
         passed = (shuffled["p_value"] < level).groupby(shuffled["frequency"]).mean()
