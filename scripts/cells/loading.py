@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scanpy as sc
 from scipy import sparse
 from sklearn.utils import gen_batches
@@ -122,6 +123,19 @@ def _taken(settings: Preparation) -> list[str]:
     """Places in a file of what is taken instead of a graph of its expression."""
     taken = {"obsm": settings.use_rep, "obsp": settings.use_graph}
     return [f"{place}/{key}" for place, key in taken.items() if key]
+
+
+def with_counts(adata: ad.AnnData, counts: sparse.csr_matrix) -> ad.AnnData:
+    """The same cells with other counts, normalised as they were.
+
+    adata : AnnData, as from `load`; counts : (n_cells, n_genes), sparse.
+    """
+    dataset = adata.uns["dataset"]
+    made = ad.AnnData(counts.astype(np.float32), adata.obs.copy(), pd.DataFrame(index=adata.var_names))
+    made.layers[COUNTS] = made.X.copy()
+    made.uns |= {"dataset": dict(dataset), "label": adata.uns["label"]}
+    _normalise(made, list(dataset["steps"]), dataset["name"])
+    return made
 
 
 def _normalise(adata: ad.AnnData, steps: list[str], name: str) -> None:

@@ -16,6 +16,7 @@ from scripts.models import BilinearForm
 from scripts.reading import poles
 
 N_STRATA, MIN_STRATUM = 20, 20  # of cells by their depth, at most; cells of each, at least where there are so many
+BLOCK = 20_000_000  # values that are worked on at a time
 
 
 def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
@@ -64,7 +65,7 @@ def given_depth(X: Matrix, y: np.ndarray, depth: np.ndarray | None) -> tuple[np.
     variance = basis @ (basis.T @ y**2) * (size / (size - 1))[stratum, None]  # of y in the stratum of each cell
     columns = X if isinstance(X, np.ndarray) else sparse.csc_array(X)
     correlation, z = np.zeros((2, X.shape[1], y.shape[1]))
-    for genes in gen_batches(X.shape[1], 500):
+    for genes in gen_batches(X.shape[1], max(1, BLOCK // n_cells)):
         values = dense(columns[:, genes]).astype(np.float64)
         x = values - basis @ (basis.T @ values)
         squares = np.where((x**2).sum(axis=0) > 1e-6 * (values**2).sum(axis=0), x**2, 0)  # more than rounding leaves

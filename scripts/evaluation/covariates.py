@@ -31,7 +31,7 @@ N_FOLDS = 5
 N_KNOTS = 5  # of the cubic splines of a number
 MAX_GROUPS = 100  # of a covariate; cells of the smaller ones are taken together
 MIN_CYCLE = 10  # genes of each phase that must be measured for its score
-MAX_POOL = 5_000  # genes among which those that a phase is held against are drawn
+MAX_POOL = 2_000  # genes among which those that a phase is held against are drawn
 PHASES = {  # genes of the phases: Tirosh et al., Science 352, 189, 2016; renamed ones under both names
     "S": (
         "ATAD2 BLM BRIP1 CASP8AP2 CCNE2 CDC45 CDC6 CDCA7 CENPU CHAF1B CLSPN DSCC1 DTL E2F8 EXO1 FEN1 GINS2 GMNN HELLS "

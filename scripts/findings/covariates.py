@@ -47,8 +47,8 @@ def about_missing_covariates(adata) -> list[str]:
     reasons = {MEASURES[name]: why_unmeasured(name, quality) for name in covariates.MEASURED}
     counts = {phase: len(genes) for phase, genes in covariates.cycle_genes(list(adata.var_names)).items()}
     if min(counts.values()) < covariates.MIN_CYCLE:
-        told = " and ".join(f"{count} genes of the {phase} phase" for phase, count in counts.items())
-        reasons["cell cycle"] = f"{told} are measured, and {covariates.MIN_CYCLE} of each are needed"
+        told = " and ".join(f"{count} of the {phase} phase" for phase, count in counts.items())
+        reasons["cell cycle"] = f"of its genes, {told} are measured, and {covariates.MIN_CYCLE} of each are needed"
     if not batch_columns(adata.obs, adata.uns["label"]):
         reasons["batch"] = "no column of obs is named like one and divides the cells into groups"
     return [f"Left out, {name}: {why}." for name, why in reasons.items() if why]

@@ -135,6 +135,16 @@ def test_the_cell_cycle_is_left_out_where_it_cannot_be_scored():
         assert covariates.cycle_scores(adata) is None
 
 
+@pytest.mark.paul15
+def test_depth_explains_much_of_paul15s_second_frequency(paul15):
+    adata = paul15[0]
+    table = covariates.variance_explained(adata.obsm["X_freq"], covariates.known_covariates(adata))
+    r2 = by_covariate(table)
+    assert set(r2.index) == {"total counts", "detected genes", "cell cycle", covariates.ALL, "paul15_clusters"}
+    assert 0.2 < r2.loc["detected genes", 0] < 0.35 and 0.55 < r2.loc["total counts", 1] < 0.75
+    assert r2.loc[covariates.ALL, 2] < 0.1 and table["permuted_r2"].max() < 0.01
+
+
 def structureless(depth_sd):
     """Cells that are all alike but for their depth, through normalising, graph and frequencies."""
     random = np.random.default_rng(0)
