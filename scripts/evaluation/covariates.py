@@ -65,7 +65,7 @@ def covariate_table(adata: ad.AnnData, performance: pd.DataFrame, random_state: 
         frequency, kind (one of KINDS), covariate, r2 (cross-validated; of expression, the mean over the splits of the
         chosen model and of the linear rival), permuted_r2 (of the same covariate dealt out to the cells at random; NaN
         for expression) and warned: whether r2 is at least LEAST and more than SHARE of what expression explains, by
-        the better of both models. Labels are biology and not warned of; what expression was not judged on neither.
+        the better of both models, or of all where neither could be judged. Labels are biology and not warned of.
     """
     explained = variance_explained(adata.obsm["X_freq"], known_covariates(adata), random_state)
     own = performance[
@@ -74,7 +74,7 @@ def covariate_table(adata: ad.AnnData, performance: pd.DataFrame, random_state: 
     of_models = own.groupby(["frequency", "model"], sort=False)["r2"].mean().reset_index()
     of_models = of_models.rename(columns={"model": "covariate"}).assign(kind=EXPRESSION)
     table = pd.concat([part for part in (of_models, explained) if len(part)], ignore_index=True)
-    enough = SHARE * table["frequency"].map(of_models.groupby("frequency")["r2"].max())
+    enough = SHARE * table["frequency"].map(of_models.groupby("frequency")["r2"].max()).fillna(1.0)
     may_be_warned = ~table["kind"].isin([EXPRESSION, LABELS])
     table["warned"] = may_be_warned & (table["r2"] >= LEAST) & (table["r2"] > enough)
     return table.reindex(columns=["frequency", "kind", "covariate", "r2", "permuted_r2", "warned"])

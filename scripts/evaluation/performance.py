@@ -158,11 +158,11 @@ def count_splitting(
             "them: name the layer that holds counts, and set neither use_graph nor use_rep"
         )
     counts = sparse.csr_matrix(adata.layers[COUNTS], dtype=np.float64)
+    counts.data = np.rint(counts.data)
     half = counts.copy()
-    half.data = np.random.default_rng(random_state).binomial(np.rint(counts.data).astype(int), 0.5).astype(float)
-    rest = counts - half
+    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
     own = add_frequencies(with_counts(adata, half), replace(settings, unconnected="largest"))
-    other = with_counts(adata, rest)[own.obs_names].copy()
+    other = with_counts(adata, counts - half)[own.obs_names].copy()
     other.obsm["X_freq"] = own.obsm["X_freq"]
     same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
     return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])

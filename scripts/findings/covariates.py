@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from scripts.cells import MEASURES, batch_columns, why_unmeasured
+from scripts.cells import MEASURES, why_unmeasured
 from scripts.evaluation import covariates
 from scripts.findings.text import measured
 
@@ -26,14 +26,14 @@ def about_covariates(table: pd.DataFrame) -> list[str]:
         beside = f", {labels['r2'][row.frequency]:.2f} from {labels['covariate'].iloc[0]}" if len(labels) else ""
         sentences.append(
             f"Frequency {row.frequency} follows {row.covariate}: R² on held-out cells {row.r2:.2f} from that alone, "
-            f"{expression[row.frequency]:.2f} from expression{beside}; {MAY_BE[row.kind]}."
+            f"{measured(expression[row.frequency], '.2f')} from expression{beside}; {MAY_BE[row.kind]}."
         )
     if not sentences:
         most = candidates.loc[candidates["r2"].idxmax()]
-        by_expression = measured(expression[most["frequency"]], ".2f")
         sentences.append(
-            f"No covariate explains more than half of what expression does: the most is {most['r2']:.2f} of frequency "
-            f"{most['frequency']}, by {most['covariate']} (expression {by_expression})."
+            "No frequency follows a covariate, by more than half of what expression explains: the most is "
+            f"{most['r2']:.2f} of frequency {most['frequency']}, by {most['covariate']} (expression "
+            f"{measured(expression[most['frequency']], '.2f')})."
         )
     return [
         *sentences,
@@ -41,24 +41,29 @@ def about_covariates(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def about_missing_covariates(adata) -> list[str]:
-    """Which covariates are not known of the cells, and why; adata : AnnData, as from `load`."""
-    quality = adata.uns["quality"]
-    reasons = {MEASURES[name]: why_unmeasured(name, quality) for name in covariates.MEASURED}
-    counts = {phase: len(genes) for phase, genes in covariates.cycle_genes(list(adata.var_names)).items()}
-    if min(counts.values()) < covariates.MIN_CYCLE:
-        told = " and ".join(f"{count} of the {phase} phase" for phase, count in counts.items())
-        reasons["cell cycle"] = f"of its genes, {told} are measured, and {covariates.MIN_CYCLE} of each are needed"
-    if not batch_columns(adata.obs, adata.uns["label"]):
-        reasons["batch"] = "no column of obs is named like one and divides the cells into groups"
-    return [f"Left out, {name}: {why}." for name, why in reasons.items() if why]
+def about_missing_covariates(table: pd.DataFrame, adata) -> list[str]:
+    """Which covariates are not in the table, and why; adata : AnnData, as from `load`."""
+    known, kinds = set(table["covariate"]), set(table["kind"])
+    reasons = {
+        MEASURES[name]: why_unmeasured(name, adata.uns["quality"]) or "it is the same in all cells"
+        for name in covariates.MEASURED
+        if MEASURES[name] not in known
+    }
+    if covariates.CYCLE not in kinds:
+        own = covariates.cycle_genes(list(adata.var_names))
+        told = " and ".join(f"{len(genes)} of the {phase} phase" for phase, genes in own.items())
+        needed = f"{covariates.MIN_CYCLE} of each, and others beside them"
+        reasons[covariates.CYCLE] = f"of its genes, {told} are measured, and {needed} are needed"
+    if covariates.BATCH not in kinds:
+        reasons[covariates.BATCH] = "no column of obs is named like one and divides the cells into groups"
+    return [f"Left out, {name}: {why}." for name, why in reasons.items()]
 
 
 def figures_of_covariates(table: pd.DataFrame) -> dict[str, str]:
     """Key figure: the frequencies that follow a covariate; none if there are none."""
     expression = _expression(table)
     told = [
-        f"{row.frequency}: {row.covariate} (R² {row.r2:.2f}; expression {expression[row.frequency]:.2f})"
+        f"{row.frequency}: {row.covariate} (R² {row.r2:.2f}; expression {measured(expression[row.frequency], '.2f')})"
         for row in _followed(table).itertuples()
     ]
     return {"frequencies that may not be biology": "; ".join(told)} if told else {}

@@ -55,7 +55,7 @@ def test_a_frequency_that_is_a_covariate_is_warned_of_and_no_other():
     assert "at random" in chance
     (key_figure,) = findings.figures_of_covariates(table).values()
     assert key_figure.startswith("0: total counts (R² 0.9") and "; 1: donor" in key_figure
-    missing = findings.about_missing_covariates(adata)
+    missing = findings.about_missing_covariates(table, adata)
     assert [line.split(":")[0] for line in missing] == ["Left out, mitochondrial share (%)", "Left out, cell cycle"]
 
 
@@ -69,19 +69,22 @@ def test_several_covariates_may_explain_together_what_none_does_alone():
     assert findings.about_covariates(table)[0].startswith(f"Frequency 0 follows {covariates.ALL}")
 
 
-def test_labels_and_what_expression_was_not_judged_on_are_not_warned_of():
+def test_labels_are_not_warned_of_and_what_expression_was_not_judged_on_is_where_it_is_most():
     random = np.random.default_rng(0)
     depth, kind = random.lognormal(8, 0.5, N), random.choice(["a", "b"], N)
-    frequencies = [
+    frequencies = [  # the last hardly, by LEAST
         (kind == "a") + 0.1 * random.normal(size=N),
         np.log(depth),
         0.3 * np.log(depth) + random.normal(size=N),
     ]
     adata = made_cells(frequencies, "cell_type", total_counts=depth, cell_type=pd.Categorical(kind))
     table = covariates.covariate_table(adata, expression_explains(0.9, np.nan, 0.02))
-    assert by_covariate(table).loc["cell_type", 0] > 0.9 and not table["warned"].any()
-    told = findings.about_covariates(table)
-    assert told[0].startswith("No covariate explains more than half") and "(expression not judged)" in told[0]
+    assert by_covariate(table).loc["cell_type", 0] > 0.9
+    assert table.loc[table["warned"], ["frequency", "covariate"]].to_numpy().tolist() == [[1, "total counts"]]
+    (told, _), (key_figure,) = findings.about_covariates(table), findings.figures_of_covariates(table).values()
+    assert "not judged from expression, -0.0" in told and key_figure.endswith("expression not judged)")
+    table = table[table["frequency"] != 1].reset_index(drop=True)
+    assert findings.about_covariates(table)[0].startswith("No frequency follows a covariate")
     assert findings.figures_of_covariates(table) == {}
 
 
@@ -102,8 +105,10 @@ def test_odd_columns_are_features():
     columns = {("labels", "number"): number.to_frame("number"), ("batch", "rare"): rare.to_frame("rare")}
     r2 = by_covariate(covariates.variance_explained(y[:, None], columns))[0]
     assert r2["number"] > 0.95 and r2["rare"] < 0.05
-    adata = made_cells([y], total_counts=np.full(N, 7.0), donor=["a"] * N)
-    assert covariates.known_covariates(adata) == {}  # the same in all cells
+    adata = made_cells([y], total_counts=np.full(N, 7.0), n_genes_by_counts=np.full(N, 2), donor=["a"] * N)
+    assert covariates.known_covariates(adata) == {}
+    told = findings.about_missing_covariates(covariates.covariate_table(adata, expression_explains(0.5)), adata)
+    assert told[0] == "Left out, total counts: it is the same in all cells."
 
 
 @pytest.mark.parametrize("spell", [str.upper, str.title])
