@@ -1,7 +1,7 @@
 """From a source to checked, normalised and split cells; and cells with planted truth."""
 
 from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of, named_parts
-from scripts.cells.loading import Preparation, describe, graph_features, load
+from scripts.cells.loading import COUNTS, Preparation, describe, graph_features, load, with_counts
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.splits import (
@@ -23,6 +23,7 @@ from scripts.cells.splits import (
 
 __all__ = [
     "ALL_CELLS",
+    "COUNTS",
     "CellDataset",
     "INDUCTIVE",
     "MEASURES",
@@ -53,4 +54,5 @@ __all__ = [
     "transductive_split",
     "transductive_splits",
     "why_unmeasured",
+    "with_counts",
 ]

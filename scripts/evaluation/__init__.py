@@ -1,13 +1,22 @@
 """Is it true: models and methods judged on cells that they have not met, and against what is known.
 
-`rankings`, `recovery` and `rivals` also name the methods that they compare.
+`covariates`, `rankings`, `recovery` and `rivals` also name what they compare.
 """
 
-from scripts.evaluation import rankings, recovery, rivals
-from scripts.evaluation.correlation import compare_with_correlation, correlations, driver_table, ranking_overlap
+from scripts.evaluation import covariates, rankings, recovery, rivals
+from scripts.evaluation.correlation import (
+    compare_with_correlation,
+    correlations,
+    depth_of,
+    driver_table,
+    ranking_overlap,
+    shuffled_drivers,
+)
+from scripts.evaluation.covariates import covariate_table
 from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
+    count_splitting,
     forms_of_seeds,
     forms_of_subsamples,
     inductive_table,
@@ -19,6 +28,10 @@ from scripts.evaluation.performance import (
 __all__ = [
     "compare_with_correlation",
     "correlations",
+    "count_splitting",
+    "covariate_table",
+    "covariates",
+    "depth_of",
     "driver_table",
     "forms_of_seeds",
     "forms_of_subsamples",
@@ -36,5 +49,6 @@ __all__ = [
     "rankings",
     "recovery",
     "rivals",
+    "shuffled_drivers",
     "truncation_curve",
 ]

@@ -2,15 +2,21 @@
 
 import shlex
 
+import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import sparse, stats
+from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, variation
+from scripts.blocks import Matrix, dense, evenly, variation
+from scripts.cells import COUNTS
 from scripts.errors import InputError
 from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
 from scripts.models import BilinearForm
 from scripts.reading import poles
+
+N_STRATA, MIN_STRATUM = 20, 20  # of cells by their depth, at most; cells of each, at least where there are so many
+BLOCK = 20_000_000  # values that are worked on at a time
 
 
 def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
@@ -23,41 +29,113 @@ def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
     return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
 
 
-def driver_table(correlation: np.ndarray, n_cells: int, genes: list[str], level: float = 0.95) -> pd.DataFrame:
-    """Correlated genes with intervals and adjusted p-values, as CellRank tests lineage drivers.
+def depth_of(adata: ad.AnnData) -> np.ndarray | None:
+    """Counts of each cell, which its genes were divided by, (n_cells,); None where counts are not known."""
+    return np.asarray(adata.layers[COUNTS].sum(axis=1)).ravel() if COUNTS in adata.layers else None
 
-    Fisher's transform: atanh(r) has the standard error 1 / sqrt(n - 3) (Lange et al., Nature Methods 19, 159, 2022; the
-    test is two-sided). It takes cells for independent, which neighbours on a cell graph are not: q-values are lower
-    bounds. They are adjusted over all genes of a frequency (Benjamini-Hochberg).
+
+def given_depth(X: Matrix, y: np.ndarray, depth: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Correlation among cells of the same depth, and how far it is from what chance gives among them.
+
+    Cells are put into strata of depth, up to N_STRATA of equal size. Over all ways to deal a gene's values out within
+    the strata, its sum of products with a frequency has a known mean and variance (Strasser & Weber, Mathematical
+    Methods of Statistics 8, 220, 1999), so that no permutation need be drawn.
 
     Parameters
     ----------
-    correlation : (n_genes, n_freq)
-        As from `correlations`.
-    n_cells : int
-        Cells that it was measured on.
+    X : (n_cells, n_genes), dense or sparse
+    y : (n_cells, n_freq)
+    depth : (n_cells,), optional
+        None puts all cells into one stratum.
+
+    Returns
+    -------
+    (n_genes, n_freq), (n_genes, n_freq)
+        Partial correlation given the stratum; the sum of products, less its mean, in standard deviations. 0 for what
+        does not vary within strata.
+    """
+    n_cells = len(y)
+    n_strata = 1 if depth is None else int(np.clip(n_cells // MIN_STRATUM, 1, N_STRATA))
+    order = np.arange(n_cells) if depth is None else np.argsort(depth, kind="stable")
+    stratum = np.empty(n_cells, dtype=int)
+    stratum[order] = np.arange(n_cells) * n_strata // n_cells
+    size = np.bincount(stratum)
+    basis = np.eye(n_strata)[stratum] / np.sqrt(size)  # (n_cells, n_strata), orthonormal
+    y = y - basis @ (basis.T @ y)
+    variance = basis @ (basis.T @ y**2) * (size / (size - 1))[stratum, None]  # of y in the stratum of each cell
+    columns = X if isinstance(X, np.ndarray) else sparse.csc_array(X)
+    correlation, z = np.zeros((2, X.shape[1], y.shape[1]))
+    for genes in gen_batches(X.shape[1], max(1, BLOCK // n_cells)):
+        values = dense(columns[:, genes]).astype(np.float64)
+        x = values - basis @ (basis.T @ values)
+        squares = np.where((x**2).sum(axis=0) > 1e-6 * (values**2).sum(axis=0), x**2, 0)  # more than rounding leaves
+        product = x.T @ y
+        scales = np.sqrt(np.outer(squares.sum(axis=0), (y**2).sum(axis=0))), np.sqrt(squares.T @ variance)
+        for found, scale in zip((correlation, z), scales, strict=True):
+            np.divide(product, scale, out=found[genes], where=scale > 0)
+    return correlation, z
+
+
+def driver_table(
+    X: Matrix, y: np.ndarray, genes: list[str], depth: np.ndarray | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """Genes correlated with each frequency, as CellRank names lineage drivers, and tested among cells of equal depth.
+
+    A cell's depth comes into every gene when it is divided out: a gene that is independent of all else is correlated
+    with a frequency that follows depth. The null is therefore a gene dealt out at random among cells of the same depth.
+    The interval is of the plain correlation, by Fisher's transform: atanh(r) has the standard error 1 / sqrt(n - 3)
+    (Lange et al., Nature Methods 19, 159, 2022).
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes), dense or sparse
+    y : (n_cells, n_freq)
     genes : list of str
+    depth : (n_cells,), optional
+        As from `depth_of`; None: the null deals genes out among all cells.
     level : float
         Coverage of the intervals.
 
     Returns
     -------
     DataFrame
-        frequency, gene, correlation, ci_low, ci_high, p_value, q_value; the largest absolute correlation first.
+        frequency, gene, correlation, ci_low, ci_high, given_depth (partial correlation), p_value (two-sided) and
+        q_value (adjusted over all genes of a frequency, Benjamini-Hochberg); the largest absolute correlation first.
     """
+    n_cells = len(y)
     if n_cells < 4:
         raise InputError(f"{n_cells} cells are too few for intervals of correlations: at least 4 are needed")
-    z = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
-    error = 1 / np.sqrt(n_cells - 3)
-    reach = stats.norm.ppf((1 + level) / 2) * error
-    p = 2 * stats.norm.sf(np.abs(z) / error)
+    correlation = correlations(X, y)
+    partial, z = given_depth(X, y, depth)
+    p = 2 * stats.norm.sf(np.abs(z))
+    transformed = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
+    reach = stats.norm.ppf((1 + level) / 2) / np.sqrt(n_cells - 3)
     tables = []
-    for f in range(correlation.shape[1]):
+    for f in range(y.shape[1]):
         columns = {"frequency": f, "gene": genes, "correlation": correlation[:, f]}
-        columns |= {"ci_low": np.tanh(z[:, f] - reach), "ci_high": np.tanh(z[:, f] + reach), "p_value": p[:, f]}
+        columns |= {"ci_low": np.tanh(transformed[:, f] - reach), "ci_high": np.tanh(transformed[:, f] + reach)}
+        columns |= {"given_depth": partial[:, f], "p_value": p[:, f]}
         columns["q_value"] = stats.false_discovery_control(p[:, f])
         tables.append(pd.DataFrame(columns).sort_values("correlation", key=lambda r: -r.abs(), kind="stable"))
     return pd.concat(tables, ignore_index=True)
+
+
+def shuffled_drivers(adata: ad.AnnData, n_genes: int = 500, random_state: int = 0) -> pd.DataFrame | None:
+    """`driver_table` of genes that follow nothing: how often the test names a gene that it should not.
+
+    Counts of measured genes are permuted over all cells before they are normalised as the run's were. None where counts
+    are not known. adata : AnnData, as from `datasets.prepare`; n_genes : of them, spread evenly.
+    """
+    y, depth = adata.obsm["X_freq"], depth_of(adata)
+    if depth is None:
+        return None
+    counts = dense(adata.layers[COUNTS][:, evenly(adata.n_vars, n_genes)]).astype(np.float32)
+    X = np.random.default_rng(random_state).permuted(counts, axis=0)
+    if "normalize_total" in adata.uns["dataset"]["steps"]:
+        X *= (np.median(depth) / np.maximum(depth, 1))[:, None].astype(np.float32)
+    if "log1p" in adata.uns["dataset"]["steps"]:
+        X = np.log1p(X)
+    return driver_table(X, y, [f"shuffled {i}" for i in range(X.shape[1])], depth)
 
 
 def ranking_overlap(

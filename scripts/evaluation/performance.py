@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import anndata as ad
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scripts.bmlp import Config, ScBMLPRegressor
-from scripts.cells import CellDataset, Split, subsamples
+from scripts.cells import COUNTS, CellDataset, Preparation, Split, subsamples, transductive_split, with_counts
+from scripts.datasets import add_frequencies
+from scripts.errors import InputError
 from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
@@ -115,3 +119,50 @@ def performance_over_splits(
 def over_splits(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Mean and standard deviation over splits: a row for each model, columns for each frequency; measure: r2 or mae."""
     return performance.groupby(["model", "frequency"], sort=False)[measure].agg(["mean", "std"]).unstack("frequency")
+
+
+def count_splitting(
+    adata: ad.AnnData, settings: Preparation, models: dict[str, Callable[[], Predictor]], random_state: int = 0
+) -> pd.DataFrame:
+    """Held-out R2 that noise cannot lift: frequencies from one half of the counts, expression from the other.
+
+    Each count goes to either half at random, which makes the halves of Poisson counts independent (Neufeld et al.,
+    Biostatistics 25, 270, 2024). A frequency that only follows the noise of the counts that it was made from is not
+    predicted from the other half.
+
+    Parameters
+    ----------
+    adata : AnnData
+        As from `load`, with counts.
+    settings : Preparation
+        Of the graph; of one that falls into parts, the largest is used.
+    models : {name: function}
+        Each gives a new model.
+    random_state : int
+        Of the halves and the split of the cells.
+
+    Returns
+    -------
+    DataFrame
+        model, frequency, same_half_r2 and other_half_r2: from expression of the counts that the frequencies were made
+        from, and of the others, at the same depth and on the same test cells.
+
+    Raises
+    ------
+    InputError
+        If there are no counts, or the graph is not made from them.
+    """
+    if COUNTS not in adata.layers or settings.use_graph or settings.use_rep:
+        raise InputError(
+            f"{adata.uns['dataset']['name']}: counts can be split only where they are known and the graph is built on "
+            "them: name the layer that holds counts, and set neither use_graph nor use_rep"
+        )
+    counts = sparse.csr_matrix(adata.layers[COUNTS], dtype=np.float64)
+    counts.data = np.rint(counts.data)
+    half = counts.copy()
+    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
+    own = add_frequencies(with_counts(adata, half), replace(settings, unconnected="largest"))
+    other = with_counts(adata, counts - half)[own.obs_names].copy()
+    other.obsm["X_freq"] = own.obsm["X_freq"]
+    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
+    return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])

@@ -4,7 +4,7 @@ Names that come from data (genes, cell types, terms) are escaped, as plotly read
 """
 
 from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, spectrum
-from scripts.figures.comparison import driver_intervals, jaccard_by_frequency, method_dots, panel_curves
+from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import lay_out, layout_of_all, sample_cells
 from scripts.figures.models import (
@@ -27,6 +27,7 @@ from scripts.figures.reading import (
 __all__ = [
     "agreement_bars",
     "cell_waterfall",
+    "covariate_dots",
     "driver_intervals",
     "eigenvalue_spectrum",
     "enrichment_heatmap",

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from scripts.evaluation import covariates
 from scripts.figures.style import COLOURS, SYMBOLS, safe, safe_names
 
 GREY = "#BBBBBB"
@@ -104,3 +105,26 @@ def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
     figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10)
     title = "Genes most correlated with each frequency, with 95% intervals"
     return figure.update_layout(title=title, xaxis_title="correlation", height=160 + 18 * len(top))
+
+
+def covariate_dots(table: pd.DataFrame) -> go.Figure:
+    """What each covariate explains of each frequency, with bars at expression and at half of it.
+
+    table : as from evaluation.covariate_table.
+    """
+    of_models = table["kind"] == covariates.EXPRESSION
+    expression = table[of_models].groupby("frequency")["r2"].max()
+    figure = go.Figure(layout_template="plotly_white")
+    bars = {"expression": (expression, "black"), "half of it": (covariates.SHARE * expression, GREY)}
+    for name, (values, colour) in bars.items():
+        marker = {"symbol": "line-ew", "size": 40, "line": {"width": 3, "color": colour}}
+        figure.add_scatter(
+            x=[f"frequency {f}" for f in values.index], y=values, mode="markers", name=name, marker=marker
+        )
+    others = table[~of_models]
+    for name, style in _style(list(dict.fromkeys(others["covariate"]))).items():
+        rows = others[others["covariate"] == name]
+        x, marker = [f"frequency {f}" for f in rows["frequency"]], {**style, "size": 9}
+        figure.add_scatter(x=x, y=rows["r2"], mode="markers", name=safe(name), marker=marker)
+    title = "What else explains each frequency"
+    return figure.update_layout(title=title, yaxis_title="R² on held-out cells", yaxis_range=[-0.05, 1.05], height=450)

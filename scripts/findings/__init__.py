@@ -22,6 +22,7 @@ from scripts.findings.comparison import (
     about_panels,
     figures_of_comparison,
 )
+from scripts.findings.covariates import about_covariates, about_missing_covariates, figures_of_covariates
 from scripts.findings.enrichment import (
     about_chance,
     about_enrichment,
@@ -66,6 +67,7 @@ __all__ = [
     "about_chance",
     "about_comparison",
     "about_components",
+    "about_covariates",
     "about_drivers",
     "about_enrichment",
     "about_frequencies",
@@ -77,6 +79,7 @@ __all__ = [
     "about_libraries",
     "about_lists",
     "about_markers",
+    "about_missing_covariates",
     "about_named_pairs",
     "about_network",
     "about_online",
@@ -101,6 +104,7 @@ __all__ = [
     "facts_of_limits",
     "facts_of_quality",
     "figures_of_comparison",
+    "figures_of_covariates",
     "figures_of_models",
     "figures_of_reading",
     "libraries_key_figure",

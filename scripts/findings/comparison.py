@@ -25,14 +25,24 @@ def about_comparison(comparison: pd.DataFrame) -> list[str]:
     return [*sentences, "A low overlap says that the lists differ, not that either is better."]
 
 
-def about_drivers(drivers: pd.DataFrame, fdr: float = 0.05) -> list[str]:
-    """How many genes pass the test of lineage drivers; drivers : as from compare.driver_table."""
-    share = (drivers["q_value"] < fdr).groupby(drivers["frequency"]).mean()
-    return [
-        f"By the test of lineage drivers, {share.min():.0%} to {share.max():.0%} of all genes are correlated with a "
-        f"frequency (q < {fdr}). It takes cells for independent, and neighbours on a cell graph are not: use it to "
-        "order genes, not to prove them."
+def about_drivers(drivers: pd.DataFrame, shuffled: pd.DataFrame | None, level: float = 0.05) -> list[str]:
+    """How many genes pass the test of lineage drivers, and how many shuffled ones.
+
+    drivers, shuffled : as from evaluation.driver_table and evaluation.shuffled_drivers.
+    """
+    share = (drivers["q_value"] < level).groupby(drivers["frequency"]).mean()
+    among = "cells of any depth, which is not known" if shuffled is None else "cells of the same depth"
+    sentences = [
+        f"Against genes dealt out at random among {among}, {share.min():.0%} to {share.max():.0%} of all genes are "
+        f"correlated with a frequency (q < {level}). In many cells a weak correlation is enough: mind its size."
     ]
+    if shuffled is not None:
+        passed = (shuffled["p_value"] < level).groupby(shuffled["frequency"]).mean()
+        sentences.append(
+            f"Of {shuffled['gene'].nunique()} genes whose counts were shuffled over the cells before they were "
+            f"normalised, {passed.min():.1%} to {passed.max():.1%} pass by p < {level}; {level:.0%} are due."
+        )
+    return sentences
 
 
 def about_panels(panels: pd.DataFrame, n_genes: int = 25) -> list[str]:

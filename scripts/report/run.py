@@ -35,6 +35,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "pairs.csv": "04_interpret",
     "main_effects.csv": "04_interpret",
     "comparison.csv": "05_compare",
+    "covariates.csv": "05_compare",
     "panels.csv": "05_compare",
     "drivers.csv": "05_compare",
     "enrichment.csv": "06_go_terms",

@@ -3,7 +3,7 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 
 from scripts import measures
 from scripts.evaluation import correlation
@@ -117,13 +117,54 @@ def test_driver_intervals_and_p_values_equal_scipy_and_hold_their_level():
     random = np.random.default_rng(0)
     X, y = random.normal(size=(60, 400)), random.normal(size=(60, 1))
     X[:, 0] += 3 * y[:, 0]
-    table = correlation.driver_table(correlation.correlations(X, y), 60, [f"g{i}" for i in range(400)])
+    table = correlation.driver_table(X, y, [f"g{i}" for i in range(400)])
     first = table.iloc[0]
     interval = stats.pearsonr(X[:, 0], y[:, 0]).confidence_interval(0.95)
     assert first["gene"] == "g0" and first["q_value"] < 1e-6
     assert (first["ci_low"], first["ci_high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+    np.testing.assert_allclose(table["given_depth"], table["correlation"])  # all cells are one stratum
     null = table.iloc[1:]
     assert 0.02 < (null["p_value"] < 0.05).mean() < 0.09 and (null["q_value"] >= null["p_value"]).all()
-    assert ((null["ci_low"] < 0) & (null["ci_high"] > 0)).mean() == pytest.approx((null["p_value"] > 0.05).mean())
+    assert ((null["ci_low"] < 0) & (null["ci_high"] > 0)).mean() == pytest.approx(
+        (null["p_value"] > 0.05).mean(), abs=0.01
+    )
     with pytest.raises(ValueError, match="too few"):
-        correlation.driver_table(np.zeros((2, 1)), 3, ["a", "b"])
+        correlation.driver_table(np.zeros((3, 2)), np.zeros((3, 1)), ["a", "b"])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_the_null_of_drivers_is_that_of_permutations_within_depth(form):
+    random = np.random.default_rng(0)
+    depth, y = random.permutation(80), random.normal(size=(80, 2))
+    X = random.poisson(1 + depth[:, None] / 40, size=(80, 3)).astype(float)
+    X[:, 2] = 1.5  # constant
+    partial, z = correlation.given_depth(form(X), y, depth)
+    stratum = depth // 20  # of 20 cells
+    draws = []
+    for _ in range(4000):
+        rows = np.arange(80)
+        for s in range(4):
+            rows[stratum == s] = random.permutation(rows[stratum == s])
+        draws.append(X[rows].T @ y)
+    expected = (X.T @ y - np.mean(draws, axis=0))[:2] / np.std(draws, axis=0)[:2]
+    np.testing.assert_allclose(z[:2], expected, atol=0.1)
+    within = [values - np.eye(4)[stratum] @ np.linalg.lstsq(np.eye(4)[stratum], values)[0] for values in (X, y)]
+    np.testing.assert_allclose(partial[:2], np.corrcoef(*within, rowvar=False)[:2, 3:], atol=1e-12)
+    assert (partial[2] == 0).all() and (z[2] == 0).all()
+
+
+@pytest.mark.paul15
+def test_genes_shuffled_before_normalising_are_drivers_at_the_nominal_rate_alone(paul15):
+    adata = paul15[0]
+    table = correlation.shuffled_drivers(adata, 2000)
+    passed = (table["p_value"] < 0.05).groupby(table["frequency"]).mean()
+    assert passed.between(0.03, 0.07).all(), passed
+    assert (table["q_value"] < 0.05).groupby(table["frequency"]).mean().max() < 0.01
+    plain = 2 * stats.norm.sf(np.arctanh(table["correlation"].abs()) * np.sqrt(adata.n_obs - 3))
+    assert (plain < 0.05).reshape(-1, 2000).mean(axis=1)[:2].min() > 0.6  # what depth alone gives
+
+    genes = list(adata.var_names)
+    true = correlation.driver_table(adata.X, adata.obsm["X_freq"], genes, correlation.depth_of(adata))
+    true = true[true["q_value"] < 0.05]
+    assert (true.groupby("frequency").size() > 700).all()
+    assert len(set(PUBLISHED_FREQUENCY_0.split(",")) & set(true.loc[true["frequency"] == 0, "gene"])) == 25

@@ -4,7 +4,7 @@ from functools import partial
 import anndata as ad
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.linear_model import Ridge
 
 from scripts import datasets, measures
@@ -180,3 +180,27 @@ def test_aligned_r2_forgives_rotations_alone():
     turned = y @ np.array([[0.6, -0.8], [0.8, 0.6]]) + 3
     np.testing.assert_allclose(measures.aligned_r2(y, turned), 1)
     assert measures.r2(y, turned).max() < 0
+
+
+def cells_of_counts(counts):
+    adata = ad.AnnData(counts.astype(np.float32), layers={"counts": csr_matrix(counts)})
+    dataset = {"name": "made", "steps": ["normalize_total", "log1p", "scale"], "left_out": np.array([], dtype=str)}
+    adata.uns |= {"dataset": dataset, "label": ""}
+    return adata
+
+
+def test_counts_that_are_split_tell_structure_from_noise():
+    random = np.random.default_rng(0)
+    mixed = random.dirichlet(np.ones(3), 300) @ random.dirichlet(np.ones(60), 3)  # each cell's shares of the genes
+    settings = Preparation(k_neighbors=20, n_freq_comps=2)
+    models = {"linear": rivals.linear_ridge}
+    same, other = {}, {}
+    for name, shares in (("structure", mixed), ("none", mixed[:1].repeat(300, axis=0))):
+        cells = cells_of_counts(random.poisson(2000 * shares))
+        table = performance.count_splitting(cells, settings, models)
+        same[name], other[name] = table[["same_half_r2", "other_half_r2"]].mean()
+        assert table["frequency"].tolist() == [0, 1] and cells.layers["counts"].sum() == cells.X.sum()
+    assert same["structure"] > other["structure"] > 0.7
+    assert same["none"] > 0.5 and other["none"] < 0.05  # what shared noise lifts
+    with pytest.raises(ValueError, match="use_graph"):
+        performance.count_splitting(cells, replace(settings, use_graph="connectivities"), models)

@@ -158,3 +158,11 @@ def test_the_other_figures_hold_their_data():
         }
     )
     assert len(figures.jaccard_by_frequency(comparison).data) == 4
+
+
+def test_covariates_stand_beside_expression_and_half_of_it():
+    rows = [(0, "expression", "bilinear", 0.8), (0, "expression", "linear ridge", 0.6), (0, "batch", EVIL, 0.5)]
+    table = pd.DataFrame(rows, columns=["frequency", "kind", "covariate", "r2"])
+    best, half, batch = figures.covariate_dots(table).data
+    assert (best.y[0], half.y[0], batch.y[0]) == pytest.approx((0.8, 0.4, 0.5))
+    assert batch.name == safe(EVIL) != EVIL and list(best.x) == list(batch.x)

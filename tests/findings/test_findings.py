@@ -180,3 +180,13 @@ def test_comparison_counts_what_exceeds_chance():
     table = pd.DataFrame({"best_jaccard": [0.1, 0.3], "expected_jaccard": [0.01, 0.01], "p_value": [0.2, 0.001]})
     sentence = findings.about_comparison(table)[0]
     assert "0.200" in sentence and "0.100 to 0.300" in sentence and "1 of 2" in sentence
+
+
+def test_the_rate_of_drivers_is_told_beside_that_of_shuffled_genes():
+    drivers = pd.DataFrame({"frequency": [0, 0, 1, 1], "gene": list("abab"), "q_value": [0.01, 0.01, 0.01, 0.5]})
+    shuffled = pd.DataFrame({"frequency": [0, 0, 1, 1], "gene": list("stst"), "p_value": [0.01, 0.3, 0.3, 0.5]})
+    share, rate = findings.about_drivers(drivers, shuffled)
+    assert "cells of the same depth, 50% to 100% of all genes" in share
+    assert rate.startswith("Of 2 genes") and "0.0% to 50.0% pass" in rate and "5% are due" in rate
+    (share,) = findings.about_drivers(drivers, None)
+    assert "cells of any depth, which is not known" in share

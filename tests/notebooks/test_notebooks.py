@@ -24,7 +24,7 @@ FIGURES = {
     "02_visualize": 2,
     "03_train": 5,
     "04_interpret": 6,
-    "05_compare": 5,
+    "05_compare": 6,
     "06_go_terms": 2,
     "appendix_planted_truth": 5,
 }
@@ -67,9 +67,9 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert performance["split"].nunique() == 2
     assert {"stability", "trusted", "low", "high"} <= set(small_run.load_table("modules.csv"))
     assert small_run.load_table("pairs.csv").groupby("frequency").size().tolist() == [10, 10, 10]
-    for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "main_effects.csv", "planted.csv"):
+    for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "covariates.csv", "main_effects.csv"):
         assert len(small_run.load_table(name)) > 0
-    assert len(small_run.load_table("enrichment.csv")) > 0
+    assert len(small_run.load_table("enrichment.csv")) > 0 and len(small_run.load_table("planted.csv")) > 0
     settings = small_run.settings()
     assert set(settings["notebooks"]) == set(FIGURES)
     assert settings["notebooks"]["03_train"]["n_epochs"] == 20
