@@ -211,7 +211,7 @@ def score(
             f"{name}: {adata.n_obs} cells with {known.sum()} of the {len(known)} genes that the model was fitted to: "
             "nothing can be scored; name cells of the same species, with gene symbols as names"
         )
-    steps, base, told = _steps_for(model, adata.X, f"{name}: {place}")
+    steps, base, told = _steps_for(model, adata.X, name, place)
     eigenvalues, loadings = model.form.modules(min(n_modules, model.turn.shape[1]))
     loadings = loadings * model.turn[:, None, :n_modules]
     values = []
@@ -231,19 +231,21 @@ def as_cells(scores: pd.DataFrame, obs: pd.DataFrame) -> ad.AnnData:
     return ad.AnnData(scores.to_numpy(np.float64), obs, var, uns={"said": said})
 
 
-def _steps_for(model: Scorer, X: Matrix, place: str) -> tuple[list[str], float | None, list[str]]:
+def _steps_for(model: Scorer, X: Matrix, name: str, place: str) -> tuple[list[str], float | None, list[str]]:
     """Steps of the model that values still need, the base of logarithms that are to be undone before, and sentences."""
     is_normalised = {"normalize_total", "log1p"} & set(model.steps)
     if cells.are_counts(X) and not model.of_counts:
-        raise InputError(f"{place} holds counts, but the run had none: write cells whose X holds values of its kind")
+        raise InputError(
+            f"{name}: {place} holds counts, but the run had none: write cells with values of its kind as X"
+        )
     if cells.are_counts(X) or not is_normalised:
         return model.steps, None, []
     if X.min() < 0:
         if "scale" not in model.steps:
-            raise InputError(f"{place} holds negative values, but the run had counts: name the layer that holds counts")
-        said = (
-            "taken as scaled already, by means of their own: what sets all of them apart from the run's cells is lost"
-        )
+            raise InputError(
+                f"{name}: {place} holds negative values, the run had counts: name the layer that holds counts"
+            )
+        said = "taken as scaled already, by means of these cells: what sets them all apart from the run's is lost"
         return [], None, [f"{place} holds negative values: {said}."]
     if base := cells.log_base(X):
         return model.steps, base, [f"{place} holds normalised logarithms: undone, and normalised as the run's counts."]
