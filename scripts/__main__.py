@@ -87,7 +87,7 @@ def score(options: argparse.Namespace) -> str:
     is_marked = made.get("01_data", {}).get("csv_safe", False)
     writers = {
         ".csv": lambda path: report.write_table(scores.reset_index(names="cell"), path, is_marked),
-        ".h5ad": reading.as_cells(scores, adata.obs).write_h5ad,
+        ".h5ad": lambda path: report.write_cells(reading.as_cells(scores, adata.obs), path),
     }
     report.Run(out.parent).write(out.name, writers[out.suffix])
     said = scores.attrs["said"]

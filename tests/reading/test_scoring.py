@@ -119,9 +119,12 @@ def in_raw(adata):
     return adata
 
 
-def logs(adata):
-    adata.X = np.log2(1 + adata.X / adata.X.sum(axis=1, keepdims=True) * 1e4)
-    return adata
+def logs_to(base):
+    def change(adata):
+        adata.X = np.log1p(adata.X / adata.X.sum(axis=1, keepdims=True) * 1e4) / np.log(base)
+        return adata
+
+    return change
 
 
 def as_sparse(kind):
@@ -139,8 +142,8 @@ def whole_numbers(adata):
 
 @pytest.mark.parametrize(
     "change",
-    [shuffled, with_others, in_layer, in_raw, logs, whole_numbers, as_sparse(sparse.csr_matrix)]
-    + [as_sparse(sparse.csc_array)],
+    [shuffled, with_others, in_layer, in_raw, whole_numbers, logs_to(np.e), logs_to(2), logs_to(10)]
+    + [as_sparse(sparse.csr_matrix), as_sparse(sparse.csc_array)],
 )
 def test_the_same_cells_in_any_form_get_the_same(change, of_counts):
     _, model = of_counts
