@@ -21,6 +21,7 @@ examples:
   python -m scripts report --dataset paul15 --run first
   python -m scripts report --dataset my_cells.h5ad --params settings.yaml
   python -m scripts settings > settings.yaml
+  python -m scripts score --run reports/first new_cells.h5ad
 
 settings.yaml holds parameters of the notebooks, one to a line, such as
   n_epochs: 100
@@ -69,6 +70,32 @@ def settings(options: argparse.Namespace) -> str:
     return schema.described(chain.notebooks())
 
 
+def score(options: argparse.Namespace) -> str:
+    """Frequencies, axes and scores of cells by the model of a run; returns sentences on them and the file's path."""
+    from scripts import cells, reading, report, sources
+
+    source = sources.resolve(options.cells)
+    out = Path(options.out or f"{source.name}.scores.csv")
+    if out.suffix not in (".csv", ".h5ad") or out.resolve() in {file.resolve() for file in source.files}:
+        raise InputError(f"--out {out} is not possible: name another file that ends on .csv or .h5ad")
+    run = report.Run(options.run)
+    model = reading.Scorer.load(run.need("model.safetensors"))
+    made = run.settings().get("notebooks", {})
+    n_modules = made.get("04_interpret", {}).get("n_modules", reading.N_MODULES)
+    adata = source.read() if source.read else cells.read(Path(source.source))
+    scores = reading.score(adata, model, n_modules, options.layer, source.name)
+    is_marked = made.get("01_data", {}).get("csv_safe", False)
+    writers = {
+        ".csv": lambda path: report.write_table(scores.reset_index(names="cell"), path, is_marked),
+        ".h5ad": lambda path: report.write_cells(reading.as_cells(scores, adata.obs), path),
+    }
+    report.Run(out.parent).write(out.name, writers[out.suffix])
+    said = scores.attrs["said"]
+    if batch := made.get("01_data", {}).get("batch"):
+        said = [*said, f"The cells of the run were corrected for their batches ({batch}), these were not."]
+    return "\n".join(map(one_line, [*said, out]))
+
+
 class _Parser(argparse.ArgumentParser):
     """Names in its messages are those of the user's files, perhaps."""
 
@@ -81,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     description = "Along which directions do the cells of a tissue vary, and which genes tell its branches apart?"
     parser = _Parser("python -m scripts", description=description, epilog=HELP, formatter_class=raw)
-    commands = parser.add_subparsers(required=True, metavar="report | pages | settings")
+    commands = parser.add_subparsers(required=True, metavar="report | pages | settings | score")
     found = commands.add_parser(
         "report", help="execute the notebooks and write the pages", epilog=HELP, formatter_class=raw
     )
@@ -96,6 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     found.set_defaults(command=pages)
     found = commands.add_parser("settings", help="list all settings with their defaults and meanings")
     found.set_defaults(command=settings)
+    found = commands.add_parser("score", help="frequencies, axes and scores of other cells by the model of a run")
+    found.add_argument("cells", help="file or folder of cells, or name of a data set")
+    found.add_argument("--run", required=True, help="run folder, such as reports/paul15")
+    found.add_argument("--layer", default="", help="layer that holds the counts, or raw (default: as for a run)")
+    found.add_argument("--out", help="table (.csv) or cells x scores (.h5ad); default: <name of the cells>.scores.csv")
+    found.set_defaults(command=score)
     return parser
 
 

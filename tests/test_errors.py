@@ -53,10 +53,12 @@ def test_a_line_has_no_breaks_and_keeps_its_spaces():
         ["report", "--dataset=krumsiek11", "--params={}.yaml"],
         ["report", "--dataset=krumsiek11", "--reports={}/file/reports"],
         ["pages", "{}"],
+        ["score", "--run={}", "krumsiek11"],
+        ["score", "--run=reports", "{}.h5ad"],
         ["{}"],
         ["report", "{}"],
     ],
-    ids=["data set", "run", "settings", "reports", "pages", "command", "rest"],
+    ids=["data set", "run", "settings", "reports", "pages", "run of scores", "cells", "command", "rest"],
 )
 def test_the_command_line_says_what_is_wrong_in_print(command, name, tmp_path, capsys, monkeypatch):
     """Files and folders of such names exist, where there is something to be said of what they hold."""

@@ -1,9 +1,11 @@
 """From a source to checked, normalised and split cells; and cells with planted truth."""
 
+from scripts.cells.counts import are_counts, log_base
 from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of, named_parts
-from scripts.cells.loading import COUNTS, Preparation, describe, graph_features, load, with_counts
+from scripts.cells.loading import COUNTS, Preparation, describe, graph_features, load, named_counts, with_counts
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
+from scripts.cells.reading import needed, read
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -34,6 +36,7 @@ __all__ = [
     "SPLIT",
     "Split",
     "add_split",
+    "are_counts",
     "as_labels",
     "batch_columns",
     "checked_arrays",
@@ -45,8 +48,12 @@ __all__ = [
     "leave_out",
     "limits",
     "load",
+    "log_base",
+    "named_counts",
     "named_parts",
+    "needed",
     "plant",
+    "read",
     "run_split",
     "split_rows",
     "subsamples",

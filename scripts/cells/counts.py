@@ -119,7 +119,7 @@ def steps_for(values: Matrix, name: str) -> tuple[tuple[str, ...], list[str]]:
         return STEPS, []
     if stored.min() < 0:
         return ("scale",), [f"{name} holds negative values: taken as scaled already, neither normalised nor logged."]
-    if are_logarithms(values):
+    if log_base(values):
         return ("scale",), [
             f"{name} holds normalised logarithms of counts: used as they are, neither normalised nor logged again."
         ]
@@ -129,23 +129,22 @@ def steps_for(values: Matrix, name: str) -> tuple[tuple[str, ...], list[str]]:
     ]
 
 
-def are_logarithms(values: Matrix) -> bool:
-    """Whether non-negative values are log(1 + x) of normalised counts, to the base e, 2 or 10.
+def log_base(values: Matrix) -> float | None:
+    """Base, e, 2 or 10, to which non-negative values are log(1 + x) of normalised counts; None if they are not.
 
     They are small, and base^value - 1 has either the same total in all cells, or, where genes were left out since, is
     in each cell a whole multiple of its smallest value, that of a single count.
     """
     if _stored(values).max() > MAX_LOG:
-        return False
+        return None
     logs = dense(values[evenly(values.shape[0], SAMPLE)]).astype(float)
-    return any(_are_normalised(base**logs - 1) for base in (np.e, 2.0, 10.0))
+    counts = {base: base ** logs[logs.any(axis=1)] - 1 for base in (np.e, 2.0, 10.0)}
+    totals = {base: rows.sum(axis=1) for base, rows in counts.items()}
+    spread, best = min((total.std() / total.mean(), base) for base, total in totals.items())
+    return best if spread <= CONSTANT else next((base for base, rows in counts.items() if _are_multiples(rows)), None)
 
 
-def _are_normalised(rows: np.ndarray) -> bool:
-    rows = rows[rows.any(axis=1)]
-    totals = rows.sum(axis=1)
-    if totals.std() <= CONSTANT * totals.mean():
-        return True
+def _are_multiples(rows: np.ndarray) -> bool:
     multiples = rows / np.where(rows > 0, rows, np.inf).min(axis=1, keepdims=True)
     whole = np.abs(multiples - np.rint(multiples)) <= 1e-2 * np.maximum(multiples, 1)
     return bool(np.median(np.where(rows > 0, whole, True).all(axis=1)) == 1 and (multiples > 1.5).any())

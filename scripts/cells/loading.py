@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 
 from scripts import graph
-from scripts.blocks import Matrix, dense, variation
+from scripts.blocks import Matrix, dense, gene_means, variation
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
@@ -106,10 +106,7 @@ def _named_data(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequ
 
 def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequence[str], list[str]]:
     """Cells of a file, steps of normalisation that they need, and sentences on what was found and done."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # names made unique: said in a sentence
-        adata, place, found = choose(read(Path(source.source), _taken(settings)), settings.layer, source.name)
-        adata, named = name_genes(adata, source.name)
+    adata, place, found = named_counts(read(Path(source.source), _taken(settings)), settings.layer, source.name)
     if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
         raise InputError(
             f"{source.name} holds {adata.n_obs} cells x {adata.n_vars} genes: at least {MIN_CELLS} x {MIN_GENES} are "
@@ -118,7 +115,31 @@ def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Seque
     check(adata.X, f"{source.name}: {place}")
     steps, judged = steps_for(adata.X, place)
     given = settings.normalize_total is not None and settings.log1p is not None
-    return adata, steps, [*found, *named, *([] if given else judged)]
+    return adata, steps, [*found, *([] if given else judged)]
+
+
+def named_counts(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, str, list[str]]:
+    """Cells with the matrix to go on with as X, and its genes under their symbols.
+
+    Parameters
+    ----------
+    adata : AnnData
+        As from `read` or `needed`.
+    layer : str
+        That holds the counts, "raw" for raw.X; empty: where they are found.
+    name : str
+        Of the file, for messages.
+
+    Returns
+    -------
+    AnnData, str, list of str
+        The cells, where the matrix was, and a sentence for each thing that was found or done.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names made unique: said in a sentence
+        adata, place, found = choose(adata, layer, name)
+        adata, named = name_genes(adata, name)
+    return adata, place, [*found, *named]
 
 
 def _taken(settings: Preparation) -> list[str]:
@@ -150,6 +171,8 @@ def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
         warnings.simplefilter("ignore")  # of zero totals and logarithms of negative values: told below
         if "normalize_total" in steps:
             sc.pp.normalize_total(adata)
+            n_shown = np.count_nonzero(adata.X.sum(axis=1))  # others, without counts, add nothing to the mean
+            adata.var["normalized_mean"] = gene_means(adata.X) * (adata.n_obs / max(n_shown, 1))
         if "log1p" in steps:
             sc.pp.log1p(adata)
     if not np.isfinite(_stored(adata)).all():

@@ -55,7 +55,7 @@ def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old formats and names made unique: known and harmless
             adata = READERS[kind](file, taken)
-            return _needed(adata, file, taken)
+            return needed(adata, file, taken)
     except InputError:
         raise
     except Exception as problem:  # whatever the reader stumbles over, the file is none that can be read
@@ -156,8 +156,11 @@ READERS: dict[str, Callable[[Path, Sequence[str]], ad.AnnData]] = {
 }
 
 
-def _needed(adata: ad.AnnData, file: Path, taken: Sequence[str]) -> ad.AnnData:
-    """Matrices, plain columns of obs, and var alone; names as text, those of cells unique."""
+def needed(adata: ad.AnnData, file: Path | str, taken: Sequence[str] = ()) -> ad.AnnData:
+    """Matrices, plain columns of obs, and var alone; names as text, those of cells unique.
+
+    file : for messages; taken : as in `read`.
+    """
     var, unread = _named(adata.var), dict(adata.uns.get(UNREAD, {}))
     try:
         X = _sound(adata.X)

@@ -4,7 +4,7 @@ Nothing here builds a genes x genes matrix: all is computed in an orthonormal ge
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +84,14 @@ class BilinearForm:
         """Number of frequencies."""
         return len(self.core)
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predicted frequencies; X : (n_cells, n_genes). Returns (n_cells, n_freq)."""
+    def predict(self, X: np.ndarray, genes: Iterable[str] | None = None) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes). Returns (n_cells, n_freq).
+
+        genes : names of the columns of X, such as adata.var_names; an InputError where they are not those of the form,
+        in their order.
+        """
+        if genes is not None:
+            self._check_genes(genes, "the model", "score the cells instead, which finds genes by their names")
         z = X @ self.basis
         interactions = einsum(z, self.core, z, "cell r_i, freq r_i r_j, cell r_j -> cell freq")
         return self.constant + X @ self.main.T + interactions
@@ -141,10 +147,17 @@ class BilinearForm:
         core = np.stack([(vectors * values) @ vectors.T for values, vectors in leading])
         return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
 
-    def save(self, path: Path) -> None:
-        """Write as safetensors, gene names in the header."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ("basis", "core", "main", "constant")}
-        save_file(arrays, path, metadata={"genes": json.dumps(self.genes)})
+    def _check_genes(self, genes: Iterable[str], what: str, remedy: str) -> None:
+        if self.genes != [str(gene) for gene in genes]:
+            raise InputError(f"{what} was fitted to other genes, or in another order: {remedy}")
+
+    def save(
+        self, path: Path, arrays: Mapping[str, np.ndarray] | None = None, texts: Mapping[str, str] | None = None
+    ) -> None:
+        """Write as safetensors, gene names in the header; arrays, texts : what else the file is to hold, by name."""
+        own = {name: getattr(self, name) for name in ("basis", "core", "main", "constant")}
+        kept = {name: np.ascontiguousarray(array) for name, array in (own | dict(arrays or {})).items()}
+        save_file(kept, path, metadata={"genes": json.dumps(self.genes), **(texts or {})})
 
     @classmethod
     def load(cls, path: Path, genes: Iterable[str] | None = None) -> "BilinearForm":
@@ -172,6 +185,6 @@ class BilinearForm:
                 raise ValueError("its basis is not orthonormal")
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as problem:
             raise InputError(f"{path} does not hold a fitted model ({problem}): run 03_train.ipynb again") from None
-        if genes is not None and form.genes != [str(gene) for gene in genes]:
-            raise InputError(f"{path} was fitted to other genes, or in another order: run 03_train.ipynb again")
+        if genes is not None:
+            form._check_genes(genes, str(path), "run 03_train.ipynb again")
         return form

@@ -1,14 +1,18 @@
-"""What weights say: modules, their stability, pairs, and single cells."""
+"""What weights say: modules, their stability, pairs, single cells, and cells never seen."""
 
 from scripts.reading.cells import explain_cell, first_modules, module_scores
 from scripts.reading.modules import main_effect_table, module_table, pole_loadings, poles
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
+from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
 from scripts.reading.stability import agreement_table, module_stability, trusted_modules
 
 __all__ = [
     "FDR",
+    "N_MODULES",
+    "Scorer",
     "agreement_table",
+    "as_cells",
     "explain_cell",
     "first_modules",
     "is_significant",
@@ -22,6 +26,7 @@ __all__ = [
     "pole_loadings",
     "poles",
     "resample",
+    "score",
     "strongest_of_first_modules",
     "strongest_pairs",
     "trusted_modules",

@@ -5,9 +5,10 @@
 
 from typing import TYPE_CHECKING
 
+from scripts.report.files import write_cells, write_table
 from scripts.report.run import Run, open_run
 
 if TYPE_CHECKING:
     from scripts.report import chain, pages, settings
 
-__all__ = ["Run", "chain", "open_run", "pages", "settings"]
+__all__ = ["Run", "chain", "open_run", "pages", "settings", "write_cells", "write_table"]
