@@ -171,7 +171,7 @@ def test_make_opens_the_lab_from_a_folder_of_any_name(tmp_path):
     (folder / ".venv/installed").touch()
     (folder / ".venv/bin/jupyter").write_text('#!/bin/sh\nprintf "%s\\n" "$PYTHONPATH"\n')
     (folder / ".venv/bin/jupyter").chmod(0o755)
-    done = subprocess.run(["make", "lab"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(["make", "--no-print-directory", "lab"], cwd=folder, capture_output=True, text=True)
     assert done.stdout == f"{folder}\n", done.stderr
     assert not (folder / "harm").exists()
 
