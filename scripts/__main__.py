@@ -132,9 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _ignore(*_: object) -> None:
+    """Stands for SIG_IGN, which kernels would inherit: they could not be interrupted."""
+
+
 def _stop(*_: object) -> None:
     """End a run as Ctrl-C does, also in the background, where shells have Ctrl-C ignored."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    if signal.getsignal(signal.SIGINT) is _ignore:
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
@@ -144,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _ignore)
     try:
         said, status = options.command(options), 0
     except InputError as error:
