@@ -54,14 +54,20 @@ def edited(change):
     return make
 
 
-def replaced(place: str, change):
+def with_values(place: str, change):
+    """What puts other values in the place of those of a dataset."""
+
     def edit(content):
         values, attributes = change(content[place][:]), dict(content[place].attrs)
         del content[place]
         content[place] = values
         content[place].attrs.update(attributes)
 
-    return edited(edit)
+    return edit
+
+
+def replaced(place: str, change):
+    return edited(with_values(place, change))
 
 
 def put(values: np.ndarray, at: int, value) -> np.ndarray:
@@ -207,13 +213,7 @@ def with_more(change):
 
 
 def part_of(place: str, change):
-    def edit(content):
-        values, attributes = change(content[place][:]), dict(content[place].attrs)
-        del content[place]
-        content[place] = values
-        content[place].attrs.update(attributes)
-
-    return with_more(edit)
+    return with_more(with_values(place, change))
 
 
 def bytes_lost(place: str):
