@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -272,8 +272,12 @@ def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -
 
 
 def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
-    """Execute notebooks in order; those that are independent beside the others, in a second kernel."""
-    from scripts.report.kernel import SLOW_MODULES, Kernel
+    """Execute notebooks in order; those that are independent beside the others, in a second kernel.
+
+    The notebooks are executed in threads, and this one does nothing but wait for them or for a signal: one that came
+    while modules are imported would leave Python's lock on imports locked, and all threads waiting.
+    """
+    from scripts.report.kernel import SLOW_MODULES, Kernel, undisturbed
 
     labels = {step.stem: f"[{number}/{len(steps)}] {step.stem}" for number, step in enumerate(steps, 1)}
     beside = [step for step in missing if step.is_independent]
@@ -281,29 +285,38 @@ def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
     if not in_order:
         beside, in_order = [], missing
     start = partial(Kernel, steps[0].notebook.parent, run.folder)
-    with start() as kernel, ThreadPoolExecutor(2) as others:
-        kernel.preload(SLOW_MODULES)
-        others.submit(importlib.import_module, "scripts.report.pages")  # takes a moment, which the notebooks leave
-        if not beside:
-            return _execute_in_order(run, in_order, labels, kernel)
-        with start(threads=1) as second:
-            done = others.submit(_execute_in_order, run, beside, labels, second, is_beside=True)
-            try:
-                for step in in_order:
-                    _execute_in_order(run, [step], labels, kernel)
-                    if done.done():
-                        done.result()  # raises if one has failed
-                done.result()
-            except BaseException:
-                second.kill()  # else the end of this block would wait for its notebook
-                raise
-    return None
+    stopping, failed = threading.Event(), None
+    with undisturbed() as signals, contextlib.ExitStack() as stack:
+        kernels = [stack.enter_context(start())]
+        kernels[0].preload(SLOW_MODULES)
+        if beside:
+            kernels.append(stack.enter_context(start(threads=1)))
+        with ThreadPoolExecutor(3) as threads:
+            threads.submit(importlib.import_module, "scripts.report.pages")  # takes a moment, which notebooks leave
+            running = {
+                threads.submit(_execute_in_order, run, part, labels, kernel, stopping, is_beside=part is beside)
+                for part, kernel in zip([in_order, beside], kernels, strict=False)
+            }
+            while running and not signals:
+                done, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
+                failed = failed or next((task for task in done if task.exception()), None)
+                if failed:  # the notebook that is being executed in order is not in vain
+                    stopping.set()
+                for kernel in kernels[1:] if failed else []:
+                    kernel.kill()
+            for kernel in kernels if signals else []:
+                kernel.kill()  # its notebook fails within a second or so
+        if failed:
+            failed.result()
 
 
-def _execute_in_order(run: Run, steps: list[Step], labels: dict, kernel: Kernel, is_beside: bool = False) -> None:
+def _execute_in_order(
+    run: Run, steps: list[Step], labels: dict, kernel: Kernel, stopping: threading.Event, is_beside: bool
+) -> None:
     for step in steps:
-        with clock(labels[step.stem], is_beside):
-            _execute_one(run, step, kernel)
+        if not stopping.is_set():
+            with clock(labels[step.stem], is_beside):
+                _execute_one(run, step, kernel)
 
 
 def _execute_one(run: Run, step: Step, kernel: Kernel) -> None:

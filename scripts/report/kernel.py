@@ -29,7 +29,6 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel warns on stderr about its debugger
 }
-ENDING = (signal.SIGINT, signal.SIGTERM)
 SLOW_MODULES = ["anndata", "plotly.graph_objects", "scanpy", "torch"]  # seconds of every chain's first notebook
 PRELOAD = """\
 import contextlib, importlib
@@ -50,20 +49,28 @@ with warnings.catch_warnings():
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Within, signals that end the program wait: a process half-way started would be nobody's, and write on."""
+def undisturbed() -> Iterator[list[int]]:
+    """Within, signals that end the program are put on the list, and the first takes effect at the end.
+
+    A process that is half-way started when one comes would be nobody's, and write on; so would a module that is
+    half-way imported keep others from being imported. What ignores Ctrl-C goes on to ignore it.
+    """
+    signals: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signals
         return
-    waiting: list[int] = []
-    usual = {number: signal.signal(number, lambda *sent: waiting.append(sent[0])) for number in ENDING}
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if usual[signal.SIGINT] is not signal.default_int_handler:
+        del usual[signal.SIGINT]
+    for number in usual:
+        signal.signal(number, lambda sent, _: signals.append(sent))
     try:
-        yield
+        yield signals
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-    if waiting:
-        signal.raise_signal(waiting[0])
+        if signals:
+            signal.raise_signal(signals[0])
 
 
 class Kernel:
@@ -104,8 +111,7 @@ class Kernel:
         quiet = ["--IPKernelApp.log_level=CRITICAL"]  # keeps the clock's line
         try:
             environment = os.environ | self._environment
-            with _undisturbed():
-                self.manager.start_kernel(cwd=str(self._folder), env=environment, extra_arguments=quiet)
+            self.manager.start_kernel(cwd=str(self._folder), env=environment, extra_arguments=quiet)
             # one client for the whole life, and of its channels the one that requests need: no waiting for readiness
             self._client = self.manager.blocking_client()
             self._client.start_channels(iopub=False, stdin=False, hb=False, control=False)
@@ -158,13 +164,13 @@ class Kernel:
 
     def kill(self) -> None:
         """End the process. A notebook that another thread executes in it fails within a second or so."""
-        if self.manager.has_kernel:
-            self.manager.signal_kernel(getattr(signal, "SIGKILL", signal.SIGTERM))
+        with contextlib.suppress(ProcessLookupError):  # it has ended before
+            if self.manager.has_kernel:
+                self.manager.signal_kernel(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def stop(self) -> None:
         """End the process, wait until it has ended and free what it held; harmless when it has ended before."""
-        with contextlib.suppress(ProcessLookupError):
-            self.kill()  # first: the manager interrupts before it kills, which a process may answer with a traceback
+        self.kill()  # first: the manager interrupts before it kills, which a process may answer with a traceback
         if self._client is not None:
             self._client.shell_channel.stop()
             self._client = None
