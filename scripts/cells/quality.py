@@ -216,15 +216,17 @@ def measure(adata: ad.AnnData, has_counts: bool) -> pd.DataFrame:
     found, _ = sc.pp.calculate_qc_metrics(cells, qc_vars=list(named), percent_top=None, log1p=False)
     if not has_counts:
         return found[["n_genes_by_counts"]]
-    if (scores := _doublet_scores(cells)) is not None:
+    scores, why = _doublet_scores(cells)
+    if not why:
         found["doublet_score"] = scores
+    found.attrs["unscored"] = why
     return found[[name for name in MEASURES if name in found]]
 
 
-def _doublet_scores(cells: ad.AnnData) -> pd.Series | None:
-    """Scrublet's, of cells with counts; None where they are too many, or cells or genes too few for it."""
+def _doublet_scores(cells: ad.AnnData) -> tuple[pd.Series, str]:
+    """Scrublet's, of cells with counts, or why there are none."""
     if cells.n_obs > MAX_SCORED:
-        return None
+        return pd.Series(dtype=float), f"there are more than {MAX_SCORED:,} cells"
     counts = ad.AnnData(sparse.csr_matrix(cells.X), cells.obs)
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
     try:
@@ -232,9 +234,10 @@ def _doublet_scores(cells: ad.AnnData) -> pd.Series | None:
             warnings.simplefilter("ignore")
             # the search is exact, as scanpy's approximate one fails; no doublets are called, which needs a package
             sc.pp.scrublet(counts, threshold=1.0, use_approx_neighbors=False, verbose=False)
-    except Exception:  # it stops in many ways where there is little to score, which is no reason to stop a run
-        return None
-    return counts.obs["doublet_score"].reindex(cells.obs_names)
+    except (ValueError, ArithmeticError, LookupError, np.linalg.LinAlgError) as error:
+        # of few cells or genes it cannot make doublets, choose genes or components: no reason to stop a run
+        return pd.Series(dtype=float), f"Scrublet stopped ({one_line(error)}), as it does for few cells or genes"
+    return counts.obs["doublet_score"].reindex(cells.obs_names), ""
 
 
 def _into_obs(adata: ad.AnnData, quality: pd.DataFrame) -> None:
@@ -272,7 +275,7 @@ def why_unmeasured(measure: str, quality: pd.DataFrame) -> str:
     if "total_counts" not in quality:
         return "the values are no counts"
     if measure == "doublet_score":
-        return f"Scrublet can score neither more than {MAX_SCORED:,} cells nor few cells or genes"
+        return quality.attrs.get("unscored") or "Scrublet gave no scores"
     kind = {"mt": "MT- or mt-", "ribo": "RPS, RPL, Rps or Rpl", "hb": "HBA, HBB, Hba, Hbb and so on"}
     return f"no gene's name begins with {kind[measure.removeprefix('pct_counts_')]}"
 

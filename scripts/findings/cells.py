@@ -80,12 +80,13 @@ def about_cells_of_frequencies(participation: np.ndarray, n_cells: int) -> list[
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:
-    """Where the labels come from, and how many cells have one; labels : (n_cells,), as from `cells.labels_of`."""
+    """Where the labels come from, and how many cells have one; labels : (n_cells,), as from `cells.labels_of`.
+
+    Empty if no cell has a label.
+    """
     n_cells, n_labelled, place = len(labels), int(labels.notna().sum()), f"obs[{labels.name!r}]"
     if not n_labelled:
-        return [
-            "No cell types are known, so nothing is said of any: the setting label names the column of obs with them."
-        ]
+        return []
     if pd.api.types.is_float_dtype(labels.dtype):
         kind = f"which is read as a number ({labels.min():.3g} to {labels.max():.3g})"
         sentences = [f"Labels are taken from {place}, {kind}."]
@@ -108,7 +109,8 @@ def about_label_columns(adata) -> list[str]:
     others = [name for name in label_columns(adata.obs) if name != label]
     told = ", ".join(f"obs[{name!r}] ({adata.obs[name].nunique()})" for name in others)
     more = f"Other columns that may hold labels, with their number of values: {told}; the setting label names another."
-    return [*about_known_labels(labels_of(adata)), *([more] if others else [])]
+    none = "No cell types are known, so nothing is said of any: the setting label names the column of obs with them."
+    return [*(about_known_labels(labels_of(adata)) or [none]), *([more] if others else [])]
 
 
 def is_explained(separation: pd.DataFrame, least: float = 0.5) -> pd.Series:

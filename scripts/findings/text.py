@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from scripts.errors import one_line
+from scripts.report import NOTHING
 
 # what Markdown reads: letters anywhere, a _ that is not within a word, marks at the start of a line, and addresses
 MARKDOWN = re.compile(r"[\\`*\[\]<&~$|]|(?<![^\W_])_|_(?![^\W_])|^[#+=>-]|^\d+[.)]|\bhttps?:|\bwww\.|@")
@@ -48,7 +49,7 @@ def table(frame: pd.DataFrame, digits: int = 3, least: Mapping[str, float] | Non
         Smallest value that a p-value of the column could have, as one over the number of permutations.
     """
     if not len(frame):
-        return HTML("<p>Nothing to list.</p>")
+        return HTML(NOTHING)
     shown = frame.copy()
     for place, name in enumerate(frame.columns):
         own = name if isinstance(name, str) else str(name[0])

@@ -6,9 +6,9 @@
 from typing import TYPE_CHECKING
 
 from scripts.report.files import write_cells, write_table
-from scripts.report.run import Run, open_run
+from scripts.report.run import NOTHING, Run, open_run
 
 if TYPE_CHECKING:
     from scripts.report import chain, pages, settings
 
-__all__ = ["Run", "chain", "open_run", "pages", "settings", "write_cells", "write_table"]
+__all__ = ["NOTHING", "Run", "chain", "open_run", "pages", "settings", "write_cells", "write_table"]

@@ -24,12 +24,13 @@ from nbconvert import HTMLExporter
 from scripts.errors import InputError, printable
 from scripts.report.ledger import NAME, Ledger, checksum
 from scripts.report.page_figures import figure_html, plotly_js, thumbnail
-from scripts.report.run import Run
+from scripts.report.run import NOTHING, Run
 
 FIGURE = "application/vnd.plotly.v1+json"
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "page/page.css").read_text(encoding="utf-8")
 SCRIPT = (TEMPLATES / "page/page.js").read_text(encoding="utf-8")
+OPTIONAL = "optional"  # tag of a heading whose section is left out where there is nothing to show
 CONTENTS_HERE = "<!-- contents -->"  # filled in after the conversion
 APPENDIX = "appendix"  # how the names of notebooks begin that stand behind the others, and apart
 HEADING = re.compile(r'<h([23])\b[^>]*\bid="([^"]*)"[^>]*>(.*?)(?:<a class="anchor-link".*?)?</h\1>', re.DOTALL)
@@ -239,19 +240,29 @@ def _question(notebook: nbformat.NotebookNode) -> str:
 
 
 def _without_empty_sections(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Copy of a notebook that marks headings which have nothing but code below them: they appear with the code."""
+    """Copy of a notebook that marks sections which show nothing: they appear with the code.
+
+    A section is one if its heading has nothing but code below it; one whose heading is tagged as optional also if it
+    holds text, and tables without rows.
+    """
     notebook = copy.deepcopy(notebook)
-    heading = None
-    for cell in notebook.cells:
-        lines = cell.source.strip().splitlines()
-        if cell.cell_type == "markdown" and lines:
-            is_bare = len(lines) == 1 and re.match("##+ ", lines[0])
-            heading = cell if is_bare else None
-            if is_bare:
-                cell.metadata["code_only"] = True
-        elif heading is not None and any(map(_is_shown, cell.get("outputs", []))):
-            heading.metadata["code_only"] = False
+    headings = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and cell.source.strip()]
+    for begin, end in itertools.pairwise([*headings, len(notebook.cells)]):
+        heading, *others = notebook.cells[begin:end]
+        outputs = [output for cell in others for output in cell.get("outputs", [])]
+        is_optional = OPTIONAL in heading.metadata.get("tags", [])
+        is_bare = re.fullmatch("##+ .*", heading.source.strip())
+        if is_optional and not any(map(_is_more_than_nothing, outputs)):
+            for cell in others:
+                cell.outputs = []
+        elif not is_bare or any(map(_is_shown, outputs)):
+            continue
+        heading.metadata["code_only"] = True
     return notebook
+
+
+def _is_more_than_nothing(output: nbformat.NotebookNode) -> bool:
+    return _is_shown(output) and output.get("data", {}).get("text/html") != NOTHING
 
 
 def _is_shown(output: nbformat.NotebookNode) -> bool:

@@ -42,6 +42,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "planted.csv": "appendix_planted_truth",
 }
 ASIDE = ".aside-"  # prefix of a file that is being written
+NOTHING = "<p>Nothing to list.</p>"  # what a notebook shows in place of a table without rows
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 T = TypeVar("T")
 

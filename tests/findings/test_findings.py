@@ -61,6 +61,7 @@ def test_where_labels_come_from_is_said():
     ]
     (sentence,) = findings.about_label_columns(made_cells())
     assert sentence.startswith("No cell types are known")
+    assert findings.about_known_labels(cells.labels_of(made_cells())) == []
 
 
 def test_a_frequency_that_follows_a_batch_is_named():

@@ -87,6 +87,10 @@ def run(tmp_path):
     ]
     cells = [new_markdown_cell("# What are the data?\n\nHow *many*? Many."), new_markdown_cell("## How many *cells*?")]
     ending = [new_markdown_cell("## Save"), new_code_cell("save()")]
+    nothing, tag = output(text__html=pages.NOTHING), {"tags": ["optional"]}
+    for heading, metadata in {"Kept": {}, "Optional": tag}.items():
+        ending += [new_markdown_cell(f"## {heading}\n\nText.", metadata=metadata), new_code_cell("", outputs=[nothing])]
+    ending += [new_markdown_cell("## Shown\n\nText.", metadata=tag), new_code_cell("1", outputs=[nothing, outputs[0]])]
     save(run, "01_data", [*cells, new_code_cell("secret_code = 1", outputs=outputs), *ending])
     save(run, "02_look", [new_markdown_cell("# What do we see?")])
     run.path("a & <b>.txt").write_text("x")
@@ -182,15 +186,17 @@ def test_outputs_are_shown_and_progress_is_not(run):
 
 def test_code_is_hidden_until_asked_for(run):
     page = read(run, "01_data.html")
-    assert "secret_code = 1" in page.text and len(page.of_class("code")) == 2
+    assert "secret_code = 1" in page.text and len(page.of_class("code")) == 3
     assert "pre.code { display: none;" in pages.STYLE and "Show code" in page.text
 
 
-def test_a_heading_over_code_alone_goes_with_the_code(run):
+def test_sections_that_show_nothing_go_with_the_code(run):
     page = read(run, "01_data.html")
-    assert len(page.of_class("code-only")) == 1
+    assert len(page.of_class("code-only")) == 2
     links = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
-    assert links.count("#Save") == 1  # the heading's own; none in the contents
+    assert links.count("#Save") == links.count("#Optional") == 1  # the heading's own; none in the contents
+    assert links.count("#Kept") == links.count("#Shown") == 2
+    assert page.text.count("Nothing to list.") == 2
 
 
 def test_settings_are_tables_of_text(run):
