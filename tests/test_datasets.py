@@ -45,8 +45,9 @@ def test_splits_do_not_overlap_and_follow_the_seed(pbmc):
 
 
 def test_fewer_cells_than_the_fits_to_subsamples_need_are_refused_at_the_door():
-    train = splits.split_rows(splits.MIN_SPLIT)[0]
-    assert len(splits.subsamples(len(train), 2)[0]) == splits.MIN_TRAINING
+    n_train = len(splits.split_rows(splits.MIN_SPLIT)[0])
+    cells = splits.CellDataset(np.zeros((n_train, 2)), np.zeros((n_train, 1)))
+    assert len(splits.subsamples(cells, 2)[0]) == splits.MIN_TRAINING
     with pytest.raises(ValueError, match="18 cells are too few to split .* at least 19 are needed"):
         splits.split_rows(splits.MIN_SPLIT - 1)
 

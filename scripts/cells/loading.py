@@ -38,7 +38,7 @@ class Preparation(Filters):
     scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
     layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
     label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
-    batch: str = ""  # column of obs with batches that expression is corrected for, by ComBat; empty: none
+    batch: str = ""  # column of obs with batches that ComBat takes out; three or more are held out whole; empty: none
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
@@ -78,6 +78,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         "species": species_of(list(adata.var_names)),
         "said": np.array(said, dtype=str),
         "left_out": np.array([], dtype=str),
+        "batch": settings.batch,
     }
     adata.X = adata.X.astype(np.float32)
     adata = sound_cells(adata, settings, has_counts="normalize_total" in steps)

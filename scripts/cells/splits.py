@@ -1,4 +1,4 @@
-"""Two ways to hold cells out, subsamples, and cells as torch data sets."""
+"""Two ways to hold cells, or whole donors, out, subsamples, and cells as torch data sets."""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupKFold, train_test_split
 
 from scripts import graph
 from scripts.blocks import Matrix, Standard, variation
+from scripts.cells.labels import as_labels
 from scripts.cells.loading import Preparation, graph_features
 from scripts.errors import InputError
 from scripts.graph import entered_neighbors, nearest_neighbors
@@ -21,6 +22,7 @@ from scripts.parallel import side_by_side
 
 SPLITS = ("train", "val", "test")
 MIN_TRAINING = 10  # cells that a model can be fitted to
+MIN_DONORS, MAX_FOLDS = 3, 5  # donors from which on they are held out whole, and times that some are
 MIN_SPLIT = 19  # cells of which 80 % subsamples of the training cells are as many
 ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training cells"
 
@@ -28,10 +30,12 @@ ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training 
 class CellDataset(torch.utils.data.Dataset):
     """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq).
 
-    Sparse expression stays a scipy matrix in x; items are dense rows all the same.
+    Sparse expression stays a scipy matrix in x; items are dense rows all the same. donors : (n_cells,) int; None where
+    cells are drawn one by one.
     """
 
-    def __init__(self, x: Matrix, y: np.ndarray, device: str = "cpu"):
+    def __init__(self, x: Matrix, y: np.ndarray, device: str = "cpu", donors: np.ndarray | None = None):
+        self.donors = donors
         if sparse.issparse(x):
             self.x = sparse.csr_array(x, dtype=np.float32)
         else:
@@ -51,32 +55,71 @@ class CellDataset(torch.utils.data.Dataset):
         return x, self.y.cpu().numpy().astype(np.float64)
 
 
-def split_rows(n_cells: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """70 % training, 15 % validation and 15 % test cells, seeded: their indices."""
+def donors_of(adata: ad.AnnData) -> pd.Series | None:
+    """Batch of each cell, (n_cells,) categories, where they are at least `MIN_DONORS`: whole ones are then held out.
+
+    None for fewer, or where the setting batch names no column; adata : AnnData, as from `load`.
+    """
+    batch = adata.uns["dataset"].get("batch", "")
+    donors = as_labels(adata.obs[batch]) if batch else None
+    return donors if donors is not None and donors.nunique() >= MIN_DONORS else None
+
+
+def _codes(donors: pd.Series | None) -> np.ndarray | None:
+    return None if donors is None else donors.cat.codes.to_numpy()
+
+
+def n_folds(donors: np.ndarray | None, wanted: int) -> int:
+    """How many ways to hold cells out there are, at most as many as wanted; donors : (n_cells,) int or None."""
+    return wanted if donors is None else min(wanted, MAX_FOLDS, len(np.unique(donors)))
+
+
+def split_rows(
+    n_cells: int, random_state: int = 0, donors: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """70 % training, 15 % validation and 15 % test cells, seeded: their indices.
+
+    donors : (n_cells,) int, optional. The test cells are then all cells of one donor, or of a fifth of more than five,
+    others for each of the first seeds; training and validation cells are drawn from the rest, in the same proportion.
+    """
     if n_cells < MIN_SPLIT:
         raise InputError(
             f"{n_cells} cells are too few to split into training, validation and test cells: at least {MIN_SPLIT} are "
             "needed; name another file"
         )
-    train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
-    validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    if donors is None:
+        train, rest = train_test_split(np.arange(n_cells), train_size=0.7, random_state=random_state)
+        validation, test = train_test_split(rest, train_size=0.15 / (1 - 0.7), random_state=random_state + 1)
+    else:
+        folds = list(GroupKFold(n_folds(donors, MAX_FOLDS)).split(donors, groups=donors))
+        rest, test = folds[random_state % len(folds)]
+        train, validation = train_test_split(rest, train_size=0.7 / (0.7 + 0.15), random_state=random_state)
     return np.sort(train), np.sort(validation), np.sort(test)
 
 
 def add_split(adata: ad.AnnData, random_state: int = 0) -> ad.AnnData:
     """Training, validation and test cells, as `split_rows` draws them: obs["split"]."""
     split = np.empty(adata.n_obs, dtype=object)
-    for name, rows in zip(SPLITS, split_rows(adata.n_obs, random_state), strict=True):
+    for name, rows in zip(SPLITS, split_rows(adata.n_obs, random_state, _codes(donors_of(adata))), strict=True):
         split[rows] = name
     adata.obs["split"] = pd.Categorical(split, categories=SPLITS)
+    if held_out := _held_out(adata, np.flatnonzero(split == SPLITS[-1])):
+        batch = adata.uns["dataset"]["batch"]
+        said = f"Whole groups of obs[{batch!r}] are held out, others in each split: test cells are those of {held_out}."
+        adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
     return adata
 
 
 def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, CellDataset, CellDataset]:
     """Training, validation and test cells as torch data sets, in the order of the cells."""
     members = [np.flatnonzero(adata.obs["split"] == name) for name in SPLITS]
-    train, val, test = (CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device) for rows in members)
+    train, val, test = (_cells(adata, rows, device) for rows in members)
     return train, val, test
+
+
+def _cells(adata: ad.AnnData, rows: np.ndarray, device: str = "cpu") -> CellDataset:
+    donors = _codes(donors_of(adata))
+    return CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device, None if donors is None else donors[rows])
 
 
 @dataclass(frozen=True)
@@ -84,7 +127,8 @@ class Split:
     """Training, validation and test cells of one way to hold cells out.
 
     extension_r2 : (n_freq,) agreement of the test cells' frequencies, extended from the training cells' graph, with
-    those of the graph of all cells, aligned; None where they are the same.
+    those of the graph of all cells, aligned; None where they are the same. held_out : names of the donors whose cells
+    are the test cells; empty where cells are drawn one by one.
     """
 
     protocol: str
@@ -93,23 +137,36 @@ class Split:
     val: CellDataset
     test: CellDataset
     extension_r2: np.ndarray | None = None
+    held_out: str = ""
+
+    @property
+    def refits(self) -> str:
+        """Which of the training cells a model is fitted to again, to see what comes back."""
+        return "80% subsamples" if self.train.donors is None else "without some donors"
 
 
 def run_split(adata: ad.AnnData) -> Split:
     """The run's own split of the cells, as obs["split"] says."""
-    return Split(ALL_CELLS, 0, *torch_splits(adata))
+    test = np.flatnonzero(adata.obs["split"] == SPLITS[-1])
+    return Split(ALL_CELLS, 0, *torch_splits(adata), held_out=_held_out(adata, test))
+
+
+def _held_out(adata: ad.AnnData, test: np.ndarray) -> str:
+    donors = donors_of(adata)
+    return "" if donors is None else ", ".join(map(str, donors.iloc[test].unique()))
 
 
 def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Split:
     """Frequencies from the graph of all cells, which are then split; number 0 is the run's own split."""
-    parts = split_rows(adata.n_obs, random_state + number)
-    train, val, test = (CellDataset(adata.X[rows], adata.obsm["X_freq"][rows]) for rows in parts)
-    return Split(ALL_CELLS, number, train, val, test)
+    parts = split_rows(adata.n_obs, random_state + number, _codes(donors_of(adata)))
+    train, val, test = (_cells(adata, rows) for rows in parts)
+    return Split(ALL_CELLS, number, train, val, test, held_out=_held_out(adata, parts[-1]))
 
 
 def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> list[Split]:
-    """The first splits of `transductive_split`."""
-    return side_by_side(partial(transductive_split, adata, random_state), range(n_splits))
+    """The first splits of `transductive_split`; no more than there are ways to hold donors out."""
+    numbers = range(n_folds(_codes(donors_of(adata)), n_splits))
+    return side_by_side(partial(transductive_split, adata, random_state), numbers)
 
 
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
@@ -123,7 +180,8 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     InputError
         If the training cells are too few for a graph, or too few cells are left.
     """
-    train, val, test = split_rows(adata.n_obs, settings.random_state + number)
+    donors = _codes(donors_of(adata))
+    train, val, test = split_rows(adata.n_obs, settings.random_state + number, donors)
     X = adata.X
     if "scale" in adata.uns["dataset"]["steps"]:
         X = _within(_standard(adata.X[train]).scaled(adata.X), np.sqrt(len(train) - 1))
@@ -142,8 +200,11 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     if keep.sum() < MIN_TRAINING or not len(val) or not len(test):
         raise InputError(f"{keep.sum()} training, {len(val)} validation and {len(test)} test cells are too few")
     known = ((train[keep], vectors), (val, y_val), (test, y_test))
-    of_train, of_val, of_test = (CellDataset(X[rows], y) for rows, y in known)
-    return Split(INDUCTIVE, number, of_train, of_val, of_test, aligned_r2(adata.obsm["X_freq"][test], y_test))
+    of_train, of_val, of_test = (
+        CellDataset(X[rows], y, donors=None if donors is None else donors[rows]) for rows, y in known
+    )
+    agreement = aligned_r2(adata.obsm["X_freq"][test], y_test)
+    return Split(INDUCTIVE, number, of_train, of_val, of_test, agreement, _held_out(adata, test))
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
@@ -159,7 +220,8 @@ def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) ->
         with contextlib.suppress(InputError):
             return inductive_split(adata, settings, number)
 
-    return [split for split in side_by_side(one, range(n_splits)) if split]
+    numbers = range(n_folds(_codes(donors_of(adata)), n_splits))
+    return [split for split in side_by_side(one, numbers) if split]
 
 
 def _standard(X: Matrix) -> Standard:
@@ -181,13 +243,39 @@ def _within(X: Matrix, limit: float) -> Matrix:
     return X
 
 
-def subsamples(n_cells: int, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:
-    """Random subsets of the cells, without replacement, as sorted indices; at least two, to be compared."""
+def subsamples(cells: CellDataset, n_subsamples: int, share: float = 0.8, random_state: int = 0) -> list[np.ndarray]:
+    """Random subsets of the cells, without replacement, as sorted indices; at least two, to be compared.
+
+    Of donors, each subset leaves some out, others each time; no more subsets than donors.
+    """
     if n_subsamples < 2:
         raise InputError(f"n_subsamples={n_subsamples} is not possible: at least 2 are needed to compare fits")
+    n_cells, donors = len(cells), cells.donors
+    if donors is not None and len(np.unique(donors)) > 1:
+        folds = GroupKFold(min(n_subsamples, len(np.unique(donors)))).split(donors, groups=donors)
+        return [rest for rest, _ in folds]
     size = int(share * n_cells)
     seeds = range(random_state, random_state + n_subsamples)
     return [np.sort(np.random.default_rng(seed).choice(n_cells, size, replace=False)) for seed in seeds]
+
+
+def drawn_again(cells: CellDataset, random: np.random.Generator) -> np.ndarray:
+    """Cells drawn again with replacement, as sorted indices; whole donors, where they are known: a bootstrap."""
+    if cells.donors is None:
+        return np.sort(random.integers(len(cells), size=len(cells)))
+    donors = np.unique(cells.donors)
+    drawn = random.choice(donors, len(donors))
+    return np.sort(np.concatenate([np.flatnonzero(cells.donors == donor) for donor in drawn]))
+
+
+def shuffled(cells: CellDataset, random: np.random.Generator) -> np.ndarray:
+    """An order of the cells in which each takes the place of any other, or of any other of its donor; (n_cells,)."""
+    donors = np.zeros(len(cells), int) if cells.donors is None else cells.donors
+    order = np.empty(len(cells), int)
+    for donor in np.unique(donors):
+        rows = np.flatnonzero(donors == donor)
+        order[rows] = rows[random.permutation(len(rows))]
+    return order
 
 
 def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:

@@ -17,6 +17,7 @@ from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
     count_splitting,
+    forms_of_donors,
     forms_of_seeds,
     forms_of_subsamples,
     inductive_table,
@@ -34,6 +35,7 @@ __all__ = [
     "depth_of",
     "driver_table",
     "forms_of_seeds",
+    "forms_of_donors",
     "forms_of_subsamples",
     "inductive_table",
     "marker_recovery",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.blocks import evenly
-from scripts.cells import Split, subsamples, transductive_split
+from scripts.cells import Split, subsamples, transductive_splits
 from scripts.evaluation.performance import refit
 from scripts.evaluation.rankings import Expression, rank_genes
 from scripts.measures import held_out_r2, jaccard
@@ -115,13 +115,12 @@ def panel_splits(
     """
     names = list(adata.var_names)
 
-    def one(number: int) -> tuple[Split, dict]:
-        split = transductive_split(adata, random_state, number)
+    def one(split: Split) -> tuple[Split, dict]:
         model = make()
         model.fit(split.train, split.val)
-        return split, rank_genes(model.form(names), split.train, n_genes, random_state + number)
+        return split, rank_genes(model.form(names), split.train, n_genes, random_state + split.number)
 
-    return side_by_side(one, list(range(n_splits)))
+    return side_by_side(one, transductive_splits(adata, random_state, n_splits))
 
 
 def panel_table(
@@ -174,7 +173,7 @@ def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> p
 def panel_stability(
     split: Split, make: Callable[[], Model], genes: list[str], n_genes: int, n_subsamples: int
 ) -> pd.DataFrame:
-    """How many of each method's genes 80 % subsamples of the training cells give again.
+    """How many of each method's genes 80 % subsamples of the training cells, or other donors, give again.
 
     Parameters
     ----------
@@ -193,13 +192,13 @@ def panel_stability(
     """
     X, y = split.train.arrays()
     fit = refit(make, split, genes)
-    samples = subsamples(len(y), n_subsamples)
+    samples = subsamples(split.train, n_subsamples)
 
     def one(number: int) -> dict:
         rows = samples[number]
         return rank_genes(fit(rows), type(split.train)(X[rows], y[rows]), n_genes, number)
 
-    found = side_by_side(one, list(range(n_subsamples)))
+    found = side_by_side(one, list(range(len(samples))))
     rows = []
     for method, frequency in found[0]:
         named = [of_sample[method, frequency].tolist() for of_sample in found]

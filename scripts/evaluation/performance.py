@@ -8,9 +8,20 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.model_selection import train_test_split
 
 from scripts.bmlp import Config, ScBMLPRegressor
-from scripts.cells import COUNTS, CellDataset, Preparation, Split, subsamples, transductive_split, with_counts
+from scripts.cells import (
+    COUNTS,
+    MIN_SPLIT,
+    CellDataset,
+    Preparation,
+    Split,
+    donors_of,
+    subsamples,
+    transductive_split,
+    with_counts,
+)
 from scripts.datasets import add_frequencies
 from scripts.errors import InputError
 from scripts.measures import held_out_r2
@@ -33,8 +44,8 @@ def performance(
 
     Returns
     -------
-    DataFrame with the columns protocol, split, model, frequency, r2 and mae (test cells) and train_mae; r2 is NaN where
-    the test cells hardly vary, see `metrics.held_out_r2`.
+    DataFrame with the columns protocol, split, held_out (donors), model, frequency, r2 and mae (test cells) and
+    train_mae; r2 is NaN where the test cells hardly vary, see `metrics.held_out_r2`.
     """
     tables = []
     (X, y), (X_train, y_train) = split.test.arrays(), split.train.arrays()
@@ -46,7 +57,8 @@ def performance(
         predicted = model.predict(X)
         columns = {"r2": held_out_r2(y, predicted, y_train), "mae": np.abs(y - predicted).mean(axis=0)}
         columns["train_mae"] = np.abs(y_train - model.predict(X_train)).mean(axis=0)
-        keys = {"protocol": split.protocol, "split": split.number, "model": name, "frequency": np.arange(y.shape[1])}
+        keys = {"protocol": split.protocol, "split": split.number, "held_out": split.held_out, "model": name}
+        keys["frequency"] = np.arange(y.shape[1])
         tables.append(pd.DataFrame({**keys, **columns}))
     return pd.concat(tables, ignore_index=True)
 
@@ -66,8 +78,28 @@ def refit(make: Callable[[], Model], split: Split, genes: list[str]) -> Callable
 def forms_of_subsamples(
     make: Callable[[], Model], split: Split, genes: list[str], n_subsamples: int
 ) -> list[BilinearForm]:
-    """Fits on 80 % subsamples of a split's training cells; make : gives a new model."""
-    return side_by_side(refit(make, split, genes), subsamples(len(split.train), n_subsamples))
+    """Fits on 80 % subsamples of a split's training cells, or without some of its donors; make : gives a new model."""
+    return side_by_side(refit(make, split, genes), subsamples(split.train, n_subsamples))
+
+
+def forms_of_donors(make: Callable[[], Model], adata: ad.AnnData, random_state: int = 0) -> dict[str, BilinearForm]:
+    """Fits on the cells of one donor each, of those with enough cells; empty where donors are not known.
+
+    make : gives a new model; adata : AnnData with frequencies and X as the model sees it.
+    """
+    donors = donors_of(adata)
+    if donors is None:
+        return {}
+    sizes = donors.value_counts(sort=False)
+    names = [name for name in donors.cat.categories if sizes[name] >= MIN_SPLIT]
+
+    def fit(name: str) -> BilinearForm:
+        rows = train_test_split(np.flatnonzero(donors == name), train_size=0.8, random_state=random_state)
+        model = make()
+        model.fit(*(CellDataset(adata.X[part], adata.obsm["X_freq"][part]) for part in map(np.sort, rows)))
+        return model.form(list(adata.var_names))
+
+    return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
 
 
 def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:
@@ -106,7 +138,7 @@ def performance_over_splits(
 
     fitted : {name: model}, those that are fitted to the first split already.
     """
-    columns = ["protocol", "split", "model", "frequency", "r2", "mae", "train_mae"]
+    columns = ["protocol", "split", "held_out", "model", "frequency", "r2", "mae", "train_mae"]
     fits = [
         (split, {name: make}, fitted if split is splits[0] else None)
         for split in splits

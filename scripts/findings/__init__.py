@@ -35,6 +35,7 @@ from scripts.findings.enrichment import (
     terms_key_figure,
 )
 from scripts.findings.models import (
+    about_donors,
     about_inductive,
     about_prediction,
     about_stability,
@@ -92,6 +93,7 @@ __all__ = [
     "about_single_genes",
     "about_species",
     "about_spectrum",
+    "about_donors",
     "about_stability",
     "about_symbols",
     "about_tested_pairs",

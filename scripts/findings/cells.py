@@ -9,7 +9,7 @@ from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
 FEW = 0.01  # share of the cells below which a frequency is said to live on a handful
-FOLLOWS = 0.25  # share of what chance leaves from which on a batch is named: sooner than a label, as a warning
+FOLLOWS = 0.14  # share of what chance leaves from which on a batch is named: a large effect (Cohen 1988)
 
 
 def facts_of_quality(quality: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +134,7 @@ def about_labels(separation: pd.DataFrame, label: str) -> list[str]:
 def about_batches(adata) -> list[str]:
     """Which columns of obs are named like batches or other covariates, and which frequencies follow one.
 
-    A frequency follows a column that explains more than a quarter of what chance leaves of it; adata : AnnData with
+    A frequency follows a column that explains more than `FOLLOWS` of what chance leaves of it; adata : AnnData with
     frequencies.
     """
     names = batch_columns(adata.obs, adata.uns["label"])

@@ -89,13 +89,13 @@ def _listed(best: pd.DataFrame, column: str, label: str) -> str:
     return ", ".join(f"{label.format(row[column])} {row['method']} ({row['mean']:.3f})" for _, row in best.iterrows())
 
 
-def about_panel_stability(stability: pd.DataFrame, n_genes: int = 25) -> list[str]:
-    """Which method's genes come back in other cells; stability : as from panels.panel_stability."""
+def about_panel_stability(stability: pd.DataFrame, cells: str, n_genes: int = 25) -> list[str]:
+    """Which method's genes come back in other cells (cells : which); stability : as from panels.panel_stability."""
     means = stability.groupby("method")["jaccard"].mean().sort_values(ascending=False)
     random = means.pop(rankings.RANDOM)
     told = ", ".join(f"{method} {value:.2f}" for method, value in means.items())
     return [
-        f"Of {n_genes} genes, 80% subsamples of the training cells share (mean Jaccard): {told}; random genes "
+        f"Of {n_genes} genes, other training cells ({cells}) share (mean Jaccard): {told}; random genes "
         f"{random:.2f}. A low value need not mean a poor panel: where several genes tell the same, a panel that avoids "
         "repetition can pick another of them each time.",
     ]

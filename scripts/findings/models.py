@@ -5,6 +5,7 @@ import pandas as pd
 from scripts.cells import ALL_CELLS
 from scripts.findings.text import measured
 
+COMES_BACK = 0.5  # Jaccard of a module's genes with its partner's from which on it is the same
 UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
 
 
@@ -61,27 +62,48 @@ def about_inductive(n_made: int, n_wanted: int) -> list[str]:
     ]
 
 
-def about_stability(subsamples: pd.DataFrame) -> list[str]:
-    """How much of the first modules comes back in other cells; as from stability.agreement_table."""
+def about_stability(subsamples: pd.DataFrame, cells: str) -> list[str]:
+    """How much of the first modules comes back in other cells; as from stability.agreement_table, cells : which."""
     subsamples = subsamples.dropna(subset="first_module_jaccard")
     if subsamples.empty:
         return ["No frequency has interactions in all fits to subsamples: there are no modules to compare."]
     mean = subsamples["first_module_jaccard"].mean()
     weakest = subsamples.loc[subsamples["first_module_jaccard"].idxmin()]
     return [
-        f"Fits to different 80% subsamples of the training cells share a mean Jaccard of {mean:.2f} of the genes at "
-        f"the poles of their first modules; least for frequency {weakest['frequency']:.0f} "
+        f"Fits to other training cells ({cells}) share a mean Jaccard of {mean:.2f} of the genes at the poles of their "
+        f"first modules; least for frequency {weakest['frequency']:.0f} "
         f"({weakest['first_module_jaccard']:.2f})."
     ]
 
 
-def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame) -> dict[str, str]:
-    """Key figures: held-out R2 of every model, and stability of the first modules."""
+def about_donors(performance: pd.DataFrame, recurrence: pd.DataFrame) -> list[str]:
+    """What donors say whom the model has not met, and in how many of them alone the first modules come back.
+
+    performance : as from evaluation.performance_over_splits, with the column chosen; recurrence : as from
+    reading.recurrence. Empty where donors are not known.
+    """
+    of_donors = performance[(performance["held_out"] != "") & performance["chosen"]]
+    sentences = []
+    for protocol, table in of_donors.groupby("protocol", sort=False):
+        r2 = table.groupby("held_out", sort=False)["r2"].mean()
+        told = "; ".join(f"{name}: {value:.2f}" for name, value in r2.dropna().items())
+        sentences.append(f"With {protocol}, mean R² on the cells of donors that the model has not met: {told}.")
+    for frequency, table in recurrence[recurrence["module"] == 1].groupby("frequency"):
+        back = table[table["jaccard"] >= COMES_BACK]
+        sentences.append(
+            f"The first module of frequency {frequency} comes back in {len(back)} of {len(table)} donors alone "
+            f"(Jaccard of its genes {COMES_BACK} or more; mean {table['jaccard'].mean():.2f})."
+        )
+    return sentences
+
+
+def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame, cells: str) -> dict[str, str]:
+    """Key figures: held-out R2 of every model, and stability of the first modules in other cells (cells : which)."""
     of_all_cells = performance[performance["protocol"] == ALL_CELLS]
     by_split = of_all_cells.groupby(["model", "split"], sort=False)["r2"].mean()
     by_model = by_split.groupby("model", sort=False).mean()
     first = stability[stability["module"] == 1]["stability"].mean()
     return {
         **{f"held-out R², {name}": measured(r2, "z.2f") for name, r2 in by_model.items()},
-        "stability of first modules (matched Jaccard, 80% subsamples)": f"{first:.2f}",
+        f"stability of first modules (matched Jaccard, {cells})": f"{first:.2f}",
     }

@@ -5,7 +5,7 @@ from scripts.reading.modules import main_effect_table, module_table, pole_loadin
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
-from scripts.reading.stability import agreement_table, module_stability, trusted_modules
+from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules
 
 __all__ = [
     "FDR",
@@ -25,6 +25,7 @@ __all__ = [
     "pair_table",
     "pole_loadings",
     "poles",
+    "recurrence",
     "resample",
     "score",
     "strongest_of_first_modules",

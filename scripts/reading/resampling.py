@@ -1,14 +1,13 @@
 """Refits of a chosen bilinear ridge: to resampled cells, for intervals, and to shuffled targets, for the null."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
-from scripts.cells import checked_arrays
+from scripts.cells import CellDataset, checked_arrays, drawn_again, shuffled
 from scripts.errors import InputError
 from scripts.models import BilinearForm, BilinearRidge, refit_with_errors
 from scripts.parallel import side_by_side
@@ -17,9 +16,13 @@ NULLS = ("residuals", "targets")  # what is shuffled over the cells
 
 
 def bootstrap(
-    chosen: BilinearRidge, train, genes: list[str], read: Callable[[BilinearForm], tuple], n_bootstraps: int = 30
+    chosen: BilinearRidge,
+    train: CellDataset,
+    genes: list[str],
+    read: Callable[[BilinearForm], tuple],
+    n_bootstraps: int = 30,
 ) -> list[np.ndarray]:
-    """What is read from fits to training cells drawn again with replacement.
+    """What is read from fits to training cells, or where they are known whole donors, drawn again with replacement.
 
     Penalties and numbers of components are kept, components are computed again in each refit. The frequencies of the
     cells stay as they are: intervals do not include what another cell graph would change.
@@ -44,7 +47,7 @@ def bootstrap(
     X, y = checked_arrays(train)
 
     def one(seed: int) -> tuple:
-        rows = np.sort(np.random.default_rng([1, seed]).integers(len(y), size=len(y)))
+        rows = drawn_again(train, np.random.default_rng([1, seed]))
         return read(chosen.refit(X[rows], y[rows]).form(genes))
 
     return [np.array(values) for values in zip(*side_by_side(one, range(n_bootstraps)), strict=True)]
@@ -66,9 +69,16 @@ def normal_interval(
 
 
 def shuffled_refits(
-    chosen: BilinearRidge, train, genes: list[str], read: Callable, n_shuffles: int = 20, null: str = "residuals"
+    chosen: BilinearRidge,
+    train: CellDataset,
+    genes: list[str],
+    read: Callable,
+    n_shuffles: int = 20,
+    null: str = "residuals",
 ) -> list:
-    """What is read from fits to targets that are shuffled over the training cells, all frequencies together.
+    """What is read from fits to targets shuffled over the training cells, or over those of each donor.
+
+    The frequencies of a cell stay together.
 
     Parameters
     ----------
@@ -89,12 +99,13 @@ def shuffled_refits(
     if null == "residuals":
         main = chosen.refit(X, y, pairs=False).form(genes)
         explained = main.constant + np.asarray(X @ main.main.T)
-    return side_by_side(partial(_shuffled, chosen, X, explained, y - explained, genes, read), range(n_shuffles))
+    left = y - explained
 
+    def one(seed: int):
+        order = shuffled(train, np.random.default_rng([2, seed]))
+        return read(refit_with_errors(chosen, X, explained + left[order], genes))
 
-def _shuffled(chosen, X, explained, left, genes, read, seed: int):
-    order = np.random.default_rng([2, seed]).permutation(len(left))
-    return read(refit_with_errors(chosen, X, explained + left[order], genes))
+    return side_by_side(one, range(n_shuffles))
 
 
 def matched_loadings(form: BilinearForm, other: BilinearForm, listed: pd.DataFrame) -> np.ndarray:

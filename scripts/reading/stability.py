@@ -109,8 +109,26 @@ def trusted_modules(
     return stability.assign(needed=needed, trusted=trusted, judged=judged)
 
 
+def recurrence(form: BilinearForm, others: dict[str, BilinearForm], n_modules: int = 5) -> pd.DataFrame:
+    """How much of each module of a fit comes back in others, such as fits to the cells of one donor each.
+
+    Returns
+    -------
+    DataFrame
+        frequency, module (from 1), donor (name of the other fit), jaccard (of the module's poles with its partner's).
+    """
+    tables = []
+    for name, other in others.items():
+        n_both = min(n_modules, form.basis.shape[1], other.basis.shape[1])
+        jaccards = matched_jaccard(form.modules(n_both)[1], other.modules(n_both)[1])
+        frequency, module = np.indices(jaccards.shape).reshape(2, -1)
+        columns = {"frequency": frequency, "module": module + 1, "donor": name, "jaccard": jaccards.ravel()}
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables) if tables else pd.DataFrame(columns=["frequency", "module", "donor", "jaccard"])
+
+
 def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:
-    """How much of each module of a fit comes back in fits to subsamples of the cells.
+    """How much of each module of a fit comes back in fits to other cells.
 
     Returns
     -------

@@ -31,6 +31,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "truncation.csv": "03_train",
     "stability.csv": "03_train",
     "agreement.csv": "03_train",
+    "recurrence.csv": "03_train",
     "modules.csv": "04_interpret",
     "pairs.csv": "04_interpret",
     "main_effects.csv": "04_interpret",

@@ -120,7 +120,7 @@ def test_stability_is_high_for_strong_genes_and_low_for_random_ones(planted):
     make = lambda: BilinearRidge(main_components=20, pair_components=(6,))  # noqa: E731
     table = panels.panel_stability(split, make, GENES, 10, 3).set_index("method")
     assert table.loc[rankings.CORRELATION, "jaccard"] > 0.8 > table.loc[rankings.RANDOM, "jaccard"]
-    assert "random genes" in findings.about_panel_stability(table.reset_index(), 10)[0]
+    assert "random genes" in findings.about_panel_stability(table.reset_index(), "80% subsamples", 10)[0]
 
 
 def test_average_precision_and_its_chance_equal_simulation():

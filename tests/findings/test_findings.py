@@ -129,7 +129,7 @@ def test_where_no_split_can_judge_nothing_is_claimed():
     assert sentence.startswith("With p, no split can judge the model: the held-out cells")
     stability = pd.DataFrame({"module": [1], "stability": [0.5]})
     table["protocol"] = "frequencies from all cells"
-    assert findings.figures_of_models(table, stability)["held-out R², bilinear"] == "not judged"
+    assert findings.figures_of_models(table, stability, "80% subsamples")["held-out R², bilinear"] == "not judged"
     assert findings.about_inductive(3, 3) == [] and "1 can be used" in findings.about_inductive(1, 3)[0]
     panels = pd.DataFrame({"method": ["bilinear panel", "correlation"], "n_genes": 25, "r2": np.nan, "split": 0})
     assert "No split can judge" in findings.about_panels(panels.assign(frequency=0), 25)[0]
@@ -137,11 +137,11 @@ def test_where_no_split_can_judge_nothing_is_claimed():
 
 def test_the_least_stable_frequency_is_named():
     table = pd.DataFrame({"frequency": [0, 1], "first_module_jaccard": [0.8, 0.4]})
-    (sentence,) = findings.about_stability(table)
+    (sentence,) = findings.about_stability(table, "80% subsamples")
     assert "0.60" in sentence and "least for frequency 1 (0.40)" in sentence
     table["first_module_jaccard"] = [0.7, np.nan]
-    assert "0.70" in findings.about_stability(table)[0]
-    assert "no modules" in findings.about_stability(table.iloc[1:])[0]
+    assert "0.70" in findings.about_stability(table, "80% subsamples")[0]
+    assert "no modules" in findings.about_stability(table.iloc[1:], "80% subsamples")[0]
 
 
 def test_untrusted_modules_are_not_praised():

@@ -86,11 +86,12 @@ def test_trusted_modules_are_needed_and_come_back():
 
 
 def test_subsamples_are_seeded_and_of_their_share():
-    first, second = splits.subsamples(100, 2)
+    cells = splits.CellDataset(np.zeros((100, 2)), np.zeros((100, 1)))
+    first, second = splits.subsamples(cells, 2)
     assert len(first) == 80 == len(set(first)) and not np.array_equal(first, second)
-    np.testing.assert_array_equal(first, splits.subsamples(100, 2)[0])
+    np.testing.assert_array_equal(first, splits.subsamples(cells, 2)[0])
     with pytest.raises(ValueError, match="n_subsamples=1"):
-        splits.subsamples(100, 1)
+        splits.subsamples(cells, 1)
 
 
 @pytest.mark.paul15
