@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from scripts.errors import InputError, NotebookFailed, one_line
+from scripts.parallel import undisturbed
 
 HELP = """\
 examples:
@@ -164,8 +165,10 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.NamedTemporaryFile("w", prefix="bmlp-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         said, status = f"{type(error).__name__}: {one_line(error)} (traceback in {log.name})", 1
-    with contextlib.suppress(BrokenPipeError):  # whoever has closed the output wants to hear nothing
-        print(f"error: {said}" if status else said, file=sys.stderr if status else sys.stdout, flush=True)
+    with undisturbed() as signals:
+        with contextlib.suppress(BrokenPipeError):  # whoever has closed the output wants to hear nothing
+            print(f"error: {said}" if status else said, file=sys.stderr if status else sys.stdout, flush=True)
+        signals.clear()  # all is done
     return status
 
 

@@ -1,10 +1,11 @@
-"""One place where work is spread over cores, and held to a time limit."""
+"""One place where work is spread over cores, held to a time limit, or kept from being disturbed."""
 
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -49,3 +50,28 @@ def within(limit: float, call: Callable[[], Result]) -> Result:
 
     threading.Thread(target=work, daemon=True).start()
     return future.result(limit)
+
+
+@contextmanager
+def undisturbed() -> Iterator[list[int]]:
+    """Within, signals that end the program are put on the list, and the first takes effect at the end.
+
+    A process that is half-way started when one comes would be nobody's, and write on; so would a module that is
+    half-way imported keep others from being imported. What ignores Ctrl-C goes on to ignore it.
+    """
+    signals: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if usual[signal.SIGINT] is not signal.default_int_handler:
+        del usual[signal.SIGINT]
+    for number in usual:
+        signal.signal(number, lambda sent, _: signals.append(sent))
+    try:
+        yield signals
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if signals:
+            signal.raise_signal(signals[0])

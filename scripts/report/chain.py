@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
+from scripts.parallel import undisturbed
 from scripts.report import files, ledger
 from scripts.report.ledger import Entry, Ledger
 from scripts.report.run import ASIDE, MAKERS, Run, holding
@@ -185,7 +186,9 @@ def execute(chosen: Plan, force: bool = False) -> Path:
 
                 pages.write_pages(Run(chosen.aside))
                 Run(chosen.aside).enter_pages()
-            _put_in_place(chosen)
+            with undisturbed() as signals:
+                _put_in_place(chosen)
+                signals.clear()  # of a run that is done
         except BaseException as error:
             _leave(chosen)
             if isinstance(error, OSError) and files.is_full(error):
@@ -277,7 +280,7 @@ def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
     The notebooks are executed in threads, and this one does nothing but wait for them or for a signal: one that came
     while modules are imported would leave Python's lock on imports locked, and all threads waiting.
     """
-    from scripts.report.kernel import SLOW_MODULES, Kernel, undisturbed
+    from scripts.report.kernel import SLOW_MODULES, Kernel
 
     labels = {step.stem: f"[{number}/{len(steps)}] {step.stem}" for number, step in enumerate(steps, 1)}
     beside = [step for step in missing if step.is_independent]

@@ -10,9 +10,8 @@ import logging
 import os
 import queue
 import signal
-import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,31 +45,6 @@ with warnings.catch_warnings():
         sys.modules["pandas"].reset_option("all")
 %reset -f
 """
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[list[int]]:
-    """Within, signals that end the program are put on the list, and the first takes effect at the end.
-
-    A process that is half-way started when one comes would be nobody's, and write on; so would a module that is
-    half-way imported keep others from being imported. What ignores Ctrl-C goes on to ignore it.
-    """
-    signals: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if usual[signal.SIGINT] is not signal.default_int_handler:
-        del usual[signal.SIGINT]
-    for number in usual:
-        signal.signal(number, lambda sent, _: signals.append(sent))
-    try:
-        yield signals
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-        if signals:
-            signal.raise_signal(signals[0])
 
 
 class Kernel:
