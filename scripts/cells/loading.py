@@ -148,16 +148,16 @@ def _taken(settings: Preparation) -> list[str]:
     return [f"{place}/{key}" for place, key in taken.items() if key]
 
 
-def with_counts(adata: ad.AnnData, counts: sparse.csr_matrix) -> ad.AnnData:
-    """The same cells with other counts, normalised as they were, but for batches.
+def with_counts(adata: ad.AnnData, counts: sparse.csr_matrix, batch: str = "") -> ad.AnnData:
+    """The same cells with other counts, normalised as they were.
 
-    adata : AnnData, as from `load`; counts : (n_cells, n_genes), sparse.
+    adata : AnnData, as from `load`; counts : (n_cells, n_genes), sparse; batch : as the setting.
     """
     dataset = adata.uns["dataset"]
     made = ad.AnnData(counts.astype(np.float32), adata.obs.copy(), pd.DataFrame(index=adata.var_names))
     made.layers[COUNTS] = made.X.copy()
     made.uns |= {"dataset": dict(dataset), "label": adata.uns["label"]}
-    _normalise(made, list(dataset["steps"]), batch="")
+    _normalise(made, list(dataset["steps"]), batch)
     return made
 
 

@@ -36,6 +36,7 @@ from scripts.findings.enrichment import (
 )
 from scripts.findings.models import (
     about_inductive,
+    about_noise,
     about_prediction,
     about_stability,
     about_unjudged,
@@ -81,6 +82,7 @@ __all__ = [
     "about_markers",
     "about_missing_covariates",
     "about_named_pairs",
+    "about_noise",
     "about_network",
     "about_online",
     "about_pairs",
