@@ -13,11 +13,12 @@ from sklearn.model_selection import train_test_split
 
 from scripts import graph
 from scripts.blocks import Matrix, Standard, variation
-from scripts.cells.loading import Preparation, graph_features
+from scripts.cells.loading import COVARIATES, Preparation, graph_features
 from scripts.errors import InputError
 from scripts.graph import entered_neighbors, nearest_neighbors
 from scripts.measures import aligned_r2
 from scripts.parallel import side_by_side
+from scripts.regression import regress_out
 
 SPLITS = ("train", "val", "test")
 MIN_TRAINING = 10  # cells that a model can be fitted to
@@ -115,6 +116,8 @@ def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> 
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
     """Graph and frequencies from training cells alone, which also choose and scale genes and give the components.
 
+    Where expression and frequencies are regressed on covariates, the coefficients are those of the training cells.
+
     Other cells get their frequencies by extension from their neighbours. Where the graph of the training cells falls
     into parts, its largest part alone is used.
 
@@ -124,6 +127,9 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
         If the training cells are too few for a graph, or too few cells are left.
     """
     train, val, test = split_rows(adata.n_obs, settings.random_state + number)
+    if COVARIATES in adata.obsm:  # of residuals, the residuals by other coefficients are those of what they were of
+        X = regress_out(adata.X, adata.obsm[COVARIATES], train)
+        adata = ad.AnnData(X, adata.obs, adata.var, adata.uns, obsm=adata.obsm, layers=adata.layers)
     X = adata.X
     if "scale" in adata.uns["dataset"]["steps"]:
         X = _within(_standard(adata.X[train]).scaled(adata.X), np.sqrt(len(train) - 1))
@@ -141,9 +147,13 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     (val, y_val), (test, y_test) = extend(val), extend(test)
     if keep.sum() < MIN_TRAINING or not len(val) or not len(test):
         raise InputError(f"{keep.sum()} training, {len(val)} validation and {len(test)} test cells are too few")
-    known = ((train[keep], vectors), (val, y_val), (test, y_test))
-    of_train, of_val, of_test = (CellDataset(X[rows], y) for rows, y in known)
-    return Split(INDUCTIVE, number, of_train, of_val, of_test, aligned_r2(adata.obsm["X_freq"][test], y_test))
+    rows, targets = (train[keep], val, test), (vectors, y_val, y_test)
+    if COVARIATES in adata.obsm:
+        covariates = adata.obsm[COVARIATES][np.concatenate(rows)]
+        residuals = regress_out(np.vstack(targets), covariates, slice(keep.sum()))
+        targets = np.split(residuals, np.cumsum([keep.sum(), len(val)]))
+    parts = (CellDataset(X[own], y) for own, y in zip(rows, targets, strict=True))
+    return Split(INDUCTIVE, number, *parts, aligned_r2(adata.obsm["X_freq"][test], targets[2]))
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:

@@ -166,7 +166,7 @@ def noise_table(
     try:
         halves = count_splitting(adata, settings, models, settings.random_state)
         none = structureless(_counts(adata, settings), settings.random_state)
-        cells = add_frequencies(with_counts(adata, none, settings.batch), settings)
+        cells = add_frequencies(with_counts(adata, none, settings), settings)
         floor = performance(transductive_split(cells, settings.random_state, 0), models)
     except InputError as error:
         found = pd.DataFrame(columns=[*keys, *NOISE])
@@ -210,8 +210,8 @@ def count_splitting(
     counts = _counts(adata, settings)
     half = counts.copy()
     half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
-    own = add_frequencies(with_counts(adata, half, settings.batch), replace(settings, unconnected="largest"))
-    other = with_counts(adata, counts - half, settings.batch)[own.obs_names].copy()
+    own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
+    other = with_counts(adata, counts - half, settings)[own.obs_names].copy()
     other.obsm["X_freq"] = own.obsm["X_freq"]
     same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
     return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
