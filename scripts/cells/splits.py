@@ -1,6 +1,7 @@
 """Two ways to hold cells out, subsamples, and cells as torch data sets."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -147,13 +148,10 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     (val, y_val), (test, y_test) = extend(val), extend(test)
     if keep.sum() < MIN_TRAINING or not len(val) or not len(test):
         raise InputError(f"{keep.sum()} training, {len(val)} validation and {len(test)} test cells are too few")
-    rows, targets = (train[keep], val, test), (vectors, y_val, y_test)
-    if COVARIATES in adata.obsm:
-        covariates = adata.obsm[COVARIATES][np.concatenate(rows)]
-        residuals = regress_out(np.vstack(targets), covariates, slice(keep.sum()))
-        targets = np.split(residuals, np.cumsum([keep.sum(), len(val)]))
-    parts = (CellDataset(X[own], y) for own, y in zip(rows, targets, strict=True))
-    return Split(INDUCTIVE, number, *parts, aligned_r2(adata.obsm["X_freq"][test], targets[2]))
+    vectors, y_val, y_test = _regressed(adata, (train[keep], val, test), (vectors, y_val, y_test))
+    known = ((train[keep], vectors), (val, y_val), (test, y_test))
+    of_train, of_val, of_test = (CellDataset(X[rows], y) for rows, y in known)
+    return Split(INDUCTIVE, number, of_train, of_val, of_test, aligned_r2(adata.obsm["X_freq"][test], y_test))
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:
@@ -170,6 +168,18 @@ def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) ->
             return inductive_split(adata, settings, number)
 
     return [split for split in side_by_side(one, range(n_splits)) if split]
+
+
+def _regressed(adata: ad.AnnData, rows: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Frequencies of training and other cells without what covariates explain of them, by the training cells alone.
+
+    rows, targets : of the training cells first. As they are where nothing is regressed on.
+    """
+    if COVARIATES not in adata.obsm:
+        return targets
+    covariates = adata.obsm[COVARIATES][np.concatenate(rows)]
+    left = regress_out(np.vstack(targets), covariates, slice(len(rows[0])))
+    return np.split(left, np.cumsum([len(own) for own in rows])[:-1])
 
 
 def _standard(X: Matrix) -> Standard:
