@@ -232,7 +232,7 @@ def _regress(adata: ad.AnnData, columns: list[str], name: str) -> None:
     n_features = adata.obsm[COVARIATES].shape[1]
     if n_features * CELLS_A_FEATURE > adata.n_obs:
         raise InputError(
-            f"{name}: regress names columns of {n_features} features (5 + 2 of a number, one of a group), of which "
+            f"{name}: regress names columns of {n_features} features (7 of a number, 1 of a group), of which "
             f"{adata.n_obs:,} cells bear {adata.n_obs // CELLS_A_FEATURE}: name fewer columns, or of fewer groups"
         )
     before = variation(adata.X).sum()

@@ -16,7 +16,6 @@ from scripts.evaluation.covariates import covariate_table
 from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
-    count_splitting,
     forms_of_seeds,
     forms_of_subsamples,
     inductive_table,
@@ -29,7 +28,6 @@ from scripts.evaluation.performance import (
 __all__ = [
     "compare_with_correlation",
     "correlations",
-    "count_splitting",
     "covariate_table",
     "covariates",
     "depth_of",

@@ -67,18 +67,16 @@ def about_noise(table: pd.DataFrame) -> list[str]:
         return [f"What noise adds to R² was not measured: {why}."] if (why := table.attrs.get("why")) else []
     mean = table.groupby("model", sort=False)[["r2", "structureless_r2", "same_half_r2", "other_half_r2"]].mean()
     sentences = [
-        f"Of the run's own split, the {row.Index} model explains R² {measured(row.r2, '.2f')}; of cells of the same "
-        f"depths without structure {measured(row.structureless_r2, '.2f')}, which depth and noise alone give. Where "
-        "frequencies come from one half of the counts, it explains "
+        f"In the run's own split, the {row.Index} model reaches R² {measured(row.r2, '.2f')}, and on cells of the same "
+        f"depths without structure {measured(row.structureless_r2, '.2f')}, which depth and noise alone give. With "
+        "frequencies from one half of the counts, it reaches "
         f"{measured(row.other_half_r2, '.2f')} from the other half, where noise cannot help, and "
         f"{measured(row.same_half_r2, '.2f')} from the same half."
         for row in mean.itertuples()
     ]
-    own, other = mean["r2"].idxmax(), mean["other_half_r2"].idxmax()
-    if len(mean) > 1 and own != other:
-        sentences.append(
-            f"The {own} model is ahead by the first figure alone: from the other half, the {other} model is."
-        )
+    known = mean.dropna()
+    if len(known) and (own := known["r2"].idxmax()) != (other := known["other_half_r2"].idxmax()):
+        sentences.append(f"The {own} model is ahead by shared noise alone: from the other half, the {other} model is.")
     return sentences
 
 

@@ -233,6 +233,6 @@ def test_the_floor_of_noise_stands_beside_what_was_judged():
     mean = table[performance.NOISE].mean()
     assert mean["r2"] > mean["other_half_r2"] > mean["structureless_r2"] > 0.4
     told = findings.about_noise(table)
-    assert f"explains {mean['other_half_r2']:.2f} from the other half" in told[0] and len(told) == 1
+    assert f"reaches {mean['other_half_r2']:.2f} from the other half" in told[0] and len(told) == 1
     nothing = performance.noise_table(cells, replace(settings, use_rep="X_pca"), {}, judged)
     assert nothing.empty and nothing.attrs["why"] in findings.about_noise(nothing)[0]
