@@ -94,6 +94,9 @@ def score(options: argparse.Namespace) -> str:
     said = scores.attrs["said"]
     if batch := made.get("01_data", {}).get("batch"):
         said = [*said, f"The cells of the run were corrected for their batches ({batch}), these were not."]
+    if columns := made.get("01_data", {}).get("regress"):
+        told = f"The model is of what {', '.join(columns)} leave of expression and frequencies"
+        said = [*said, f"{told}: of these cells nothing was taken out, and their scores may follow the same again."]
     return "\n".join(map(one_line, [*said, out]))
 
 

@@ -6,6 +6,7 @@ from scipy import sparse
 
 from scripts import graph
 from scripts.cells import (
+    COVARIATES,
     CellDataset,
     Preparation,
     add_split,
@@ -16,6 +17,7 @@ from scripts.cells import (
     torch_splits,
 )
 from scripts.errors import InputError
+from scripts.regression import explained_by_chance, regress_out
 from scripts.sources import Source, resolve
 
 
@@ -26,7 +28,8 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     -------
     AnnData
         With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,),
-        and in uns["graph"] what the graph was built on, its parts, and on how many cells each frequency lives;
+        and in uns["graph"] what the graph was built on, its parts, and on how many cells each frequency lives; without
+        what covariates explain of the frequencies, where expression was regressed on some;
         fewer cells than given if the graph fell into parts and settings.unconnected is "largest".
 
     Raises
@@ -63,7 +66,19 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
         "participation": graph.participation(vectors),
     }
+    if COVARIATES in adata.obsm:
+        _regress(adata)
     return adata
+
+
+def _regress(adata: ad.AnnData) -> None:
+    """Take out of the frequencies what the covariates explain of them, in place, and say how much that is."""
+    vectors, covariates = adata.obsm["X_freq"], adata.obsm[COVARIATES]
+    adata.obsm["X_freq"] = regress_out(vectors, covariates)
+    shares = ", ".join(f"{share:.1%}" for share in 1 - adata.obsm["X_freq"].var(axis=0) / vectors.var(axis=0))
+    chance = f"{explained_by_chance(covariates):.1%} would be by chance"
+    said = f"So are the frequencies, from 0 on: {shares} of their variance is taken out ({chance})."
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
 
 
 def _cell_graph(adata: ad.AnnData, settings: Preparation) -> tuple[sparse.csr_array, str, float]:

@@ -154,3 +154,13 @@ def multiple_correlation(X, y):
         total = ((gene - gene.mean()) ** 2).sum()
         result.append(np.sqrt(max(0.0, 1 - ((gene - fitted) ** 2).sum() / total)) if total > 0 else 0.0)
     return np.array(result)
+
+
+def regressed(values, covariates, fit_rows=slice(None)):
+    """Residuals of least squares on [1, covariates], fitted to some cells, one column at a time; plus its mean."""
+    design = np.hstack([np.ones((len(values), 1)), covariates])
+    columns = []
+    for column in values.T.astype(np.float64):
+        coefficients, *_ = np.linalg.lstsq(design[fit_rows], column[fit_rows], rcond=1e-8)
+        columns.append(column - design @ coefficients + column[fit_rows].mean())
+    return np.stack(columns, axis=1)

@@ -21,6 +21,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "errors",
     "measures",
     "blocks",
+    "regression",
     "parallel",
     "graph",
     "sources",

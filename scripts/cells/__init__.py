@@ -2,7 +2,16 @@
 
 from scripts.cells.counts import are_counts, log_base
 from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of, named_parts
-from scripts.cells.loading import COUNTS, Preparation, describe, graph_features, load, named_counts, with_counts
+from scripts.cells.loading import (
+    COUNTS,
+    COVARIATES,
+    Preparation,
+    describe,
+    graph_features,
+    load,
+    named_counts,
+    with_counts,
+)
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.reading import needed, read
@@ -30,6 +39,7 @@ from scripts.cells.splits import (
 __all__ = [
     "ALL_CELLS",
     "COUNTS",
+    "COVARIATES",
     "CellDataset",
     "INDUCTIVE",
     "MEASURES",

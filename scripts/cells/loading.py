@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anndata as ad
@@ -19,13 +19,16 @@ from scripts.blocks import Matrix, dense, gene_means, variation
 from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
-from scripts.cells.quality import MIN_CELLS, MIN_GENES, Filters, sound_cells
+from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
 from scripts.cells.reading import NUMBERS, read
 from scripts.errors import InputError, one_line
+from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
 
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
+COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
+CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
@@ -39,6 +42,7 @@ class Preparation(Filters):
     layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
     label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
     batch: str = ""  # column of obs with batches that ComBat takes out; three or more are held out whole; empty: none
+    regress: list[str] = field(default_factory=list)  # columns of obs to take out of expression and frequencies
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
     n_freq_comps: int = 5  # frequencies kept, from the lowest
     metric: str = "cosine"  # distance between cells: cosine or euclidean
@@ -86,7 +90,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     if "normalize_total" in steps:
         adata.layers[COUNTS] = sparse.csr_matrix(adata.X)
-    _normalise(adata, done, settings.batch)
+    _normalise(adata, done, settings)
     adata.uns["dataset"]["steps"] = done
     of_kind = 0 if source.read else GRAPH_GENES
     adata.uns["dataset"]["graph_genes"] = of_kind if settings.graph_genes is None else settings.graph_genes
@@ -149,24 +153,22 @@ def _taken(settings: Preparation) -> list[str]:
     return [f"{place}/{key}" for place, key in taken.items() if key]
 
 
-def with_counts(adata: ad.AnnData, counts: sparse.csr_matrix) -> ad.AnnData:
-    """The same cells with other counts, normalised as they were, but for batches.
+def with_counts(adata: ad.AnnData, counts: sparse.csr_matrix, settings: Preparation) -> ad.AnnData:
+    """The same cells with other counts, normalised as they were, and corrected by the depth that these give.
 
-    adata : AnnData, as from `load`; counts : (n_cells, n_genes), sparse.
+    adata : AnnData, as from `load` with the same settings; counts : (n_cells, n_genes), sparse.
     """
     dataset = adata.uns["dataset"]
     made = ad.AnnData(counts.astype(np.float32), adata.obs.copy(), pd.DataFrame(index=adata.var_names))
+    made.obs["total_counts"], made.obs["n_genes_by_counts"] = counts.sum(axis=1).A1, (counts > 0).sum(axis=1).A1
     made.layers[COUNTS] = made.X.copy()
     made.uns |= {"dataset": dict(dataset), "label": adata.uns["label"]}
-    _normalise(made, list(dataset["steps"]), batch="")
+    _normalise(made, list(dataset["steps"]), settings)
     return made
 
 
-def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
-    """The steps, in place; values that are no counts are taken as they are where settings ask for it.
-
-    batch : column of obs whose values expression is corrected for before it is scaled, or "".
-    """
+def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> None:
+    """The steps, in place, and before genes are scaled the corrections; what is no count may be taken as it is."""
     name = adata.uns["dataset"]["name"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of zero totals and logarithms of negative values: told below
@@ -183,8 +185,10 @@ def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
         )
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
-    if batch:
-        _correct(adata, batch, name)
+    if settings.batch:
+        _correct(adata, settings.batch, name)
+    if settings.regress:
+        _regress(adata, settings.regress, name)
     if "scale" in steps:
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
@@ -216,6 +220,51 @@ def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
         adata.X[:, varies] = np.nan_to_num(sc.pp.combat(cells, batch, inplace=False))
     said = f"Expression is corrected for obs[{batch!r}] ({len(sizes)} batches) by ComBat."
     adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
+
+
+def _regress(adata: ad.AnnData, columns: list[str], name: str) -> None:
+    """Take out of the expression what columns of obs explain of it, in place, and keep these as obsm[COVARIATES]."""
+    if sparse.issparse(adata.X):
+        raise InputError(
+            f"{name}: {adata.n_obs:,} cells x {adata.n_vars:,} genes are too many to be regressed on covariates: leave "
+            "out genes that few cells show (min_cells), or leave the setting regress empty"
+        )
+    adata.obsm[COVARIATES] = np.hstack([_covariate(adata, column, name) for column in columns])
+    n_features = adata.obsm[COVARIATES].shape[1]
+    if n_features * CELLS_A_FEATURE > adata.n_obs:
+        raise InputError(
+            f"{name}: regress names columns of {n_features} features (7 of a number, 1 of a group), of which "
+            f"{adata.n_obs:,} cells bear {adata.n_obs // CELLS_A_FEATURE}: name fewer columns, or of fewer groups"
+        )
+    before = variation(adata.X).sum()
+    adata.X = regress_out(adata.X, adata.obsm[COVARIATES])
+    share = 1 - variation(adata.X).sum() / before
+    said = (
+        f"Expression is regressed on {', '.join(map(repr, columns))} of obs: {share:.1%} of its variance is taken out."
+    )
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
+
+
+def _covariate(adata: ad.AnnData, column: str, name: str) -> np.ndarray:
+    """Features of a column of obs, (n_cells, n_features), once it is clear that it has some."""
+    leave = "take it out of the setting regress"
+    if column not in adata.obs and column in MEASURES:
+        why = why_unmeasured(column, adata.uns["quality"])
+        raise InputError(f"{name}: regress needs {MEASURES[column]}, which cannot be measured, as {why}: {leave}")
+    if column not in adata.obs:
+        raise InputError(
+            f"{name} has no column {column!r} in obs to regress on: it has {', '.join(adata.obs) or 'none'}"
+        )
+    values = adata.obs[column]
+    if column not in MEASURES or values.dtype.kind not in NUMBERS:
+        values = as_labels(values)
+    if n_missing := values.isna().sum():
+        raise InputError(f"{name}: obs[{column!r}] has no value in {n_missing:,} cells: fill it in, or {leave}")
+    if values.nunique() < 2:
+        raise InputError(f"{name}: obs[{column!r}] is the same in all cells: {leave}")
+    if isinstance(values.dtype, pd.CategoricalDtype) and (alone := (values.value_counts() < 2).sum()):
+        raise InputError(f"{name}: obs[{column!r}] has {alone:,} values of a single cell: join them, or {leave}")
+    return features(values)
 
 
 def _stored(adata: ad.AnnData) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Two ways to hold cells, or whole donors, out, subsamples, and cells as torch data sets."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +15,12 @@ from sklearn.model_selection import GroupKFold, train_test_split
 from scripts import graph
 from scripts.blocks import Matrix, Standard, variation
 from scripts.cells.labels import as_labels
-from scripts.cells.loading import Preparation, graph_features
+from scripts.cells.loading import COVARIATES, Preparation, graph_features
 from scripts.errors import InputError
 from scripts.graph import entered_neighbors, nearest_neighbors
 from scripts.measures import aligned_r2
 from scripts.parallel import side_by_side
+from scripts.regression import regress_out
 
 SPLITS = ("train", "val", "test")
 MIN_TRAINING = 10  # cells that a model can be fitted to
@@ -172,6 +174,8 @@ def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> 
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
     """Graph and frequencies from training cells alone, which also choose and scale genes and give the components.
 
+    Where expression and frequencies are regressed on covariates, the coefficients are those of the training cells.
+
     Other cells get their frequencies by extension from their neighbours. Where the graph of the training cells falls
     into parts, its largest part alone is used.
 
@@ -182,6 +186,9 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     """
     donors = _codes(donors_of(adata))
     train, val, test = split_rows(adata.n_obs, settings.random_state + number, donors)
+    if COVARIATES in adata.obsm:  # of residuals, the residuals by other coefficients are those of what they were of
+        X = regress_out(adata.X, adata.obsm[COVARIATES], train)
+        adata = ad.AnnData(X, adata.obs, adata.var, adata.uns, obsm=adata.obsm, layers=adata.layers)
     X = adata.X
     if "scale" in adata.uns["dataset"]["steps"]:
         X = _within(_standard(adata.X[train]).scaled(adata.X), np.sqrt(len(train) - 1))
@@ -199,6 +206,7 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     (val, y_val), (test, y_test) = extend(val), extend(test)
     if keep.sum() < MIN_TRAINING or not len(val) or not len(test):
         raise InputError(f"{keep.sum()} training, {len(val)} validation and {len(test)} test cells are too few")
+    vectors, y_val, y_test = _regressed(adata, (train[keep], val, test), (vectors, y_val, y_test))
     known = ((train[keep], vectors), (val, y_val), (test, y_test))
     of_train, of_val, of_test = (
         CellDataset(X[rows], y, donors=None if donors is None else donors[rows]) for rows, y in known
@@ -222,6 +230,18 @@ def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) ->
 
     numbers = range(n_folds(_codes(donors_of(adata)), n_splits))
     return [split for split in side_by_side(one, numbers) if split]
+
+
+def _regressed(adata: ad.AnnData, rows: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Frequencies of training and other cells without what covariates explain of them, by the training cells alone.
+
+    rows, targets : of the training cells first. As they are where nothing is regressed on.
+    """
+    if COVARIATES not in adata.obsm:
+        return targets
+    covariates = adata.obsm[COVARIATES][np.concatenate(rows)]
+    left = regress_out(np.vstack(targets), covariates, slice(len(rows[0])))
+    return np.split(left, np.cumsum([len(own) for own in rows])[:-1])
 
 
 def _standard(X: Matrix) -> Standard:

@@ -16,11 +16,11 @@ from scripts.evaluation.covariates import covariate_table
 from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
-    count_splitting,
     forms_of_donors,
     forms_of_seeds,
     forms_of_subsamples,
     inductive_table,
+    noise_table,
     over_splits,
     performance_over_splits,
     truncation_curve,
@@ -29,7 +29,6 @@ from scripts.evaluation.performance import (
 __all__ = [
     "compare_with_correlation",
     "correlations",
-    "count_splitting",
     "covariate_table",
     "covariates",
     "depth_of",
@@ -40,6 +39,7 @@ __all__ = [
     "inductive_table",
     "marker_recovery",
     "marker_summary",
+    "noise_table",
     "over_splits",
     "panel_lead",
     "panel_splits",

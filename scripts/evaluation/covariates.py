@@ -7,12 +7,12 @@ import scanpy as sc
 from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.preprocessing import SplineTransformer
 
 from scripts.blocks import dense, evenly
 from scripts.cells import ALL_CELLS, MEASURES, as_labels, batch_columns, labels_of
 from scripts.evaluation.rivals import LINEAR
 from scripts.measures import r2
+from scripts.regression import features
 
 DEPTH, QUALITY, CYCLE, BATCH, TOGETHER, LABELS, EXPRESSION = KINDS = (
     "depth",
@@ -28,8 +28,6 @@ MEASURED = {"total_counts": DEPTH, "n_genes_by_counts": DEPTH, "pct_counts_mt": 
 SHARE = 0.5  # of what expression explains, from which on a covariate is warned of
 LEAST = 0.1  # R2 below which no covariate is warned of, however little expression explains
 N_FOLDS = 5
-N_KNOTS = 5  # of the cubic splines of a number
-MAX_GROUPS = 100  # of a covariate; cells of the smaller ones are taken together
 MIN_CYCLE = 10  # genes of each phase that must be measured for its score
 MAX_POOL = 2_000  # genes among which those that a phase is held against are drawn
 PHASES = {  # genes of the phases: Tirosh et al., Science 352, 189, 2016; renamed ones under both names
@@ -144,9 +142,9 @@ def variance_explained(
         frequency, kind, covariate, r2, and permuted_r2 of the covariate dealt out to the cells at random; empty where
         there are no covariates.
     """
-    features = {key: np.hstack([_features(columns[name]) for name in columns]) for key, columns in covariates.items()}
-    if len(technical := [own for (kind, _), own in features.items() if kind != LABELS]) > 1:
-        features[TOGETHER, ALL] = np.hstack(technical)
+    columns_of = {key: np.hstack([features(columns[name]) for name in columns]) for key, columns in covariates.items()}
+    if len(technical := [own for (kind, _), own in columns_of.items() if kind != LABELS]) > 1:
+        columns_of[TOGETHER, ALL] = np.hstack(technical)
     folds = KFold(N_FOLDS, shuffle=True, random_state=random_state)
     dealt = np.random.default_rng(random_state).permutation(len(frequencies))
 
@@ -155,16 +153,7 @@ def variance_explained(
         return r2(frequencies, predicted.reshape(frequencies.shape))
 
     tables = []
-    for (kind, name), own in sorted(features.items(), key=lambda item: KINDS.index(item[0][0])):
+    for (kind, name), own in sorted(columns_of.items(), key=lambda item: KINDS.index(item[0][0])):
         columns = {"frequency": np.arange(frequencies.shape[1]), "kind": kind, "covariate": name}
         tables.append(pd.DataFrame({**columns, "r2": held_out(own), "permuted_r2": held_out(own[dealt])}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _features(column: pd.Series) -> np.ndarray:
-    """Splines of the ranks of a number, or a column for each group, (n_cells, n_features); 0 where it is not known."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        largest = column.value_counts().index[:MAX_GROUPS]
-        return pd.get_dummies(column.cat.set_categories(largest), dtype=float).to_numpy()
-    ranks = column.rank(pct=True).fillna(0.5).to_numpy()[:, None]
-    return SplineTransformer(N_KNOTS).fit_transform(ranks) * column.notna().to_numpy()[:, None]

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.model_selection import train_test_split
+from sklearn.utils import gen_batches
 
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import (
+    ALL_CELLS,
     COUNTS,
     MIN_SPLIT,
     CellDataset,
     Preparation,
     Split,
+    are_counts,
     donors_of,
     subsamples,
     transductive_split,
@@ -27,6 +30,9 @@ from scripts.errors import InputError
 from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
+
+NOISE = ["r2", "structureless_r2", "same_half_r2", "other_half_r2"]
+BLOCK = 500  # cells that are drawn at a time
 
 
 def performance(
@@ -153,6 +159,47 @@ def over_splits(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
     return performance.groupby(["model", "frequency"], sort=False)[measure].agg(["mean", "std"]).unstack("frequency")
 
 
+def noise_table(
+    adata: ad.AnnData, settings: Preparation, models: dict[str, Callable[[], Predictor]], judged: pd.DataFrame
+) -> pd.DataFrame:
+    """Held-out R2 beside what noise can give: by `count_splitting`, and of cells without structure.
+
+    Structureless cells go through the same recipe at the same depths, so that their R2 is what depth and noise alone
+    give to it.
+
+    Parameters
+    ----------
+    adata : AnnData
+        As from `datasets.prepare`.
+    settings : Preparation
+    models : {name: function}
+        Each gives a new model.
+    judged : DataFrame
+        As from `performance_over_splits`, of these models and others.
+
+    Returns
+    -------
+    DataFrame
+        model, frequency, r2 (of the run's own split), structureless_r2, same_half_r2 and other_half_r2. Frequencies of
+        structureless cells have the same numbers, and nothing else in common. Empty where counts cannot be split:
+        attrs["why"] says so.
+    """
+    settings = replace(settings, unconnected="largest")
+    keys = ["model", "frequency"]
+    own = judged[(judged["protocol"] == ALL_CELLS) & (judged["split"] == 0)]
+    try:
+        halves = count_splitting(adata, settings, models, settings.random_state)
+        none = structureless(_counts(adata, settings), settings.random_state)
+        cells = add_frequencies(with_counts(adata, none, settings), settings)
+        floor = performance(transductive_split(cells, settings.random_state, 0), models)
+    except InputError as error:
+        found = pd.DataFrame(columns=[*keys, *NOISE])
+        found.attrs["why"] = str(error)
+        return found
+    floor = floor.rename(columns={"r2": "structureless_r2"})
+    return halves.merge(own[[*keys, "r2"]], on=keys).merge(floor[[*keys, "structureless_r2"]], on=keys)[[*keys, *NOISE]]
+
+
 def count_splitting(
     adata: ad.AnnData, settings: Preparation, models: dict[str, Callable[[], Predictor]], random_state: int = 0
 ) -> pd.DataFrame:
@@ -184,17 +231,36 @@ def count_splitting(
     InputError
         If there are no counts, or the graph is not made from them.
     """
-    if COUNTS not in adata.layers or settings.use_graph or settings.use_rep:
+    counts = _counts(adata, settings)
+    half = counts.copy()
+    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
+    own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
+    other = with_counts(adata, counts - half, settings)[own.obs_names].copy()
+    other.obsm["X_freq"] = own.obsm["X_freq"]
+    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
+    return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
+
+
+def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:
+    """The counts that the graph was made from, whole numbers as float64."""
+    known = COUNTS in adata.layers and are_counts(adata.layers[COUNTS])
+    if not known or settings.use_graph or settings.use_rep:
         raise InputError(
             f"{adata.uns['dataset']['name']}: counts can be split only where they are known and the graph is built on "
             "them: name the layer that holds counts, and set neither use_graph nor use_rep"
         )
     counts = sparse.csr_matrix(adata.layers[COUNTS], dtype=np.float64)
     counts.data = np.rint(counts.data)
-    half = counts.copy()
-    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
-    own = add_frequencies(with_counts(adata, half), replace(settings, unconnected="largest"))
-    other = with_counts(adata, counts - half)[own.obs_names].copy()
-    other.obsm["X_freq"] = own.obsm["X_freq"]
-    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
-    return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
+    return counts
+
+
+def structureless(counts: sparse.csr_matrix, random_state: int = 0) -> sparse.csr_matrix:
+    """Counts of cells that differ in nothing but their depth: each is drawn from the mean profile of all cells.
+
+    counts : (n_cells, n_genes), whole numbers. Returns (n_cells, n_genes) with the same total in each cell.
+    """
+    random = np.random.default_rng(random_state)
+    depth, of_genes = counts.sum(axis=1).A1.astype(int), counts.sum(axis=0).A1
+    blocks = gen_batches(len(depth), BLOCK)
+    drawn = [sparse.csr_matrix(random.multinomial(depth[rows], of_genes / of_genes.sum())) for rows in blocks]
+    return sparse.vstack(drawn, format="csr").astype(np.float64)

@@ -37,6 +37,7 @@ from scripts.findings.enrichment import (
 from scripts.findings.models import (
     about_donors,
     about_inductive,
+    about_noise,
     about_prediction,
     about_stability,
     about_unjudged,
@@ -82,6 +83,7 @@ __all__ = [
     "about_markers",
     "about_missing_covariates",
     "about_named_pairs",
+    "about_noise",
     "about_network",
     "about_online",
     "about_pairs",

@@ -62,6 +62,25 @@ def about_inductive(n_made: int, n_wanted: int) -> list[str]:
     ]
 
 
+def about_noise(table: pd.DataFrame) -> list[str]:
+    """What of the held-out R2 noise may give, and what it cannot; table : as from evaluation.noise_table."""
+    if table.empty:
+        return [f"What noise adds to R² was not measured: {why}."] if (why := table.attrs.get("why")) else []
+    mean = table.groupby("model", sort=False)[["r2", "structureless_r2", "same_half_r2", "other_half_r2"]].mean()
+    sentences = [
+        f"In the run's own split, the {row.Index} model reaches R² {measured(row.r2, '.2f')}, and on cells of the same "
+        f"depths without structure {measured(row.structureless_r2, '.2f')}, which depth and noise alone give. With "
+        "frequencies from one half of the counts, it reaches "
+        f"{measured(row.other_half_r2, '.2f')} from the other half, where noise cannot help, and "
+        f"{measured(row.same_half_r2, '.2f')} from the same half."
+        for row in mean.itertuples()
+    ]
+    known = mean.dropna()
+    if len(known) and (own := known["r2"].idxmax()) != (other := known["other_half_r2"].idxmax()):
+        sentences.append(f"The {own} model is ahead by shared noise alone: from the other half, the {other} model is.")
+    return sentences
+
+
 def about_stability(subsamples: pd.DataFrame, cells: str) -> list[str]:
     """How much of the first modules comes back in other cells; as from stability.agreement_table, cells : which."""
     subsamples = subsamples.dropna(subset="first_module_jaccard")

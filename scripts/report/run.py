@@ -28,6 +28,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "model.safetensors": "03_train",
     "history.csv": "03_train",
     "performance.csv": "03_train",
+    "noise.csv": "03_train",
     "truncation.csv": "03_train",
     "stability.csv": "03_train",
     "agreement.csv": "03_train",

@@ -89,6 +89,7 @@ TYPES: dict[str, Any] = {
     "min_cells": CountOrNone,
     "n_mads": NotNegative,
     "batch": Text,
+    "regress": list[Text],
     "k_neighbors": Count,
     "n_freq_comps": Count,
     "metric": Literal["cosine", "euclidean"],

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.linear_model import Ridge
 
-from scripts import datasets, measures
+from scripts import datasets, findings, measures
 from scripts.blocks import Standard
 from scripts.cells import splits
 from scripts.cells.loading import Preparation
@@ -204,3 +204,35 @@ def test_counts_that_are_split_tell_structure_from_noise():
     assert same["none"] > 0.5 and other["none"] < 0.05  # what shared noise lifts
     with pytest.raises(ValueError, match="use_graph"):
         performance.count_splitting(cells, replace(settings, use_graph="connectivities"), models)
+
+
+def test_structureless_cells_keep_their_depths_and_the_mean_profile_alone():
+    random = np.random.default_rng(0)
+    profiles = np.repeat(random.dirichlet(np.ones(20), 2), 400, axis=0)  # two kinds of cells
+    counts = random.poisson(random.integers(50, 500, 800)[:, None] * profiles)
+    drawn = performance.structureless(csr_matrix(counts))
+    np.testing.assert_array_equal(drawn.sum(axis=1), counts.sum(axis=1, keepdims=True))
+    depth, share = counts.sum(axis=1, keepdims=True), counts.sum(axis=0) / counts.sum()
+    deviations = (drawn.toarray() - depth * share) / np.sqrt(depth * share * (1 - share))  # of a multinomial
+    assert abs(deviations.mean(axis=0)).max() < 5 / np.sqrt(800) and abs(deviations.std(axis=0) - 1).max() < 0.15
+    of_kinds = deviations[:400].mean(axis=0) - deviations[400:].mean(axis=0)
+    assert abs(of_kinds).max() < 5 * np.sqrt(2 / 400)
+
+
+def test_the_floor_of_noise_stands_beside_what_was_judged():
+    random = np.random.default_rng(0)
+    mixed = random.dirichlet(np.ones(3), 300) @ random.dirichlet(np.ones(60), 3)
+    settings = Preparation(k_neighbors=20, n_freq_comps=2)
+    cells = datasets.add_frequencies(cells_of_counts(random.poisson(2000 * mixed)), settings)
+    judged = performance.performance_over_splits(
+        splits.transductive_splits(cells, 0, 2), {"linear": rivals.linear_ridge, "mean": rivals.MeanOnly}
+    )
+    table = performance.noise_table(cells, settings, {"linear": rivals.linear_ridge}, judged)
+    own = judged[(judged["split"] == 0) & (judged["model"] == "linear")]
+    np.testing.assert_array_equal(table["r2"], own["r2"])
+    mean = table[performance.NOISE].mean()
+    assert mean["r2"] > mean["other_half_r2"] > mean["structureless_r2"] > 0.4
+    told = findings.about_noise(table)
+    assert f"reaches {mean['other_half_r2']:.2f} from the other half" in told[0] and len(told) == 1
+    nothing = performance.noise_table(cells, replace(settings, use_rep="X_pca"), {}, judged)
+    assert nothing.empty and nothing.attrs["why"] in findings.about_noise(nothing)[0]

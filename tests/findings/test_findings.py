@@ -191,3 +191,16 @@ def test_the_rate_of_drivers_is_told_beside_that_of_shuffled_genes():
     assert rate.startswith("Of 2 genes") and "0.0% to 50.0% pass" in rate and "5% are due" in rate
     (share,) = findings.about_drivers(drivers, None)
     assert "cells of any depth, which is not known" in share
+
+
+def test_a_model_that_is_ahead_by_noise_alone_is_said_to_be():
+    columns = ["model", "frequency", "r2", "structureless_r2", "same_half_r2", "other_half_r2"]
+    rows = [("linear ridge", 0, 0.8, 0.4, 0.7, 0.6), ("bilinear", 0, 0.9, 0.5, 0.8, 0.5)]
+    linear, bilinear, ahead = findings.about_noise(pd.DataFrame(rows, columns=columns))
+    assert "the linear ridge model reaches R² 0.80, and on cells of the same depths without structure 0.40" in linear
+    assert "it reaches 0.50 from the other half, where noise cannot help, and 0.80 from the same half" in bilinear
+    assert ahead == "The bilinear model is ahead by shared noise alone: from the other half, the linear ridge model is."
+    rows[0] = ("linear ridge", 0, 0.8, 0.4, np.nan, 0.6)
+    assert len(findings.about_noise(pd.DataFrame(rows, columns=columns))) == 2
+    rows[1] = ("bilinear", 0, np.nan, np.nan, np.nan, np.nan)
+    assert "reaches R² not judged" in findings.about_noise(pd.DataFrame(rows, columns=columns))[1]

@@ -279,6 +279,14 @@ def test_the_command_line_writes_scores(out, folder, of_counts, capsys):
         assert list(written.uns["said"]) == said[:-1]
 
 
+def test_what_was_taken_out_of_the_cells_of_the_run_alone_is_said(folder, capsys):
+    Run(folder / "reports" / "x", "01_data", {"batch": "donor", "regress": ["total_counts", "age"]}).save()
+    assert __main__.main(["score", "--run", "reports/x", "new.h5ad"]) == 0
+    batches, covariates, _ = capsys.readouterr().out.splitlines()[-3:]
+    assert "corrected for their batches (donor), these were not" in batches
+    assert "what total_counts, age leave of expression and frequencies: of these cells nothing was" in covariates
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -114,8 +114,9 @@ def test_defaults_of_classes_are_those_of_the_notebooks():
     known = {name: entry for notebook in NOTEBOOKS for name, entry in settings.parameters(notebook).items()}
     for kind in (Config, Preparation):
         for field in fields(kind):
-            if field.name in known and field.default is not MISSING:
-                assert known[field.name].default == field.default, field.name
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            if field.name in known and default is not MISSING:
+                assert known[field.name].default == default, field.name
 
 
 @pytest.mark.parametrize(("name", "value"), CASES, ids=[f"{name}={value!r}" for name, value in CASES])
