@@ -2,7 +2,18 @@
 
 from scripts.cells.counts import are_counts, log_base
 from scripts.cells.labels import as_labels, batch_columns, label_columns, labels_of, named_parts
-from scripts.cells.loading import COUNTS, Preparation, describe, graph_features, load, named_counts, with_counts
+from scripts.cells.loading import (
+    COUNTS,
+    LOGS,
+    Preparation,
+    describe,
+    graph_features,
+    load,
+    named_counts,
+    scaled,
+    stored,
+    with_counts,
+)
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.reading import needed, read
@@ -28,6 +39,7 @@ __all__ = [
     "COUNTS",
     "CellDataset",
     "INDUCTIVE",
+    "LOGS",
     "MEASURES",
     "MIN_TRAINING",
     "PlantedCells",
@@ -55,7 +67,9 @@ __all__ = [
     "plant",
     "read",
     "run_split",
+    "scaled",
     "split_rows",
+    "stored",
     "subsamples",
     "torch_splits",
     "transductive_split",

@@ -26,6 +26,7 @@ from scripts.sources import Source, species_of
 
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
+LOGS = "logs"  # layer of the values before genes are scaled, where they are
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
@@ -58,7 +59,8 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from
+        X (n_cells, n_genes) float32, normalised as the settings say; layers["logs"] holds it before genes were scaled,
+        if they were; uns["dataset"] says where it comes from
         and, in sentences, what was found and done ("said"), and how many cells were left out and why ("left_out");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
@@ -182,13 +184,54 @@ def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
         )
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
+    adata.uns["dataset"]["sparse"] = sparse.issparse(adata.X)
     if batch:
         _correct(adata, batch, name)
     if "scale" in steps:
+        adata.layers[LOGS] = _compact(adata.X)
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
+        adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
+
+
+def stored(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as a file of a run holds them: expression before genes were scaled, which `scaled` gives back.
+
+    adata : AnnData, as from `load`, or as this gives it. Returns other cells, which share what is not expression: X
+    (n_cells, n_genes) float32, sparse by rows where nothing is negative.
+    """
+    layers = dict(adata.layers)
+    X = _compact(layers.pop(LOGS, adata.X))
+    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    return ad.AnnData(X, adata.obs, adata.var, uns=adata.uns, layers=layers, **parts)
+
+
+def scaled(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as the model sees them, to the last bit: genes scaled as they were when the cells were loaded.
+
+    adata : AnnData, as from `stored`; changed in place. By the means and deviations of var, as cells may have been left
+    out since. Returns adata, as from `load`.
+    """
+    is_sparse = bool(adata.uns["dataset"]["sparse"])
+    X = adata.X.copy() if is_sparse or isinstance(adata.X, np.ndarray) else adata.X.toarray()
+    if "scale" in adata.uns["dataset"]["steps"]:
+        adata.layers[LOGS] = adata.X
+        mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
+        divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
+        if is_sparse:
+            X.data /= divisor[X.indices]
+        else:
+            X -= mean
+            X /= divisor
+    adata.X = X
+    return adata
+
+
+def _compact(X: Matrix) -> Matrix:
+    """A copy of values, by rows where they are sparse, or could be as none is negative."""
+    return sparse.csr_matrix(X, copy=True) if sparse.issparse(X) or X.min(initial=0) >= 0 else X.copy()
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
@@ -275,12 +318,10 @@ def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarr
     if COUNTS in adata.layers:
         found = graph.variable_genes(adata.layers[COUNTS][fit_rows], n_genes, counts=True)
     else:
-        logs = dense(adata.X[fit_rows])
-        if "scale" in adata.uns["dataset"]["steps"] and not sparse.issparse(adata.X):
-            logs = logs * adata.var["std"].to_numpy(logs.dtype) + adata.var["mean"].to_numpy(logs.dtype)
-        if logs.min() < -1e-3:
+        logs = adata.layers.get(LOGS, adata.X)[fit_rows]
+        if logs.min() < 0:
             return None  # neither counts nor logarithms: nothing to rank the genes by
-        found = graph.variable_genes(np.where(logs > 1e-5, logs, 0), n_genes, counts=False)
+        found = graph.variable_genes(logs, n_genes, counts=False)
     return found if found.sum() >= MIN_GENES else None
 
 

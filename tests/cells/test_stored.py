@@ -1,0 +1,104 @@
+"""What a file of a run holds of the cells: expression that others can use, and that gives the model's back exactly."""
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+from scipy import sparse
+
+from scripts.blocks import dense
+from scripts.cells import Preparation, leave_out, load, loading, scaled, stored
+from scripts.sources import resolve
+from tests.cells import cases
+
+
+def loaded(change, folder, **settings) -> ad.AnnData:
+    return load(resolve(str(cases.written(change, folder / "cells.h5ad"))), Preparation(**settings))
+
+
+def read_back(adata, folder) -> ad.AnnData:
+    stored(adata).write_h5ad(folder / "stored.h5ad")
+    return ad.read_h5ad(folder / "stored.h5ad")
+
+
+def with_constant_genes(adata):
+    adata.X[:, 0], adata.X[:, 1] = 0, 0.3 * adata.X.sum(axis=1)
+
+
+def with_batches(adata):
+    adata.obs["donor"] = np.array(["a", "b"])[np.arange(cases.N_CELLS) % 2]
+    adata.X[::2, :30] *= 2
+
+
+def constant_logs(adata):
+    cases.log_normalised(adata)
+    adata.X[:, 4] = 0.7
+
+
+def as_sparse(adata):
+    adata.X = sparse.csc_matrix(adata.X)
+
+
+CHANGES = {
+    "counts": (lambda adata: None, {}),
+    "sparse counts": (as_sparse, {}),
+    "constant genes": (with_constant_genes, {}),
+    "constant logarithms": (constant_logs, {}),
+    "fractional": (cases.fractional, {}),
+    "logarithms": (cases.log_normalised, {}),
+    "scaled": (cases.scaled, {}),
+    "corrected for batches": (with_batches, {"batch": "donor"}),
+    "not scaled": (lambda adata: None, {"scale": False}),
+}
+CORRECTED = ("corrected for batches", True)  # which expression that stays sparse cannot be
+
+
+@pytest.mark.parametrize(
+    ("kind", "stays_sparse"),
+    [(kind, stays) for kind in CHANGES for stays in (False, True) if (kind, stays) != CORRECTED],
+)
+def test_the_file_gives_back_what_the_model_sees_to_the_last_bit(kind, stays_sparse, tmp_path, monkeypatch):
+    change, settings = CHANGES[kind]
+    if stays_sparse:
+        monkeypatch.setattr(loading, "MAX_DENSE", 10)
+        of_kind = change
+        change = lambda adata: (of_kind(adata), as_sparse(adata))  # noqa: E731
+    adata = loaded(change, tmp_path, **settings)
+    assert sparse.issparse(adata.X) == stays_sparse
+    again = scaled(read_back(adata, tmp_path))
+    assert sparse.issparse(again.X) == stays_sparse and again.X.dtype == np.float32
+    np.testing.assert_array_equal(dense(again.X), dense(adata.X))
+    assert set(again.layers) == set(adata.layers)
+    for name in adata.layers:
+        np.testing.assert_array_equal(dense(again.layers[name]), dense(adata.layers[name]))
+
+
+def test_cells_that_are_left_out_later_do_not_change_the_others(tmp_path):
+    adata = loaded(lambda adata: None, tmp_path)
+    adata = leave_out(adata, {"for a test": np.arange(adata.n_obs) % 3 == 0})
+    np.testing.assert_array_equal(scaled(read_back(adata, tmp_path)).X, adata.X)
+
+
+@pytest.mark.parametrize("change", [lambda adata: None, as_sparse, cases.in_layer("counts")])
+def test_the_file_holds_logarithms_of_its_own_counts(change, tmp_path):
+    held = read_back(loaded(change, tmp_path), tmp_path)
+    of_counts = ad.AnnData(held.layers["counts"].copy())
+    sc.pp.normalize_total(of_counts)
+    sc.pp.log1p(of_counts)
+    assert sparse.isspmatrix_csr(held.X) and held.X.dtype == np.float32 and list(held.layers) == ["counts"]
+    np.testing.assert_allclose(held.X.toarray(), of_counts.X.toarray(), rtol=1e-6)
+
+
+def test_values_that_came_scaled_are_held_as_they_came(tmp_path):
+    held = read_back(loaded(cases.scaled, tmp_path), tmp_path)
+    np.testing.assert_array_equal(held.X, ad.read_h5ad(tmp_path / "cells.h5ad").X.astype(np.float32))
+
+
+def test_what_is_stored_is_a_copy_of_the_expression_alone(tmp_path):
+    adata = loaded(lambda adata: None, tmp_path)
+    before = adata.X.copy()
+    held = stored(adata)
+    np.testing.assert_array_equal(dense(stored(held).X), dense(held.X))  # what is stored already stays as it is
+    scaled(held)
+    np.testing.assert_array_equal(adata.X, before)
+    assert held.var is not adata.var and held.obs.equals(adata.obs) and held.uns["dataset"] == adata.uns["dataset"]
