@@ -16,7 +16,7 @@ from scripts.cells.loading import (
 )
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import needed, read
+from scripts.cells.reading import name_in_file, needed, read
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -61,6 +61,7 @@ __all__ = [
     "limits",
     "load",
     "log_base",
+    "name_in_file",
     "named_counts",
     "named_parts",
     "needed",

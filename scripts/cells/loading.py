@@ -20,7 +20,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MIN_CELLS, MIN_GENES, Filters, sound_cells
-from scripts.cells.reading import NUMBERS, read
+from scripts.cells.reading import NUMBERS, OWN, name_in_file, read, set_aside
 from scripts.errors import InputError, one_line
 from scripts.sources import Source, species_of
 
@@ -73,6 +73,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         If the values are not finite or all zero, or there are too few of them.
     """
     adata, steps, said = _named_data(source, settings) if source.read else _from_file(source, settings)
+    said = [*said, *_own_set_aside(adata, settings)]
     adata.uns["dataset"] = {
         "name": source.name,
         "reason": source.reason,
@@ -142,6 +143,17 @@ def named_counts(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, 
         adata, place, found = choose(adata, layer, name)
         adata, named = name_genes(adata, name)
     return adata, place, [*found, *named]
+
+
+def _own_set_aside(adata: ad.AnnData, settings: Preparation) -> list[str]:
+    """Set aside what the cells hold where the run will write, in place; a sentence on it, if there is any."""
+    names = OWN | {"obs": [*OWN["obs"], *(f"freq_{f}" for f in range(settings.n_freq_comps))]}
+    aside = {part: set_aside(adata, part, of_part) for part, of_part in names.items()}
+    pairs = [(f"{part}[{a!r}]", f"{part}[{b!r}]") for part, renamed in aside.items() for a, b in renamed.items()]
+    if not pairs:
+        return []
+    held, kept = (", ".join(places) for places in zip(*pairs, strict=True))
+    return [f"What the file holds as {held} is kept as {kept}, as the run writes its own there."]
 
 
 def _taken(settings: Preparation) -> list[str]:
@@ -326,9 +338,10 @@ def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarr
 
 
 def _embedding(adata: ad.AnnData, key: str) -> np.ndarray:
-    if key not in adata.obsm:
+    place = name_in_file("obsm", key)
+    if place not in adata.obsm:
         raise InputError(f"{adata.uns['dataset']['name']} has no obsm[{key!r}]: it has {sorted(adata.obsm) or 'none'}")
-    values = np.asarray(adata.obsm[key])
+    values = np.asarray(adata.obsm[place])
     if values.dtype.kind not in NUMBERS or not np.isfinite(values).all():
         raise InputError(f"obsm[{key!r}] holds values that are no finite numbers: compute the embedding again")
     return values.astype(np.float32)

@@ -1,13 +1,15 @@
 """What a file of a run holds of the cells: expression that others can use, and that gives the model's back exactly."""
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scanpy as sc
 from scipy import sparse
 
+from scripts import datasets, figures
 from scripts.blocks import dense
-from scripts.cells import Preparation, leave_out, load, loading, scaled, stored
+from scripts.cells import Preparation, graph_features, leave_out, load, loading, scaled, stored
 from scripts.sources import resolve
 from tests.cells import cases
 
@@ -102,3 +104,87 @@ def test_what_is_stored_is_a_copy_of_the_expression_alone(tmp_path):
     scaled(held)
     np.testing.assert_array_equal(adata.X, before)
     assert held.var is not adata.var and held.obs.equals(adata.obs) and held.uns["dataset"] == adata.uns["dataset"]
+
+
+CONNECTED = {"n_freq_comps": 2, "k_neighbors": 150}  # of three types of 133 cells
+CONFLICTS = {  # part of the file: key
+    "obs": ["split", "freq_0", "freq_1", "total_counts"],
+    "obsm": ["X_freq", "X_umap_freq", "X_axes", "X_modules"],
+    "obsp": ["connectivities"],
+}
+
+
+def own_values(adata, part, key):
+    """Something of the user's under a name of the run, in place."""
+    random = np.random.default_rng(3)
+    n = adata.n_vars if part == "var" else adata.n_obs
+    if part in ("obs", "var"):
+        getattr(adata, part)[key] = (
+            random.random(n) if key != "split" else np.array(["mine", "other"])[np.arange(n) % 2]
+        )
+    else:
+        getattr(adata, part)[key] = adata.X.copy() if part == "obsm" else sparse.csr_matrix(adata.X @ adata.X.T)
+
+
+@pytest.mark.parametrize(("part", "key"), [(part, key) for part in CONFLICTS for key in CONFLICTS[part]])
+def test_nothing_of_the_file_is_overwritten(part, key, tmp_path):
+    settings = {"obsm": {"use_rep": key}, "obsp": {"use_graph": key}}.get(part, {})
+    kept = prepared(lambda adata: own_values(adata, part, key), tmp_path, **settings)
+    own = ad.read_h5ad(tmp_path / "cells.h5ad")
+    before, after = getattr(own, part)[key], getattr(kept, part)[f"{key}_in_file"]
+    if part == "obs":
+        assert list(after) == list(before)
+    else:
+        np.testing.assert_allclose(dense(after), dense(before))
+    (said,) = [sentence for sentence in kept.uns["dataset"]["said"] if f"{key}_in_file" in sentence]
+    assert "kept as" in said
+    plain = prepared(lambda adata: None, tmp_path)
+    for place in ("obs", "obsm", "obsp"):  # and all that the run writes is there, under its own name
+        assert set(getattr(plain, place)) <= set(getattr(kept, place))
+    if part == "obs":
+        assert list(kept.obs[key]) == list(plain.obs[key])
+
+
+def prepared(change, folder, **settings) -> ad.AnnData:
+    found = datasets.prepare(
+        resolve(str(cases.written(change, folder / "cells.h5ad"))),
+        Preparation(**CONNECTED, **settings),
+    )
+    return read_back(found, folder)
+
+
+def test_frequencies_can_be_extended_though_the_embedding_has_their_name(tmp_path):
+    adata = prepared(lambda adata: own_values(adata, "obsm", "X_freq"), tmp_path, use_rep="X_freq")
+    features, basis = graph_features(adata, Preparation(use_rep="X_freq"))
+    np.testing.assert_array_equal(features, cases.base().X)
+    assert basis == "obsm['X_freq']" and adata.obsm["X_freq"].shape == (cases.N_CELLS, 2)
+
+
+def test_the_file_of_a_run_can_begin_another_run(tmp_path):
+    adata = prepared(lambda adata: None, tmp_path)
+    source = resolve(str(tmp_path / "stored.h5ad"))
+    again = datasets.prepare(source, Preparation(**CONNECTED))
+    np.testing.assert_allclose(again.X, scaled(adata).X, atol=1e-5)
+    np.testing.assert_allclose(again.obs["freq_0_in_file"], adata.obs["freq_0"])
+    assert "total_counts_in_file" not in again.obs  # it is the same
+
+
+@pytest.mark.parametrize("basis", ["umap", "X_umap_freq"])
+def test_scanpy_draws_frequencies_and_genes(basis, tmp_path):
+    adata = prepared(lambda adata: None, tmp_path)
+    figures.add_layout(adata, figures.lay_out(adata, 300, random_state=1))
+    held = read_back(adata, tmp_path)
+    for color in ("freq_0", cases.GENES[0], "split"):
+        axes = sc.pl.embedding(held, basis, color=color, show=False)
+        (points,) = [drawn for drawn in axes.collections if len(drawn.get_offsets()) == cases.N_CELLS]
+        assert color in axes.get_title() and np.isfinite(points.get_offsets().filled(np.nan)).any()
+        plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_umap_of_the_file_stays_where_scanpy_looks_for_it(own, tmp_path):
+    settings = {"use_rep": "X_umap"} if own else {}
+    adata = prepared(lambda adata: own_values(adata, "obsm", "X_umap"), tmp_path, **settings)
+    figures.add_layout(adata, figures.lay_out(adata, 400))
+    assert np.array_equal(adata.obsm["X_umap"], cases.base().X) == own
+    assert np.array_equal(adata.obsm["X_umap"], adata.obsm["X_umap_freq"]) == (not own)
