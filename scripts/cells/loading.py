@@ -60,8 +60,8 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     -------
     AnnData
         X (n_cells, n_genes) float32, normalised as the settings say; layers["logs"] holds it before genes were scaled,
-        if they were; uns["dataset"] says where it comes from
-        and, in sentences, what was found and done ("said"), and how many cells were left out and why ("left_out");
+        if they were; uns["dataset"] says where it comes from and, in sentences, what was found and done ("said"), and
+        how many cells were left out and why ("left_out");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
         types ("" if none does). Sparse values of more than 4 GB stay sparse: each gene is then scaled to standard
@@ -200,7 +200,7 @@ def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
     if batch:
         _correct(adata, batch, name)
     if "scale" in steps:
-        adata.layers[LOGS] = _compact(adata.X)
+        adata.layers[LOGS] = _compact(adata.X).copy()  # not changed with X
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
@@ -211,8 +211,8 @@ def _normalise(adata: ad.AnnData, steps: list[str], batch: str) -> None:
 def stored(adata: ad.AnnData) -> ad.AnnData:
     """The cells as a file of a run holds them: expression before genes were scaled, which `scaled` gives back.
 
-    adata : AnnData, as from `load`, or as this gives it. Returns other cells, which share what is not expression: X
-    (n_cells, n_genes) float32, sparse by rows where nothing is negative.
+    adata : AnnData, as from `load`, or as this gives it. Returns another AnnData of the same parts: X (n_cells,
+    n_genes) float32, sparse by rows where nothing is negative.
     """
     layers = dict(adata.layers)
     X = _compact(layers.pop(LOGS, adata.X))
@@ -223,13 +223,16 @@ def stored(adata: ad.AnnData) -> ad.AnnData:
 def scaled(adata: ad.AnnData) -> ad.AnnData:
     """The cells as the model sees them, to the last bit: genes scaled as they were when the cells were loaded.
 
-    adata : AnnData, as from `stored`; changed in place. By the means and deviations of var, as cells may have been left
-    out since. Returns adata, as from `load`.
+    adata : AnnData, as from `stored`, or as this gives it; changed in place. By the means and deviations of var, as
+    cells may have been left out since. Returns adata, as from `load`.
     """
+    if "sparse" not in adata.uns["dataset"]:
+        raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
     is_sparse = bool(adata.uns["dataset"]["sparse"])
-    X = adata.X.copy() if is_sparse or isinstance(adata.X, np.ndarray) else adata.X.toarray()
+    logs = adata.layers.get(LOGS, adata.X)
+    X = logs.copy() if is_sparse or isinstance(logs, np.ndarray) else logs.toarray()
     if "scale" in adata.uns["dataset"]["steps"]:
-        adata.layers[LOGS] = adata.X
+        adata.layers[LOGS] = logs
         mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
         divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
         if is_sparse:
@@ -242,8 +245,8 @@ def scaled(adata: ad.AnnData) -> ad.AnnData:
 
 
 def _compact(X: Matrix) -> Matrix:
-    """A copy of values, by rows where they are sparse, or could be as none is negative."""
-    return sparse.csr_matrix(X, copy=True) if sparse.issparse(X) or X.min(initial=0) >= 0 else X.copy()
+    """The same values, sparse by rows where none is negative; as they are elsewhere."""
+    return X if sparse.issparse(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:

@@ -10,6 +10,7 @@ from scipy import sparse
 from scripts import datasets, figures
 from scripts.blocks import dense
 from scripts.cells import Preparation, graph_features, leave_out, load, loading, scaled, stored
+from scripts.errors import InputError
 from scripts.sources import resolve
 from tests.cells import cases
 
@@ -96,14 +97,23 @@ def test_values_that_came_scaled_are_held_as_they_came(tmp_path):
     np.testing.assert_array_equal(held.X, ad.read_h5ad(tmp_path / "cells.h5ad").X.astype(np.float32))
 
 
-def test_what_is_stored_is_a_copy_of_the_expression_alone(tmp_path):
+def test_cells_can_be_stored_and_scaled_again_and_again(tmp_path):
     adata = loaded(lambda adata: None, tmp_path)
     before = adata.X.copy()
-    held = stored(adata)
-    np.testing.assert_array_equal(dense(stored(held).X), dense(held.X))  # what is stored already stays as it is
-    scaled(held)
-    np.testing.assert_array_equal(adata.X, before)
-    assert held.var is not adata.var and held.obs.equals(adata.obs) and held.uns["dataset"] == adata.uns["dataset"]
+    held = stored(stored(adata))
+    logs = held.X.copy()
+    again = scaled(scaled(held))
+    np.testing.assert_array_equal(again.X, before)
+    np.testing.assert_array_equal(adata.X, before)  # of the cells that were stored nothing is changed
+    np.testing.assert_array_equal(dense(adata.layers["logs"]), dense(logs))
+    np.testing.assert_array_equal(dense(stored(again).X), dense(logs))
+
+
+def test_cells_of_an_earlier_version_are_not_scaled_twice(tmp_path):
+    adata = stored(loaded(lambda adata: None, tmp_path))
+    adata.uns["dataset"] = {key: value for key, value in adata.uns["dataset"].items() if key != "sparse"}
+    with pytest.raises(InputError, match="earlier version, which stored them scaled: run 01_data.ipynb again"):
+        scaled(adata)
 
 
 CONNECTED = {"n_freq_comps": 2, "k_neighbors": 150}  # of three types of 133 cells
