@@ -13,6 +13,7 @@ from scripts.cells import (
     graph_features,
     leave_out,
     load,
+    name_in_file,
     named_parts,
     torch_splits,
 )
@@ -27,10 +28,11 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), uns["freq_vals"] (n_freq,),
-        and in uns["graph"] what the graph was built on, its parts, and on how many cells each frequency lives; without
-        what covariates explain of the frequencies, where expression was regressed on some;
-        fewer cells than given if the graph fell into parts and settings.unconnected is "largest".
+        With obsp["connectivities"] (n_cells, n_cells), obsm["X_freq"] (n_cells, n_freq), the same as obs["freq_0"] and
+        so on, to colour cells by, uns["freq_vals"] (n_freq,), and in uns["graph"] what the graph was built on, its
+        parts, and on how many cells each frequency lives; without what covariates explain of the frequencies, where
+        expression was regressed on some; fewer cells than given if the graph fell into parts and settings.unconnected
+        is "largest".
 
     Raises
     ------
@@ -68,6 +70,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     }
     if COVARIATES in adata.obsm:
         _regress(adata)
+    adata.obs[[f"freq_{f}" for f in range(len(values))]] = adata.obsm["X_freq"]
     return adata
 
 
@@ -92,9 +95,10 @@ def _cell_graph(adata: ad.AnnData, settings: Preparation) -> tuple[sparse.csr_ar
 
 def _given_graph(adata: ad.AnnData, key: str) -> sparse.csr_array:
     """A graph that came with the cells, without the edges of cells to themselves, and the same both ways."""
-    if key not in adata.obsp:
+    place = name_in_file("obsp", key)
+    if place not in adata.obsp:
         raise InputError(f"{adata.uns['dataset']['name']} has no obsp[{key!r}]: it has {sorted(adata.obsp) or 'none'}")
-    weights = sparse.csr_array(adata.obsp[key], dtype=np.float64)
+    weights = sparse.csr_array(adata.obsp[place], dtype=np.float64, copy=True)
     if not (np.isfinite(weights.data).all() and (weights.data >= 0).all()):
         raise InputError(f"obsp[{key!r}] holds weights that are negative or not finite: name a graph of similarities")
     weights.setdiag(0)

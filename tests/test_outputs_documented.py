@@ -8,6 +8,7 @@ import papermill
 import pytest
 from safetensors import safe_open
 
+from scripts.cells import stored
 from scripts.sources import resolve
 
 pytestmark = pytest.mark.chain
@@ -58,7 +59,7 @@ def test_every_key_of_the_cells_is_named(small_run):
 
 @pytest.mark.paul15
 def test_every_key_of_the_cells_of_counts_is_named(paul15):
-    assert keys(paul15[0]) - keys(resolve("paul15").read()) <= named("cells.h5ad")
+    assert keys(stored(paul15[0])) - keys(resolve("paul15").read()) <= named("cells.h5ad")
 
 
 def test_every_key_of_the_model_is_named(small_run):

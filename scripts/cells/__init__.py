@@ -5,16 +5,19 @@ from scripts.cells.labels import as_labels, batch_columns, label_columns, labels
 from scripts.cells.loading import (
     COUNTS,
     COVARIATES,
+    LOGS,
     Preparation,
     describe,
     graph_features,
     load,
     named_counts,
+    scaled,
+    stored,
     with_counts,
 )
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import needed, read
+from scripts.cells.reading import name_in_file, needed, read
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -42,6 +45,7 @@ __all__ = [
     "COVARIATES",
     "CellDataset",
     "INDUCTIVE",
+    "LOGS",
     "MEASURES",
     "MIN_SPLIT",
     "MIN_TRAINING",
@@ -66,14 +70,17 @@ __all__ = [
     "limits",
     "load",
     "log_base",
+    "name_in_file",
     "named_counts",
     "named_parts",
     "needed",
     "plant",
     "read",
     "run_split",
+    "scaled",
     "shuffled",
     "split_rows",
+    "stored",
     "subsamples",
     "torch_splits",
     "transductive_split",

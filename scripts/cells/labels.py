@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from scripts.cells.reading import name_in_file
 from scripts.errors import InputError
 
 NAMES = (  # of columns of cell types, most likely first, in lower case and without other letters than a to z
@@ -97,12 +98,13 @@ def batch_columns(obs: pd.DataFrame, label: str) -> list[str]:
     """Columns that by their names say where cells come from: candidates for covariates.
 
     They are groups of at least two cells, at most MAX_VALUES. Those that divide the cells as the label or an earlier
-    column does, and the run's own split, are left out.
+    column does, and the run's own split and that of the file, which may be a run's, are left out.
     """
+    splits = ("split", name_in_file("obs", "split"))
     seen = {_partition(as_labels(obs[label]))} if label else set()
     found = []
     for name in obs:
-        if name in (label, "split") or not _words(name) & BATCHES or not _may_group(obs[name]):
+        if name in (label, *splits) or not _words(name) & BATCHES or not _may_group(obs[name]):
             continue
         if 2 <= obs[name].nunique() <= min(MAX_VALUES, len(obs) / 2):
             divided = _partition(obs[name])

@@ -20,7 +20,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
-from scripts.cells.reading import NUMBERS, read
+from scripts.cells.reading import NUMBERS, OWN, name_in_file, read, set_aside
 from scripts.errors import InputError, one_line
 from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
@@ -29,6 +29,7 @@ GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built o
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
 COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
 CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
+LOGS = "logs"  # layer of the values before genes are scaled, where they are
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
@@ -62,8 +63,9 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     Returns
     -------
     AnnData
-        X (n_cells, n_genes) float32, normalised as the settings say; uns["dataset"] says where it comes from
-        and, in sentences, what was found and done ("said"), and how many cells were left out and why ("left_out");
+        X (n_cells, n_genes) float32, normalised as the settings say; layers["logs"] holds it before genes were scaled,
+        if they were; uns["dataset"] says where it comes from and, in sentences, what was found and done ("said"), and
+        how many cells were left out and why ("left_out");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
         types ("" if none does). Sparse values of more than 4 GB stay sparse: each gene is then scaled to standard
@@ -75,6 +77,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         If the values are not finite or all zero, or there are too few of them.
     """
     adata, steps, said = _named_data(source, settings) if source.read else _from_file(source, settings)
+    said = [*said, *_own_set_aside(adata, settings)]
     adata.uns["dataset"] = {
         "name": source.name,
         "reason": source.reason,
@@ -147,6 +150,17 @@ def named_counts(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, 
     return adata, place, [*found, *named]
 
 
+def _own_set_aside(adata: ad.AnnData, settings: Preparation) -> list[str]:
+    """Set aside what the cells hold where the run will write, in place; a sentence on it, if there is any."""
+    names = OWN | {"obs": [*OWN["obs"], *(f"freq_{f}" for f in range(settings.n_freq_comps))]}
+    aside = {part: set_aside(adata, part, of_part) for part, of_part in names.items()}
+    pairs = [(f"{part}[{a!r}]", f"{part}[{b!r}]") for part, renamed in aside.items() for a, b in renamed.items()]
+    if not pairs:
+        return []
+    held, kept = (", ".join(places) for places in zip(*pairs, strict=True))
+    return [f"What the file holds as {held} is kept as {kept}, as the run writes its own there."]
+
+
 def _taken(settings: Preparation) -> list[str]:
     """Places in a file of what is taken instead of a graph of its expression."""
     taken = {"obsm": settings.use_rep, "obsp": settings.use_graph}
@@ -185,15 +199,59 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
         )
     if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
         adata.X = adata.X.toarray()
+    adata.uns["dataset"]["sparse"] = sparse.issparse(adata.X)
     if settings.batch:
         _correct(adata, settings.batch, name)
     if settings.regress:
         _regress(adata, settings.regress, name)
     if "scale" in steps:
+        adata.layers[LOGS] = _compact(adata.X).copy()  # not changed with X
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
+        adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
+
+
+def stored(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as a file of a run holds them: expression before genes were scaled, which `scaled` gives back.
+
+    adata : AnnData, as from `load`, or as this gives it. Returns another AnnData of the same parts: X (n_cells,
+    n_genes) float32, sparse by rows where nothing is negative.
+    """
+    layers = dict(adata.layers)
+    X = _compact(layers.pop(LOGS, adata.X))
+    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    return ad.AnnData(X, adata.obs, adata.var, uns=adata.uns, layers=layers, **parts)
+
+
+def scaled(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as the model sees them, to the last bit: genes scaled as they were when the cells were loaded.
+
+    adata : AnnData, as from `stored`, or as this gives it; changed in place. By the means and deviations of var, as
+    cells may have been left out since. Returns adata, as from `load`.
+    """
+    if "sparse" not in adata.uns["dataset"]:
+        raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
+    is_sparse = bool(adata.uns["dataset"]["sparse"])
+    logs = adata.layers.get(LOGS, adata.X)
+    X = logs.copy() if is_sparse or isinstance(logs, np.ndarray) else logs.toarray()
+    if "scale" in adata.uns["dataset"]["steps"]:
+        adata.layers[LOGS] = logs
+        mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
+        divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
+        if sparse.issparse(X):
+            X.data /= divisor[X.indices]
+        else:
+            X -= mean
+            X /= divisor
+    adata.X = X
+    return adata
+
+
+def _compact(X: Matrix) -> Matrix:
+    """The same values, sparse by rows where none is negative; as they are elsewhere."""
+    return X if sparse.issparse(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
@@ -325,19 +383,18 @@ def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarr
     if COUNTS in adata.layers:
         found = graph.variable_genes(adata.layers[COUNTS][fit_rows], n_genes, counts=True)
     else:
-        logs = dense(adata.X[fit_rows])
-        if "scale" in adata.uns["dataset"]["steps"] and not sparse.issparse(adata.X):
-            logs = logs * adata.var["std"].to_numpy(logs.dtype) + adata.var["mean"].to_numpy(logs.dtype)
-        if logs.min() < -1e-3:
+        logs = adata.layers.get(LOGS, adata.X)[fit_rows]
+        if logs.min() < 0:
             return None  # neither counts nor logarithms: nothing to rank the genes by
-        found = graph.variable_genes(np.where(logs > 1e-5, logs, 0), n_genes, counts=False)
+        found = graph.variable_genes(logs, n_genes, counts=False)
     return found if found.sum() >= MIN_GENES else None
 
 
 def _embedding(adata: ad.AnnData, key: str) -> np.ndarray:
-    if key not in adata.obsm:
+    place = name_in_file("obsm", key)
+    if place not in adata.obsm:
         raise InputError(f"{adata.uns['dataset']['name']} has no obsm[{key!r}]: it has {sorted(adata.obsm) or 'none'}")
-    values = np.asarray(adata.obsm[key])
+    values = np.asarray(adata.obsm[place])
     if values.dtype.kind not in NUMBERS or not np.isfinite(values).all():
         raise InputError(f"obsm[{key!r}] holds values that are no finite numbers: compute the embedding again")
     return values.astype(np.float32)

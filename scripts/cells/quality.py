@@ -14,6 +14,7 @@ from scipy.stats import median_abs_deviation
 from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, cells_with, dense
+from scripts.cells.reading import set_aside
 from scripts.errors import InputError, one_line
 
 MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
@@ -243,9 +244,7 @@ def _doublet_scores(cells: ad.AnnData) -> tuple[pd.Series, str]:
 def _into_obs(adata: ad.AnnData, quality: pd.DataFrame) -> None:
     """The measures as columns of obs; what the file has there under their names, and is not the same, is kept aside."""
     others = [name for name in quality if name in adata.obs and not _same(adata.obs[name], quality[name])]
-    if others:
-        aside = {name: _free(f"{name}_in_file", adata.obs) for name in others}
-        adata.obs = adata.obs.rename(columns=aside)
+    if aside := set_aside(adata, "obs", others):
         _tell(
             adata,
             "said",
@@ -253,12 +252,6 @@ def _into_obs(adata: ad.AnnData, quality: pd.DataFrame) -> None:
             f"{', '.join(aside.values())}.",
         )
     adata.obs[quality.columns] = quality
-
-
-def _free(name: str, taken: pd.DataFrame) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _same(column: pd.Series, measured: pd.Series) -> bool:

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import anndata as ad
@@ -23,6 +23,12 @@ from scripts.sources import file_kind
 TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
 NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
+ASIDE = "_in_file"  # behind the names of what a file holds where a run writes itself
+OWN = {  # what a run writes in the parts that files come with; in obs beside frequencies and measures of quality
+    "obs": ("split",),
+    "obsm": ("X_freq", "X_covariates", "X_umap_freq", "X_axes", "X_modules"),
+    "obsp": ("connectivities",),
+}
 
 
 def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
@@ -184,6 +190,29 @@ def needed(adata: ad.AnnData, file: Path | str, taken: Sequence[str] = ()) -> ad
     found.obs_names_make_unique()
     found.uns[UNREAD] = unread
     return found
+
+
+def set_aside(adata: ad.AnnData, part: str, names: Iterable[str]) -> dict[str, str]:
+    """Rename what a part of the cells (obs, var, obsm, obsp) holds under some names, in place: {name: new name}."""
+    held = getattr(adata, part)
+    aside = {name: _free(f"{name}{ASIDE}", held) for name in names if name in held}
+    if isinstance(held, pd.DataFrame):
+        setattr(adata, part, held.rename(columns=aside))
+    else:
+        for name, other in aside.items():
+            held[other] = held.pop(name)
+    return aside
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def name_in_file(part: str, key: str) -> str:
+    """Where the cells of a run have what the file held in a part under some name."""
+    return f"{key}{ASIDE}" if key in OWN[part] else key
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

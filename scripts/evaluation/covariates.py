@@ -4,12 +4,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 
 from scripts.blocks import dense, evenly
-from scripts.cells import ALL_CELLS, MEASURES, as_labels, batch_columns, labels_of
+from scripts.cells import ALL_CELLS, LOGS, MEASURES, as_labels, batch_columns, labels_of
 from scripts.evaluation.rivals import LINEAR
 from scripts.measures import r2
 from scripts.regression import features
@@ -106,21 +105,13 @@ def cycle_scores(adata: ad.AnnData) -> pd.DataFrame | None:
     if min(map(len, own.values())) < MIN_CYCLE:
         return None
     pool = np.union1d(evenly(adata.n_vars, MAX_POOL), adata.var_names.get_indexer([*own["S"], *own["G2M"]]))
-    cells = ad.AnnData(_before_scaling(adata[:, pool]), adata.obs[[]].copy(), adata.var[[]].iloc[pool].copy())
+    logs = adata.layers.get(LOGS, adata.X)  # scanpy holds genes against others of the same mean
+    cells = ad.AnnData(dense(logs[:, pool]), adata.obs[[]].copy(), adata.var[[]].iloc[pool].copy())
     try:
         sc.tl.score_genes_cell_cycle(cells, s_genes=own["S"], g2m_genes=own["G2M"])
     except RuntimeError:  # hardly any other genes are measured to hold them against
         return None
     return cells.obs[["S_score", "G2M_score"]]
-
-
-def _before_scaling(adata: ad.AnnData) -> np.ndarray:
-    """Logarithms of the counts, where X holds them scaled: scanpy holds genes against others of the same mean."""
-    X = dense(adata.X)
-    if "scale" not in adata.uns["dataset"]["steps"]:
-        return X
-    mean, deviation = (adata.var[name].to_numpy(X.dtype) for name in ("mean", "std"))
-    return X * deviation + (0 if sparse.issparse(adata.X) else mean)
 
 
 def variance_explained(

@@ -6,7 +6,7 @@ Names that come from data (genes, cell types, terms) are escaped, as plotly read
 from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, spectrum
 from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
-from scripts.figures.layout import lay_out, layout_of_all, sample_cells
+from scripts.figures.layout import add_layout, lay_out, sample_cells
 from scripts.figures.models import (
     agreement_bars,
     loss_curves,
@@ -25,6 +25,7 @@ from scripts.figures.reading import (
 )
 
 __all__ = [
+    "add_layout",
     "agreement_bars",
     "cell_waterfall",
     "covariate_dots",
@@ -36,7 +37,6 @@ __all__ = [
     "label_counts",
     "label_scatter",
     "lay_out",
-    "layout_of_all",
     "loss_curves",
     "main_effect_bars",
     "method_dots",

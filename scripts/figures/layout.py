@@ -12,11 +12,16 @@ def sample_cells(adata: ad.AnnData, max_cells: int, random_state: int = 0) -> ad
     return ad.AnnData(obs=adata.obs.iloc[rows], obsm={"X_freq": adata.obsm["X_freq"][rows]})
 
 
-def layout_of_all(adata: ad.AnnData, sample: ad.AnnData, key: str) -> np.ndarray:
-    """obsm[key] of a sample for all cells, (n_cells, 2); NaN for cells that are not in the sample."""
+def add_layout(adata: ad.AnnData, sample: ad.AnnData) -> None:
+    """obsm["X_umap_freq"] of a sample for all cells, (n_cells, 2), in place; NaN for cells that are not in the sample.
+
+    The same is obsm["X_umap"], where scanpy's `umap` looks, but where the graph was built on the file's own.
+    """
     layout = np.full((adata.n_obs, 2), np.nan)
-    layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm[key]
-    return layout
+    layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm["X_umap_freq"]
+    adata.obsm["X_umap_freq"] = layout
+    if adata.uns["graph"]["built on"] != "obsm['X_umap']":
+        adata.obsm["X_umap"] = layout
 
 
 def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_state: int = 0) -> ad.AnnData:

@@ -1,6 +1,7 @@
 """What weights say: modules, their stability, pairs, single cells, and cells never seen."""
 
-from scripts.reading.cells import explain_cell, first_modules, module_scores
+from scripts.reading.cells import explain_cell, module_scores
+from scripts.reading.containers import add_modules, as_mudata
 from scripts.reading.modules import main_effect_table, module_table, pole_loadings, poles
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
@@ -11,10 +12,11 @@ __all__ = [
     "FDR",
     "N_MODULES",
     "Scorer",
+    "add_modules",
     "agreement_table",
     "as_cells",
+    "as_mudata",
     "explain_cell",
-    "first_modules",
     "is_significant",
     "loading_intervals",
     "main_effect_table",

@@ -20,16 +20,6 @@ def module_scores(X: np.ndarray, values: np.ndarray, loadings: np.ndarray) -> np
     return values * (X @ loadings) ** 2
 
 
-def first_modules(form: BilinearForm, X: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """First module of each frequency: loadings (n_genes, n_freq), and scores of the cells (n_cells, n_freq).
-
-    X : (n_cells, n_genes).
-    """
-    values, loadings = form.modules(1)
-    scores = [module_scores(X, values[f], loadings[f]) for f in range(form.n_freq)]
-    return np.hstack(list(loadings)), np.hstack(scores)
-
-
 def explain_cell(form: BilinearForm, x: Matrix, n_modules: int = 5, n_genes: int = 5) -> pd.DataFrame:
     """What each part of the model adds to the prediction of one cell.
 

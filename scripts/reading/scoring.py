@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 
 from scripts import cells
-from scripts.blocks import Matrix, cells_with, dense, gene_means
+from scripts.blocks import Matrix, dense, gene_means
 from scripts.errors import InputError
 from scripts.models import BilinearForm
 
@@ -70,7 +70,6 @@ class Scorer:
             raise InputError("the cells are of an earlier version, without normalized_mean: run 01_data.ipynb again")
         if is_scaled := "scale" in steps:
             mean, deviation = adata.var["mean"].to_numpy(float), adata.var["std"].to_numpy(float)
-            deviation = np.where(cells_with(adata.X) > 0, deviation, 0)  # scanpy has 1 for genes that are constant
         else:
             mean, deviation = gene_means(adata.X), np.ones(adata.n_vars)
         normalized = adata.var["normalized_mean"].to_numpy(float) if "normalize_total" in steps else np.zeros_like(mean)

@@ -195,7 +195,7 @@ class Run:
         Parameters
         ----------
         cells : AnnData, optional
-            For `cells.h5ad`.
+            For `cells.h5ad`; versions and all settings of the run go into its uns["bmlp"], as YAML.
         model : optional
             For `model.safetensors`, written by its own `save(path)`.
         facts : dict, optional
@@ -220,17 +220,23 @@ class Run:
                 self._outside,
             )
             known.notebooks[self.notebook] = entry
+            self._record(record, facts or {}, key_figures or {})
+            if cells is not None:
+                about = {"versions": _yaml(record["versions"]), "settings": _yaml(record["notebooks"])}
+                cells.uns["bmlp"] = cells.uns.get("bmlp", {}) | about
             for name, writer in writers.items():
                 self.write(name, writer)
                 parts = known.files.get(name, {}).get("parts", {}) if MAKERS.get(name) != self.notebook else {}
                 maker = MAKERS.get(name, self.notebook) if parts else self.notebook
                 known.files[name] = {"sha256": "", "maker": maker, "parts": parts | {self.notebook: entry.id}}
                 known.files[name]["sha256"] = ledger.checksum(self.path(name))
-            record["versions"] = ledger.versions()
-            record.setdefault("notebooks", {})[self.notebook] = _plain(
-                (facts or {}) | self.parameters | (facts or {})  # facts first, and they prevail
-            )
-            record.setdefault("key_figures", {})[self.notebook] = _plain(key_figures or {})
+
+    def _record(self, record: dict, facts: dict, key_figures: dict[str, object]) -> None:
+        """Enter this notebook into the record, in place; arguments as for `save`."""
+        record["versions"] = ledger.versions()
+        settings = facts | self.parameters | facts  # facts first, and they prevail
+        record.setdefault("notebooks", {})[self.notebook] = _plain(settings)
+        record.setdefault("key_figures", {})[self.notebook] = _plain(key_figures)
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
         """Write a file whole or not at all.
@@ -279,7 +285,7 @@ class Run:
     def _write_records(self, known: Ledger, record: dict) -> None:
         for part in ("notebooks", "key_figures"):
             record[part] = dict(sorted(record.get(part, {}).items()))  # in order, whichever was done first
-        path = self.write_text("params.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120))
+        path = self.write_text("params.yaml", _yaml(record))
         known.files["params.yaml"] = {"sha256": ledger.checksum(path), "maker": "01_data", "parts": {}}
         self.write_text(ledger.NAME, known.text())
 
@@ -354,6 +360,10 @@ def holding(folder: Path, what: str = "run", timeout: float = 0) -> Iterator[Non
 def _is_marked(record: dict) -> bool:
     """Whether texts in the tables of a run are marked, see `files`; record : content of `params.yaml`."""
     return record.get("notebooks", {}).get("01_data", {}).get("csv_safe", False)
+
+
+def _yaml(record: dict) -> str:
+    return yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _damaged(path: Path) -> str:

@@ -242,7 +242,8 @@ def test_whole_numbers_are_groups_and_others_are_numbers():
 )
 def test_a_column_that_is_named_is_used_if_it_can_be(wanted, label, said, tmp_path):
     adata = loaded(made(cases.many_columns, tmp_path), label=wanted)
-    sentences, labels = list(adata.uns["dataset"]["said"]), labels_of(adata)
+    (aside, *sentences), labels = adata.uns["dataset"]["said"], labels_of(adata)
+    assert "obs['split'] is kept as obs['split_in_file']" in aside
     assert adata.uns["label"] == labels.name == label and len(sentences) == bool(said)
     assert all(sentence.startswith(said) for sentence in sentences)
     assert labels.notna().sum() == (cases.N_CELLS if label else 0) and len(labels) == cases.N_CELLS

@@ -125,8 +125,8 @@ def test_the_cell_cycle_is_scored_as_scanpy_does_it(spell):
     phases = covariates.cycle_genes(names)
     assert min(map(len, phases.values())) > 40
     scaled = sc.pp.scale(adata, copy=True)
-    scaled.uns["dataset"]["steps"] = ["scale"]
-    np.testing.assert_allclose(covariates.cycle_scores(scaled), found, atol=1e-4)
+    scaled.layers["logs"] = adata.X  # as cells of a run have them
+    np.testing.assert_allclose(covariates.cycle_scores(scaled), found, atol=1e-6)
     sc.tl.score_genes_cell_cycle(adata, s_genes=phases["S"], g2m_genes=phases["G2M"])
     np.testing.assert_allclose(found, adata.obs[["S_score", "G2M_score"]], atol=1e-6)
 

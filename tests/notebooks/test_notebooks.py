@@ -55,7 +55,11 @@ def test_every_page_holds_its_figures_and_asks_for_nothing(small_run):
 def test_run_folder_holds_what_it_promises(small_run):
     adata = small_run.load_cells()
     assert adata.obsm["X_freq"].shape == (700, 3) and adata.obsm["X_umap_freq"].shape == (700, 2)
-    assert adata.varm["modules"].shape == (765, 3) and adata.obsm["X_modules"].shape == (700, 3)
+    assert adata.obsm["X_axes"].shape == adata.obsm["X_modules"].shape == (700, 15)  # five modules of each frequency
+    assert adata.varm["modules"].shape == (765, 15) and list(adata.uns["bmlp"]["columns"][[0, 14]]) == [
+        "f0_m1",
+        "f2_m5",
+    ]
     columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"]
     assert list(small_run.load_table("modules.csv").columns)[:7] == columns
     assert len(small_run.load_table("history.csv")) == 20
