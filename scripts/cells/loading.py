@@ -228,18 +228,17 @@ def scaled(adata: ad.AnnData) -> ad.AnnData:
     """
     if "sparse" not in adata.uns["dataset"]:
         raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
-    is_sparse = bool(adata.uns["dataset"]["sparse"])
     logs = adata.layers.get(LOGS, adata.X)
-    X = logs.copy() if is_sparse or isinstance(logs, np.ndarray) else logs.toarray()
+    X = logs.copy() if adata.uns["dataset"]["sparse"] or isinstance(logs, np.ndarray) else logs.toarray()
     if "scale" in adata.uns["dataset"]["steps"]:
         adata.layers[LOGS] = logs
         mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
         divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
-        if is_sparse:
-            X.data /= divisor[X.indices]
-        else:
+        if isinstance(X, np.ndarray):
             X -= mean
             X /= divisor
+        else:
+            X.data /= divisor[X.indices]
     adata.X = X
     return adata
 
