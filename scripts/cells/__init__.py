@@ -5,19 +5,16 @@ from scripts.cells.labels import as_labels, batch_columns, label_columns, labels
 from scripts.cells.loading import (
     COUNTS,
     COVARIATES,
-    LOGS,
     Preparation,
     describe,
     graph_features,
     load,
     named_counts,
-    scaled,
-    stored,
     with_counts,
 )
 from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import name_in_file, needed, read
+from scripts.cells.reading import LOGS, name_in_file, needed, read, scaled, stored
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,

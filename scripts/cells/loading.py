@@ -20,7 +20,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
-from scripts.cells.reading import NUMBERS, OWN, name_in_file, read, set_aside
+from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, name_in_file, read, set_aside
 from scripts.errors import InputError, one_line
 from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
@@ -29,7 +29,6 @@ GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built o
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
 COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
 CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
-LOGS = "logs"  # layer of the values before genes are scaled, where they are
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
 
@@ -205,53 +204,12 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
     if settings.regress:
         _regress(adata, settings.regress, name)
     if "scale" in steps:
-        adata.layers[LOGS] = _compact(adata.X).copy()  # not changed with X
+        adata.layers[LOGS] = compact(adata.X).copy()  # not changed with X
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
         adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
-
-
-def stored(adata: ad.AnnData) -> ad.AnnData:
-    """The cells as a file of a run holds them: expression before genes were scaled, which `scaled` gives back.
-
-    adata : AnnData, as from `load`, or as this gives it. Returns another AnnData of the same parts: X (n_cells,
-    n_genes) float32, sparse by rows where nothing is negative.
-    """
-    layers = dict(adata.layers)
-    X = _compact(layers.pop(LOGS, adata.X))
-    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
-    return ad.AnnData(X, adata.obs, adata.var, uns=adata.uns, layers=layers, **parts)
-
-
-def scaled(adata: ad.AnnData) -> ad.AnnData:
-    """The cells as the model sees them, to the last bit: genes scaled as they were when the cells were loaded.
-
-    adata : AnnData, as from `stored`, or as this gives it; changed in place. By the means and deviations of var, as
-    cells may have been left out since. Returns adata, as from `load`.
-    """
-    if "sparse" not in adata.uns["dataset"]:
-        raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
-    is_sparse = bool(adata.uns["dataset"]["sparse"])
-    logs = adata.layers.get(LOGS, adata.X)
-    X = logs.copy() if is_sparse or isinstance(logs, np.ndarray) else logs.toarray()
-    if "scale" in adata.uns["dataset"]["steps"]:
-        adata.layers[LOGS] = logs
-        mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
-        divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
-        if sparse.issparse(X):
-            X.data /= divisor[X.indices]
-        else:
-            X -= mean
-            X /= divisor
-    adata.X = X
-    return adata
-
-
-def _compact(X: Matrix) -> Matrix:
-    """The same values, sparse by rows where none is negative; as they are elsewhere."""
-    return X if sparse.issparse(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:

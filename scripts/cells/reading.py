@@ -1,4 +1,4 @@
-"""Files of cells as people have them: read by anndata's and scanpy's own readers, and checked before use."""
+"""Files of cells as people have them, read by anndata's and scanpy's own readers and checked; and as a run has them."""
 
 import contextlib
 import gzip
@@ -17,10 +17,12 @@ import pandas as pd
 import scanpy as sc
 from scipy import sparse
 
+from scripts.blocks import Matrix
 from scripts.errors import InputError, one_line
 from scripts.sources import file_kind
 
 TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
+LOGS = "logs"  # layer of the values before genes are scaled, where they are
 NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 ASIDE = "_in_file"  # behind the names of what a file holds where a run writes itself
@@ -263,3 +265,43 @@ def _plain_column(column: pd.Series) -> object | None:
     missing = column.isna().to_numpy()
     text = column.astype(object).to_numpy()
     return pd.Categorical(np.where(missing, None, text)) if missing.any() else text
+
+
+def stored(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as a file of a run holds them: expression before genes were scaled, which `scaled` gives back.
+
+    adata : AnnData, as from `load`, or as this gives it. Returns another AnnData of the same parts: X (n_cells,
+    n_genes) float32, sparse by rows where nothing is negative.
+    """
+    layers = dict(adata.layers)
+    X = compact(layers.pop(LOGS, adata.X))
+    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    return ad.AnnData(X, adata.obs, adata.var, uns=adata.uns, layers=layers, **parts)
+
+
+def scaled(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as the model sees them, to the last bit: genes scaled as they were when the cells were loaded.
+
+    adata : AnnData, as from `stored`, or as this gives it; changed in place. By the means and deviations of var, as
+    cells may have been left out since. Returns adata, as from `load`.
+    """
+    if "sparse" not in adata.uns["dataset"]:
+        raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
+    logs = adata.layers.get(LOGS, adata.X)
+    X = logs.copy() if adata.uns["dataset"]["sparse"] or isinstance(logs, np.ndarray) else logs.toarray()
+    if "scale" in adata.uns["dataset"]["steps"]:
+        adata.layers[LOGS] = logs
+        mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
+        divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
+        if isinstance(X, np.ndarray):
+            X -= mean
+            X /= divisor
+        else:
+            X.data /= divisor[X.indices]
+    adata.X = X
+    return adata
+
+
+def compact(X: Matrix) -> Matrix:
+    """The same values, sparse by rows where none is negative; as they are elsewhere."""
+    return X if sparse.issparse(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)

@@ -92,5 +92,5 @@ def as_mudata(adata: ad.AnnData) -> mudata.MuData:
         varm={"loadings": adata.varm["modules"].T},
         layers={"scores": adata.obsm["X_modules"]},
     )
-    with mudata.set_options(pull_on_update=False):  # columns of obs stay where they are
+    with mudata.set_options(pull_on_update=False):  # as its next version: no copy of each column in obs
         return mudata.MuData({"rna": cells.stored(adata), "prog": programs})

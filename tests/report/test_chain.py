@@ -436,17 +436,6 @@ def test_interrupting_leaves_no_process_and_nothing_of_a_new_run(tmp_path, sent,
         time.sleep(0.1)
 
 
-def test_a_signal_while_a_run_takes_its_place_comes_too_late(notebooks, monkeypatch):
-    put = chain._put_in_place
-
-    def disturbed(chosen):
-        signal.raise_signal(signal.SIGINT)
-        put(chosen)
-
-    monkeypatch.setattr(chain, "_put_in_place", disturbed)
-    assert chain.execute(plan(notebooks)).exists()
-
-
 def test_settings_are_listed_as_yaml_with_defaults_and_meanings(capsys):
     import yaml
 

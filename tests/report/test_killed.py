@@ -11,6 +11,7 @@ import time
 import pytest
 
 from scripts import REPOSITORY
+from scripts.report import chain
 from tests.report.test_chain import OPEN, content, save
 
 pytestmark = pytest.mark.slow
@@ -194,3 +195,14 @@ def test_a_full_disk_is_one_line_and_leaves_the_finished_run(cells_run, tmp_path
     assert re.match(full, said[-1]) and content(left / "x") == content(finished)
     kept = {"x", ".x.unfinished"} if name.startswith("02") else {"x"}  # of the others, no notebook was done
     assert {path.name for path in left.iterdir()} == kept
+
+
+def test_a_signal_while_a_run_takes_its_place_comes_too_late(notebooks, tmp_path, monkeypatch):
+    put = chain._put_in_place
+
+    def disturbed(chosen):
+        signal.raise_signal(signal.SIGINT)
+        put(chosen)
+
+    monkeypatch.setattr(chain, "_put_in_place", disturbed)
+    assert chain.execute(chain.plan("krumsiek11", "x", None, str(tmp_path / "reports"), notebooks)).exists()
