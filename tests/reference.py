@@ -154,3 +154,32 @@ def multiple_correlation(X, y):
         total = ((gene - gene.mean()) ** 2).sum()
         result.append(np.sqrt(max(0.0, 1 - ((gene - fitted) ** 2).sum() / total)) if total > 0 else 0.0)
     return np.array(result)
+
+
+def polynomial(X, axes, offset, bound, weights, constant):
+    """c_f + sum over all products of one, two and three axes, each product once; weights (freq, products).
+
+    Axes are t = X axes - offset, and b tanh(t / b) where there is a bound b.
+    """
+    t = X @ axes - offset
+    if bound:
+        t = bound * np.tanh(t / bound)
+    k = t.shape[1]
+    result = np.zeros((len(X), len(weights)))
+    for cell, values in enumerate(t):
+        terms = [values[i] for i in range(k)]
+        terms += [values[i] * values[j] for i in range(k) for j in range(i, k)]
+        terms += [values[i] * values[j] * values[m] for i in range(k) for j in range(i, k) for m in range(j, k)]
+        for f in range(len(weights)):
+            result[cell, f] = constant[f] + sum(w * term for w, term in zip(weights[f], terms, strict=True))
+    return result
+
+
+def products(t, factors, w_p):
+    """sum_h P[f, h] prod_k (a_k + w_k . t)_h, with the constants a_k in the first column of each factor."""
+    t = np.column_stack([np.ones(len(t)), t])
+    if len(factors) == 3:
+        return np.einsum("fh,hi,hj,hk,ci,cj,ck->cf", w_p, *factors, t, t, t)
+    if len(factors) == 2:
+        return np.einsum("fh,hi,hj,ci,cj->cf", w_p, *factors, t, t)
+    return np.einsum("fh,hi,ci->cf", w_p, *factors, t)

@@ -2,7 +2,7 @@
 
 from scripts.models.components import Components, multiple_correlation, target_components
 from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
-from scripts.models.form import BilinearForm
+from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
 from scripts.models.kernel import solve_kernel
 from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
@@ -13,10 +13,12 @@ __all__ = [
     "Components",
     "GeneRidge",
     "Model",
+    "PolynomialForm",
     "Predictor",
     "Refit",
     "arrays_to_fit",
     "check_genes",
+    "monomials",
     "multiple_correlation",
     "refit_with_errors",
     "solve_kernel",
