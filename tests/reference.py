@@ -183,3 +183,44 @@ def products(t, factors, w_p):
     if len(factors) == 2:
         return np.einsum("fh,hi,hj,ci,cj->cf", w_p, *factors, t, t)
     return np.einsum("fh,hi,ci->cf", w_p, *factors, t)
+
+
+class Plain:
+    """Genes as they are, as the features of cells."""
+
+    def __init__(self, X, y):
+        self.coordinates = lambda X: np.asarray(X, dtype=np.float64)
+
+
+def polynomial_ridge(Z, y, order, rate, penalty):
+    """Ridge on all products of up to `order` features, each weighted as (1 + rate z . z')^order has it.
+
+    Z (cells, r), rate in units of 1 / mean |z|^2, penalty in units of the mean squared length of the products.
+    """
+    rate = rate / (np.asarray(Z, dtype=np.float64) ** 2).sum(axis=1).mean()
+
+    def features(Z):
+        rows = []
+        for z in np.asarray(Z, dtype=np.float64):
+            one = np.concatenate([[1], np.sqrt(rate) * z])
+            row = np.ones(1)
+            for _ in range(order):
+                row = np.kron(row, one)
+            rows.append(row)
+        return np.array(rows)
+
+    F, mean, deviation = features(Z), y.mean(axis=0), y.std(axis=0)
+    ridge = penalty * (F**2).sum(axis=1).mean() * np.eye(F.shape[1])
+    weights = np.linalg.solve(F.T @ F + ridge, F.T @ ((y - mean) / deviation))
+    return lambda new: mean + deviation * (features(new) @ weights)
+
+
+def gradients(predict, Z, step=1e-4):
+    """Central differences of each prediction by each feature, (freq, cells, r); Z (cells, r)."""
+    slopes = []
+    for i in range(Z.shape[1]):
+        up, down = Z.copy(), Z.copy()
+        up[:, i] += step
+        down[:, i] -= step
+        slopes.append((predict(up) - predict(down)) / (2 * step))
+    return np.stack(slopes, axis=2).transpose(1, 0, 2)

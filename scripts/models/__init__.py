@@ -4,7 +4,7 @@ from scripts.models.components import Components, multiple_correlation, target_c
 from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
-from scripts.models.kernel import solve_kernel
+from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
 from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "BilinearRidge",
     "Components",
     "GeneRidge",
+    "KernelRidge",
     "Model",
     "PolynomialForm",
     "Predictor",
@@ -20,6 +21,7 @@ __all__ = [
     "check_genes",
     "monomials",
     "multiple_correlation",
+    "polynomial_ridge",
     "refit_with_errors",
     "solve_kernel",
     "target_components",

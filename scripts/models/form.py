@@ -286,14 +286,21 @@ class PolynomialForm(Form):
 
     @classmethod
     def from_products(
-        cls, axes: np.ndarray, offset: np.ndarray, factors: list[np.ndarray], w_p: np.ndarray, *, genes: list[str]
+        cls,
+        axes: np.ndarray,
+        offset: np.ndarray,
+        factors: list[np.ndarray],
+        w_p: np.ndarray,
+        constant: np.ndarray,
+        *,
+        genes: list[str],
     ) -> "PolynomialForm":
-        """The form of sums of products of up to three linear functions, sum_h P[f, h] prod_k (a_k + w_k . t)_h.
+        """The form of sums of products of up to three linear functions, c_f + sum_h P[f, h] prod_k (a_k + w_k . t)_h.
 
         Trilinear weights are such sums, and so are polynomial kernels, where h are cells.
 
         axes : (n_genes, n_axes); offset : (n_axes,); factors : of (n_products, 1 + n_axes) each, a_k first;
-        w_p : (n_freq, n_products).
+        w_p : (n_freq, n_products); constant : (n_freq,).
         """
         one = np.zeros((w_p.shape[1], 1 + axes.shape[1]))
         one[:, 0] = 1
@@ -302,7 +309,7 @@ class PolynomialForm(Form):
         core = np.stack([(pairs * weights[:, None]).T @ third for weights in w_p])
         core = core.reshape(len(w_p), *(1 + axes.shape[1],) * 3)
         core = sum(core.transpose(0, *order) for order in permutations((1, 2, 3))) / 6
-        parts = core[:, 0, 0, 0], 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
+        parts = constant + core[:, 0, 0, 0], 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
         return cls(*np.linalg.qr(axes), offset, np.zeros(()), *parts, genes)
 
     @property

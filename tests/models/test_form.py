@@ -196,8 +196,9 @@ def test_products_of_linear_functions_become_symmetric_cores(order):
     random = np.random.default_rng(4)
     axes, offset, X = random.normal(size=(40, 5)), random.normal(size=5), random.normal(size=(15, 40))
     factors, w_p = [random.normal(size=(7, 6)) for _ in range(order)], random.normal(size=(2, 7))
-    form = PolynomialForm.from_products(axes, offset, factors, w_p, genes=GENES)
-    np.testing.assert_allclose(form.predict(X), reference.products(X @ axes - offset, factors, w_p), rtol=1e-9)
+    form = PolynomialForm.from_products(axes, offset, factors, w_p, np.array([1.0, -2.0]), genes=GENES)
+    expected = [1.0, -2.0] + reference.products(X @ axes - offset, factors, w_p)
+    np.testing.assert_allclose(form.predict(X), expected, rtol=1e-9)
     for turned in ((0, 1, 3, 2), (0, 2, 1, 3), (0, 3, 1, 2)):
         np.testing.assert_allclose(form.cubic, form.cubic.transpose(turned), atol=1e-12)
     np.testing.assert_allclose(form.quadratic, form.quadratic.swapaxes(1, 2), atol=1e-12)
