@@ -224,3 +224,12 @@ def gradients(predict, Z, step=1e-4):
         down[:, i] -= step
         slopes.append((predict(up) - predict(down)) / (2 * step))
     return np.stack(slopes, axis=2).transpose(1, 0, 2)
+
+
+def active_subspace(predict, Z, deviation):
+    """sum_f of the mean over cells of grad y_f grad y_f^T, gradients in units of each feature's deviation; (r, r)."""
+    result = np.zeros((Z.shape[1], Z.shape[1]))
+    for of_frequency in gradients(predict, Z):
+        for slope in of_frequency:
+            result += np.outer(slope * deviation, slope * deviation) / len(Z)
+    return result

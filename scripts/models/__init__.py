@@ -5,6 +5,7 @@ from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
 from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
+from scripts.models.programs import ProgramRidge
 from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Model",
     "PolynomialForm",
     "Predictor",
+    "ProgramRidge",
     "Refit",
     "arrays_to_fit",
     "check_genes",

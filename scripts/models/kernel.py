@@ -17,10 +17,10 @@ from scripts.models.form import PolynomialForm
 from scripts.parallel import few_threads
 
 KERNELS = ("linear", "polynomial", "rbf")
-MAX_CELLS = 5_000  # training cells, at most: all pairs of them are compared
+MAX_CELLS = 5_000  # training and validation cells, at most: all pairs of them are compared
 N_COMPONENTS = 20  # that the polynomial kernels compare cells by
 POLYNOMIAL_RATES = (0.3, 1.0, 3.0, 10.0)
-POLYNOMIAL_PENALTIES = tuple(np.logspace(-5, -2, 4))
+POLYNOMIAL_PENALTIES = tuple(np.logspace(-7, -2, 6))
 
 
 def solve_kernel(kernel: np.ndarray, penalty: float, y: np.ndarray) -> np.ndarray:
@@ -82,11 +82,11 @@ class KernelRidge:
             raise InputError(f"kernel={self.kernel!r} is not known: choose one of {', '.join(KERNELS)}")
 
     def fit(self, train: CellDataset, val: CellDataset) -> None:
-        """Fit on at most 5,000 training cells."""
+        """Fit on at most 5,000 training cells, and choose on at most as many others."""
         (X, y), (X_val, y_val) = arrays_to_fit(train, val)
         with few_threads(len(y)):
-            self._n_genes, rows = X.shape[1], evenly(len(y), MAX_CELLS)
-            X, y = X[rows], y[rows]
+            self._n_genes, rows, val_rows = X.shape[1], evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_CELLS)
+            X, y, X_val, y_val = X[rows], y[rows], X_val[val_rows], y_val[val_rows]
             self._components = self.features(X, y)
             self.search(self._components.coordinates(X), y, self._components.coordinates(X_val), y_val)
 

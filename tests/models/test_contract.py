@@ -7,7 +7,7 @@ from scipy import sparse
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells.splits import CellDataset
 from scripts.evaluation import rivals
-from scripts.models import BilinearRidge, GeneRidge, polynomial_ridge
+from scripts.models import BilinearRidge, GeneRidge, ProgramRidge, polynomial_ridge
 
 N_GENES, N_FREQ = 25, 3
 GENES = [f"g{i}" for i in range(N_GENES)]
@@ -20,7 +20,10 @@ READABLE = {
         ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=3, input_components=0, batch_size=32), "l1"
     ),
 }
-POLYNOMIAL = {f"polynomial ridge of order {order}": partial(polynomial_ridge, order) for order in (1, 2, 3)}
+POLYNOMIAL = {f"polynomial ridge of order {order}": partial(polynomial_ridge, order) for order in (1, 2, 3)} | {
+    "programs": ProgramRidge,
+    "curves of programs": partial(ProgramRidge, 3, orders=("curves",)),
+}
 PREDICTING = {
     "mean": rivals.MeanOnly,
     "linear ridge": rivals.linear_ridge,
