@@ -312,6 +312,23 @@ class PolynomialForm(Form):
         parts = constant + core[:, 0, 0, 0], 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
         return cls(*np.linalg.qr(axes), offset, np.zeros(()), *parts, genes)
 
+    @classmethod
+    def from_factors(
+        cls, factors: list[tuple[np.ndarray, np.ndarray]], w_p: np.ndarray, c: np.ndarray, *, genes: list[str]
+    ) -> "PolynomialForm":
+        """The form that the weights of gradient descent stand for: c_f + sum_h P[f, h] prod_k (w_k . x + a_k)_h.
+
+        factors : (n_hidden, n_genes) weights and (n_hidden,) biases of each factor; w_p : (n_freq, n_hidden);
+        c : (n_freq,). The axes are the directions that the weights span.
+        """
+        with threadpool_limits(1, "blas"):  # as `BilinearForm.from_factors`
+            every = np.concatenate([weights for weights, _ in factors]).astype(np.float64)
+            _, sizes, directions = np.linalg.svd(every, full_matrices=False)
+        spanned = sizes >= 1e-6 * sizes[0]  # weights in single precision fill what is below
+        axes = directions[spanned].T
+        written = [np.column_stack([bias, weights @ axes]) for weights, bias in factors]
+        return cls.from_products(axes, np.zeros(axes.shape[1]), written, w_p.astype(np.float64), c, genes=genes)
+
     @property
     def n_freq(self) -> int:
         """Number of frequencies."""

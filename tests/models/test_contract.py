@@ -21,6 +21,7 @@ READABLE = {
     ),
 }
 POLYNOMIAL = {f"polynomial ridge of order {order}": partial(polynomial_ridge, order) for order in (1, 2, 3)} | {
+    "trilinear": partial(ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=30, order=3, input_components=10)),
     "programs": ProgramRidge,
     "curves of programs": partial(ProgramRidge, 3, orders=("curves",)),
 }
@@ -136,7 +137,10 @@ def test_form_predicts_what_the_model_predicts(make):
     np.testing.assert_allclose(form.predict(NEW), model.predict(NEW), atol=1e-4)
 
 
-@pytest.mark.parametrize("make", POLYNOMIAL.values(), ids=POLYNOMIAL.keys())
+AS_POLYNOMIALS = POLYNOMIAL | {"gradient descent": READABLE["gradient descent"]}
+
+
+@pytest.mark.parametrize("make", AS_POLYNOMIALS.values(), ids=AS_POLYNOMIALS.keys())
 def test_polynomial_predicts_what_the_model_predicts_and_explains_it(make):
     model = fitted(make)
     form = model.polynomial(GENES)
