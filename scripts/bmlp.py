@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -180,7 +181,7 @@ class ScBMLPRegressor:
         else:
             x = torch.as_tensor(X, dtype=torch.float32, device=self.cfg.device)
             scores = [x @ weights.T for weights, _ in self._factors]
-        products = math.prod(score + bias for score, (_, bias) in zip(scores, self._factors, strict=True))
+        products = reduce(torch.mul, [score + bias for score, (_, bias) in zip(scores, self._factors, strict=True)])
         return (products @ self.w_p.T + self.c).cpu().numpy()
 
     def form(self, genes: list[str]) -> BilinearForm:
@@ -190,7 +191,8 @@ class ScBMLPRegressor:
         """
         if self.cfg.order != 2:
             raise InputError(f"a model of order {self.cfg.order} is no bilinear form: read its polynomial")
-        weights = (tensor.cpu().numpy() for tensor in (self.w_l, self.w_r, self.w_p, self.a, self.b, self.c))
+        (w_l, a), (w_r, b) = self._factors
+        weights = (tensor.cpu().numpy() for tensor in (w_l, w_r, self.w_p, a, b, self.c))
         return BilinearForm.from_factors(*weights, genes=genes)
 
     def polynomial(self, genes: list[str]) -> PolynomialForm:

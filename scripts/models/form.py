@@ -78,7 +78,7 @@ class Form:
         try:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in cls.ARRAYS}
-                form = cls(**arrays, genes=json.loads(file.metadata()["genes"]))
+                form = cls(**(arrays | {"genes": json.loads(file.metadata()["genes"])}))
             if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays.values()):
                 raise ValueError("values that are no finite numbers")
             if not np.allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-4):
@@ -282,7 +282,9 @@ class PolynomialForm(Form):
             terms = [tuple(sorted(places)) for places in np.ndindex(*(n_axes,) * order)]
             shares = weights[:, [number[term] for term in terms]] / [orderings(term) for term in terms]
             cores.append(shares.reshape(len(weights), *(n_axes,) * order))
-        return cls(*np.linalg.qr(axes), offset, np.asarray(float(bound)), constant, *cores, genes)
+        basis, turn = np.linalg.qr(axes)
+        linear, quadratic, cubic = cores
+        return cls(basis, turn, offset, np.asarray(float(bound)), constant, linear, quadratic, cubic, genes)
 
     @classmethod
     def from_products(
@@ -308,9 +310,10 @@ class PolynomialForm(Form):
         pairs = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
         core = np.stack([(pairs * weights[:, None]).T @ third for weights in w_p])
         core = core.reshape(len(w_p), *(1 + axes.shape[1],) * 3)
-        core = sum(core.transpose(0, *order) for order in permutations((1, 2, 3))) / 6
-        parts = constant + core[:, 0, 0, 0], 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
-        return cls(*np.linalg.qr(axes), offset, np.zeros(()), *parts, genes)
+        core = np.mean([core.transpose(0, *order) for order in permutations((1, 2, 3))], axis=0)
+        basis, turn = np.linalg.qr(axes)
+        linear, quadratic, cubic = 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
+        return cls(basis, turn, offset, np.zeros(()), constant + core[:, 0, 0, 0], linear, quadratic, cubic, genes)
 
     @classmethod
     def from_factors(

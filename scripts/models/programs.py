@@ -21,7 +21,7 @@ from scripts.parallel import few_threads
 ORDERS = ("curves", "products", "cubic")
 BOUND = 3.0  # standard deviations that no program exceeds
 N_SUBSAMPLES = 3  # of 80 % of the cells, each of which gives the subspace again
-MAX_SUBSPACE = 3_000  # training cells, at most, that the subspace is found from: all pairs of them are compared
+MAX_SUBSPACE = 2_000  # training cells, at most, that the subspace is found from: all pairs of them are compared
 SEARCHED = ["n_programs", "order", "penalty", "frequency"]
 MAX_CELLS = 100_000  # training cells, at most, that rotation and weights are fitted to
 MAX_VALIDATION = 5_000  # validation cells, at most, that all is chosen on
