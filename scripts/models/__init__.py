@@ -1,7 +1,7 @@
-"""The object in the middle, and the solvers that give it."""
+"""The objects in the middle, and the solvers that give them."""
 
 from scripts.models.components import Components, multiple_correlation, target_components
-from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
+from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
 from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
@@ -16,6 +16,7 @@ __all__ = [
     "KernelRidge",
     "Model",
     "PolynomialForm",
+    "PolynomialModel",
     "Predictor",
     "ProgramRidge",
     "Refit",
