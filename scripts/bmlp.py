@@ -42,7 +42,7 @@ class Config:
     batch_size: int = 4096  # cells a step
     order: int = 2  # factors of a product: 2, bilinear, or 3, trilinear
     input_components: int = 24  # components of the training cells that are the inputs; 0: all genes
-    bias: bool = True  # a, b and c are fitted; else 0
+    bias: bool = True  # a, b, c and d are fitted; else 0
     standardize: bool = True  # targets of mean 0 and variance 1 inside
     l2: float = 2e-4  # penalty on the squares of all weights, a part of the loss
     weight_decay: float = 0.0  # pull of the weights towards 0, decoupled from the gradient as in AdamW

@@ -332,6 +332,16 @@ class PolynomialForm(Form):
         written = [np.column_stack([bias, weights @ axes]) for weights, bias in factors]
         return cls.from_products(axes, np.zeros(axes.shape[1]), written, w_p.astype(np.float64), c, genes=genes)
 
+    @classmethod
+    def from_bilinear(cls, form: BilinearForm) -> "PolynomialForm":
+        """The same polynomial of second order; its axes span the basis and the main effects, which must be few."""
+        basis, _ = np.linalg.qr(np.hstack([form.basis, form.main.T]))
+        n_axes, across = basis.shape[1], basis.T @ form.basis
+        zero, none = np.zeros(n_axes), np.zeros((form.n_freq, n_axes, n_axes, n_axes))
+        quadratic = across @ form.core @ across.T
+        linear = form.main @ basis
+        return cls(basis, np.eye(n_axes), zero, np.zeros(()), form.constant, linear, quadratic, none, form.genes)
+
     @property
     def n_freq(self) -> int:
         """Number of frequencies."""

@@ -75,7 +75,7 @@ class ProgramRidge:
     """
 
     max_programs: int = 8
-    comes_back: float = np.sqrt(0.5)
+    comes_back: float = 0.5**0.5
     orders: tuple[str, ...] = ORDERS
     penalties: tuple[float, ...] = tuple(np.logspace(-5, -1, 5))
     n_programs: int = field(init=False)
@@ -119,7 +119,7 @@ class ProgramRidge:
         rows, val_rows = evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_VALIDATION)
         z, z_val = components.coordinates(X)[rows], components.coordinates(X_val[val_rows])
         y, y_val = targets.scaled(y)[rows], targets.scaled(y_val)[val_rows]
-        deviation = z.std(axis=0)
+        deviation = Standard.of(z).deviation
         energy, directions = self._active_subspace(z, y, z_val, y_val, deviation)
         scores, scores_val, tried = z / deviation, z_val / deviation, []
         for k in self._sizes():

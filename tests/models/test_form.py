@@ -204,6 +204,16 @@ def test_products_of_linear_functions_become_symmetric_cores(order):
     np.testing.assert_allclose(form.quadratic, form.quadratic.swapaxes(1, 2), atol=1e-12)
 
 
+def test_bilinear_form_is_a_polynomial_as_well(weights):
+    form = BilinearForm.from_factors(*weights, 0.5, -1.0, [1.0, 2.0, 3.0], genes=GENES)
+    form.main = form.main + np.random.default_rng(2).normal(size=(3, 40))  # of genes outside the basis, too
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    same = PolynomialForm.from_bilinear(form)
+    np.testing.assert_allclose(same.predict(X), form.predict(X), rtol=1e-9)
+    np.testing.assert_allclose(same.basis.T @ same.basis, np.eye(15), atol=1e-12)
+    assert not same.cubic.any() and same.genes == GENES
+
+
 def test_saved_polynomial_is_read_back_and_no_other_kind_of_form(weights, tmp_path):
     form, path = cubic_form(bound=3.0)[0], tmp_path / "model.safetensors"
     form.save(path)

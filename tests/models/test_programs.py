@@ -58,6 +58,13 @@ def test_the_search_is_told_and_the_smallest_of_equals_taken(model):
     assert mean[model.n_programs].min() < 1.2 * mean.min() and mean[1].min() > 2 * mean.min()
     assert model.subspace["correlation"][model.n_programs - 1] >= model.comes_back
     assert model.subspace["gradient_share"][:2].sum() > 0.9
+    again = model.subspace["correlation"] >= model.comes_back
+    assert not again.all() and set(search["n_programs"]) == set(model.subspace["n_programs"][again])
+
+
+def test_where_no_subspace_comes_back_there_is_one_program():
+    found = ProgramRidge(comes_back=1.1)
+    assert set(found.fit(cells()[0], cells(150, 1)[0])["n_programs"]) == {1} and found.n_programs == 1
 
 
 @pytest.mark.parametrize("order", ["curves", "products", "cubic"])
