@@ -1,4 +1,7 @@
-"""The bilinear regressor, y_f(x) = c_f + sum_h P[f, h] (l_h . x + a_h) (r_h . x + b_h), fitted by gradient descent."""
+"""The bilinear regressor, y_f(x) = c_f + sum_h P[f, h] (l_h . x + a_h) (r_h . x + b_h), fitted by gradient descent.
+
+Of order 3 it is trilinear: each product has a third factor (m_h . x + d_h).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -18,10 +22,11 @@ from tqdm import tqdm
 from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
-from scripts.models import BilinearForm, Components, arrays_to_fit, check_genes, target_components
+from scripts.models import BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
+FACTORS = (("w_l", "a"), ("w_r", "b"), ("w_m", "d"))  # of a product, weights and bias: the first two, or all three
 
 
 @dataclass
@@ -35,8 +40,9 @@ class Config:
     lr: float = 3e-2  # learning rate at the start; a cosine takes it to 0 at the end
     device: str = "cpu"  # where torch computes: cpu, cuda or mps
     batch_size: int = 4096  # cells a step
+    order: int = 2  # factors of a product: 2, bilinear, or 3, trilinear
     input_components: int = 24  # components of the training cells that are the inputs; 0: all genes
-    bias: bool = True  # a, b and c are fitted; else 0
+    bias: bool = True  # a, b, c and d are fitted; else 0
     standardize: bool = True  # targets of mean 0 and variance 1 inside
     l2: float = 2e-4  # penalty on the squares of all weights, a part of the loss
     weight_decay: float = 0.0  # pull of the weights towards 0, decoupled from the gradient as in AdamW
@@ -57,6 +63,8 @@ class Config:
         for name in ("l2", "weight_decay", "input_noise", "patience", "input_components"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name}={getattr(self, name)} is not possible: it must be at least 0")
+        if self.order not in (2, 3):
+            raise InputError(f"order={self.order} is not possible: it must be 2 (bilinear) or 3 (trilinear)")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
 
@@ -71,9 +79,9 @@ class ScBMLPRegressor:
 
     Attributes
     ----------
-    w_l, w_r : (n_fits d_hidden, d_input) float32 tensors
+    w_l, w_r, and w_m if trilinear : (n_fits d_hidden, d_input) float32 tensors
         In gene space whatever the inputs were. Fits stand below each other, which averages their B_f.
-    a, b : (n_fits d_hidden,) float32 tensors
+    a, b, and d if trilinear : (n_fits d_hidden,) float32 tensors
     w_p : (d_output, n_fits d_hidden) float32 tensor
     c : (d_output,) float32 tensor
     """
@@ -122,7 +130,8 @@ class ScBMLPRegressor:
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
         fits = [descend(z, y, z_val, y_val, self.cfg, self.loss_fn, seed) for seed in seeds]
         self._keep([network for network, *_ in fits], components, targets.mean, targets.deviation)
-        self.w_l, self.w_r = self.w_l * known, self.w_r * known
+        for name, _ in self._names:
+            setattr(self, name, getattr(self, name) * known)
         self.w_p, self.c = self.w_p * learnt[:, None], torch.where(learnt, self.c, mean)
         return fits[0][1:]
 
@@ -140,15 +149,26 @@ class ScBMLPRegressor:
         def of_all(name: str, dim: int = 0) -> torch.Tensor:
             return torch.cat([getattr(network, name).detach().cpu().double() for network in networks], dim)
 
-        w_l, w_r, w_p, a, b = of_all("w_l"), of_all("w_r"), of_all("w_p", 1), of_all("a"), of_all("b")
-        if components is not None:
-            offset, axes = torch.from_numpy(components.offset), torch.from_numpy(components.axes.T)
-            a, b = a - w_l @ offset, b - w_r @ offset
-            w_l, w_r = w_l @ axes, w_r @ axes
-        w_p = torch.from_numpy(scale)[:, None] * w_p / len(networks)
+        w_p = torch.from_numpy(scale)[:, None] * of_all("w_p", 1) / len(networks)
         c = torch.from_numpy(mean) + torch.from_numpy(scale) * of_all("c").view(len(networks), -1).mean(dim=0)
-        kept = (tensor.float().to(self.cfg.device) for tensor in (w_l, w_r, w_p, a, b, c))
-        self.w_l, self.w_r, self.w_p, self.a, self.b, self.c = kept
+        kept = {"w_p": w_p, "c": c}
+        for name, bias in self._names:
+            weights, biases = of_all(name), of_all(bias)
+            if components is not None:
+                biases = biases - weights @ torch.from_numpy(components.offset)
+                weights = weights @ torch.from_numpy(components.axes.T)
+            kept |= {name: weights, bias: biases}
+        for name, tensor in kept.items():
+            setattr(self, name, tensor.float().to(self.cfg.device))
+
+    @property
+    def _names(self) -> tuple[tuple[str, str], ...]:
+        """Names of the weights and the bias of each factor of a product."""
+        return FACTORS[: self.cfg.order]
+
+    @property
+    def _factors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(getattr(self, weights), getattr(self, bias)) for weights, bias in self._names]
 
     def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
         """Predicted frequencies.
@@ -157,20 +177,28 @@ class ScBMLPRegressor:
         """
         check_genes(X, self.cfg.d_input)
         if sparse.issparse(X):
-            left, right = (torch.as_tensor(X @ side.cpu().numpy().T) for side in (self.w_l, self.w_r))
-            left, right = left.to(self.cfg.device), right.to(self.cfg.device)
+            scores = [torch.as_tensor(X @ weights.cpu().numpy().T).to(self.cfg.device) for weights, _ in self._factors]
         else:
             x = torch.as_tensor(X, dtype=torch.float32, device=self.cfg.device)
-            left, right = x @ self.w_l.T, x @ self.w_r.T
-        return (((left + self.a) * (right + self.b)) @ self.w_p.T + self.c).cpu().numpy()
+            scores = [x @ weights.T for weights, _ in self._factors]
+        products = reduce(torch.mul, [score + bias for score, (_, bias) in zip(scores, self._factors, strict=True)])
+        return (products @ self.w_p.T + self.c).cpu().numpy()
 
     def form(self, genes: list[str]) -> BilinearForm:
-        """What was fitted, as the object that modules, pairs and scores are read from.
+        """What a bilinear model fitted, as the object that modules, pairs and scores are read from.
 
         genes : names of the d_input genes.
         """
-        weights = (tensor.cpu().numpy() for tensor in (self.w_l, self.w_r, self.w_p, self.a, self.b, self.c))
+        if self.cfg.order != 2:
+            raise InputError(f"a model of order {self.cfg.order} is no bilinear form: read its polynomial")
+        (w_l, a), (w_r, b) = self._factors
+        weights = (tensor.cpu().numpy() for tensor in (w_l, w_r, self.w_p, a, b, self.c))
         return BilinearForm.from_factors(*weights, genes=genes)
+
+    def polynomial(self, genes: list[str]) -> PolynomialForm:
+        """What was fitted, as the object that axes are read from; genes : names of the d_input genes."""
+        factors = [(weights.cpu().numpy(), bias.cpu().numpy()) for weights, bias in self._factors]
+        return PolynomialForm.from_factors(factors, self.w_p.cpu().numpy(), self.c.cpu().numpy(), genes=genes)
 
 
 class BilinearNetwork(nn.Module):
@@ -206,30 +234,64 @@ class BilinearNetwork(nn.Module):
     ):
         super().__init__()
         self.dropout, self.generator = dropout, generator
-
-        def weights(n_out: int, n_in: int) -> nn.Parameter:
-            bound = scale / math.sqrt(n_in)
-            return nn.Parameter(torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator))
-
-        def biases(n: int) -> nn.Parameter:
-            return nn.Parameter(torch.zeros(n), requires_grad=bias)
-
-        self.w_l, self.w_r, self.w_p = weights(d_hidden, d_in), weights(d_hidden, d_in), weights(d_out, d_hidden)
-        self.a, self.b, self.c = biases(d_hidden), biases(d_hidden), biases(d_out)
+        self.w_l, self.w_r, self.w_p = (
+            _weights(*shape, scale, generator) for shape in ((d_hidden, d_in), (d_hidden, d_in), (d_out, d_hidden))
+        )
+        self.a, self.b, self.c = (_biases(n, 0.0, bias) for n in (d_hidden, d_hidden, d_out))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """(n_cells, d_in) -> (n_cells, d_out)."""
-        products = functional.linear(z, self.w_l, self.a) * functional.linear(z, self.w_r, self.b)
+        products = self.products(z)
         if self.training and self.dropout:
             kept = torch.rand(products.shape, generator=self.generator) >= self.dropout
             products = products * kept.to(products) / (1 - self.dropout)
         return functional.linear(products, self.w_p, self.c)
 
+    def products(self, z: torch.Tensor) -> torch.Tensor:
+        """(n_cells, d_in) -> (n_cells, d_hidden)."""
+        return functional.linear(z, self.w_l, self.a) * functional.linear(z, self.w_r, self.b)
+
     def penalty(self) -> torch.Tensor:
         """Sum of the squares of all weights but c."""
-        return (
-            torch.cat([weights.flatten() for weights in (self.w_l, self.w_r, self.w_p, self.a, self.b)]).square().sum()
-        )
+        return torch.cat([weights.flatten() for name, weights in self.named_parameters() if name != "c"]).square().sum()
+
+
+class TrilinearNetwork(BilinearNetwork):
+    """P ((L z + a) * (R z + b) * (M z + d)) + c of inputs z, parameters as those of `BilinearNetwork`.
+
+    The biases d begin at 1, with which the network is bilinear: from products of three small numbers, gradient descent
+    would hardly leave.
+
+    Attributes
+    ----------
+    w_l, w_r, w_m : (d_hidden, d_in); a, b, d : (d_hidden,); w_p : (d_out, d_hidden); c : (d_out,)
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_hidden: int,
+        d_out: int,
+        bias: bool = True,
+        dropout: float = 0.0,
+        scale: float = 1.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(d_in, d_hidden, d_out, bias, dropout, scale, generator)
+        self.w_m, self.d = _weights(d_hidden, d_in, scale, generator), _biases(d_hidden, float(bias), bias)
+
+    def products(self, z: torch.Tensor) -> torch.Tensor:
+        """(n_cells, d_in) -> (n_cells, d_hidden)."""
+        return super().products(z) * functional.linear(z, self.w_m, self.d)
+
+
+def _weights(n_out: int, n_in: int, scale: float, generator: torch.Generator | None) -> nn.Parameter:
+    bound = scale / math.sqrt(n_in)
+    return nn.Parameter(torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator))
+
+
+def _biases(n: int, start: float, fitted: bool) -> nn.Parameter:
+    return nn.Parameter(torch.full((n,), start), requires_grad=fitted)
 
 
 def descend(
@@ -260,7 +322,8 @@ def descend(
     """
     generator, loss = torch.Generator().manual_seed(seed), LOSSES[loss_fn]
     sizes = z.shape[1], cfg.d_hidden, y.shape[1]
-    network = BilinearNetwork(*sizes, cfg.bias, cfg.dropout, cfg.init_scale, generator).to(cfg.device)
+    kind = BilinearNetwork if cfg.order == 2 else TrilinearNetwork
+    network = kind(*sizes, cfg.bias, cfg.dropout, cfg.init_scale, generator).to(cfg.device)
     optimizer = torch.optim.AdamW(network.parameters(), cfg.lr, weight_decay=cfg.weight_decay, fused=True)
     schedule = CosineAnnealingLR(optimizer, cfg.n_epochs)
     train_losses, val_losses, best, best_epoch = [], [], {}, 0

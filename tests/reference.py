@@ -164,3 +164,82 @@ def regressed(values, covariates, fit_rows=slice(None)):
         coefficients, *_ = np.linalg.lstsq(design[fit_rows], column[fit_rows], rcond=1e-8)
         columns.append(column - design @ coefficients + column[fit_rows].mean())
     return np.stack(columns, axis=1)
+
+
+def polynomial(X, axes, offset, bound, weights, constant):
+    """c_f + sum over all products of one, two and three axes, each product once; weights (freq, products).
+
+    Axes are t = X axes - offset, and b tanh(t / b) where there is a bound b.
+    """
+    t = X @ axes - offset
+    if bound:
+        t = bound * np.tanh(t / bound)
+    k = t.shape[1]
+    result = np.zeros((len(X), len(weights)))
+    for cell, values in enumerate(t):
+        terms = [values[i] for i in range(k)]
+        terms += [values[i] * values[j] for i in range(k) for j in range(i, k)]
+        terms += [values[i] * values[j] * values[m] for i in range(k) for j in range(i, k) for m in range(j, k)]
+        for f in range(len(weights)):
+            result[cell, f] = constant[f] + sum(w * term for w, term in zip(weights[f], terms, strict=True))
+    return result
+
+
+def products(t, factors, w_p):
+    """sum_h P[f, h] prod_k (a_k + w_k . t)_h, with the constants a_k in the first column of each factor."""
+    t = np.column_stack([np.ones(len(t)), t])
+    if len(factors) == 3:
+        return np.einsum("fh,hi,hj,hk,ci,cj,ck->cf", w_p, *factors, t, t, t)
+    if len(factors) == 2:
+        return np.einsum("fh,hi,hj,ci,cj->cf", w_p, *factors, t, t)
+    return np.einsum("fh,hi,ci->cf", w_p, *factors, t)
+
+
+class Plain:
+    """Genes as they are, as the features of cells."""
+
+    def __init__(self, X, y):
+        self.coordinates = lambda X: np.asarray(X, dtype=np.float64)
+
+
+def polynomial_ridge(Z, y, order, rate, penalty):
+    """Ridge on all products of up to `order` features, each weighted as (1 + rate z . z')^order has it.
+
+    Z (cells, r), rate in units of 1 / mean |z|^2, penalty in units of the mean squared length of the products.
+    """
+    rate = rate / (np.asarray(Z, dtype=np.float64) ** 2).sum(axis=1).mean()
+
+    def features(Z):
+        rows = []
+        for z in np.asarray(Z, dtype=np.float64):
+            one = np.concatenate([[1], np.sqrt(rate) * z])
+            row = np.ones(1)
+            for _ in range(order):
+                row = np.kron(row, one)
+            rows.append(row)
+        return np.array(rows)
+
+    F, mean, deviation = features(Z), y.mean(axis=0), y.std(axis=0)
+    ridge = penalty * (F**2).sum(axis=1).mean() * np.eye(F.shape[1])
+    weights = np.linalg.solve(F.T @ F + ridge, F.T @ ((y - mean) / deviation))
+    return lambda new: mean + deviation * (features(new) @ weights)
+
+
+def gradients(predict, Z, step=1e-4):
+    """Central differences of each prediction by each feature, (freq, cells, r); Z (cells, r)."""
+    slopes = []
+    for i in range(Z.shape[1]):
+        up, down = Z.copy(), Z.copy()
+        up[:, i] += step
+        down[:, i] -= step
+        slopes.append((predict(up) - predict(down)) / (2 * step))
+    return np.stack(slopes, axis=2).transpose(1, 0, 2)
+
+
+def active_subspace(predict, Z, deviation):
+    """sum_f of the mean over cells of grad y_f grad y_f^T, gradients in units of each feature's deviation; (r, r)."""
+    result = np.zeros((Z.shape[1], Z.shape[1]))
+    for of_frequency in gradients(predict, Z):
+        for slope in of_frequency:
+            result += np.outer(slope * deviation, slope * deviation) / len(Z)
+    return result

@@ -9,6 +9,7 @@ import yaml
 from scripts import bmlp
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells.splits import CellDataset, torch_splits
+from tests import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,6 +75,8 @@ def test_bad_settings_are_named():
         small(lr=-1)
     with pytest.raises(ValueError, match="loss_fn='l3'"):
         ScBMLPRegressor(small(), loss_fn="l3")
+    with pytest.raises(ValueError, match="order=4 is not possible"):
+        small(order=4)
     with pytest.raises(ValueError, match="dropout=1"):
         small(dropout=1.0)
     with pytest.raises(ValueError, match="patience=-1"):
@@ -165,6 +168,54 @@ def test_noise_and_dropout_change_the_fit():
     for model in (plain, noisy, dropped):
         model.fit(planted(), planted(50, seed=1))
     assert not torch.equal(plain.w_l, noisy.w_l) and not torch.equal(plain.w_l, dropped.w_l)
+
+
+def of_three(n_cells=400, seed=0):
+    """Cells whose second target is a product of three genes."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(n_cells, 12))
+    return CellDataset(x, np.stack([x[:, 0] * x[:, 1], x[:, 2] * x[:, 3] * x[:, 4]], axis=1))
+
+
+def test_products_of_three_genes_take_the_third_order():
+    test, errors = of_three(200, seed=2), []
+    for order in (2, 3):
+        model = ScBMLPRegressor(small(order=order, bias=True, d_hidden=12, n_epochs=200, init_scale=1.0), "mse")
+        model.fit(of_three(), of_three(100, seed=1))
+        errors.append(((model.predict(test.x) - test.y.numpy()) ** 2).mean(axis=0))
+    assert errors[0][1] > 0.5 and errors[1][1] < 0.1 and max(errors[0][0], errors[1][0]) < 0.1
+
+
+def test_trilinear_prediction_is_the_formula_and_its_polynomial():
+    model = ScBMLPRegressor(small(order=3, bias=True, standardize=True, input_components=9, n_epochs=5))
+    train = of_three()
+    train.x.add_(0.5)
+    model.fit(train, train)
+    factors = [(model.w_l, model.a), (model.w_r, model.b), (model.w_m, model.d)]
+    joined = [np.column_stack([bias, weights]).astype(float) for weights, bias in factors]
+    X = train.x.numpy().astype(float)
+    expected = model.c.numpy() + reference.products(X, joined, model.w_p.numpy().astype(float))
+    np.testing.assert_allclose(model.predict(train.x), expected, atol=1e-4)
+    form = model.polynomial(GENES)
+    np.testing.assert_allclose(form.predict(X), expected, atol=1e-4)
+    assert form.cubic.shape == (2, 9, 9, 9) and np.abs(form.cubic).max() > 0
+    with pytest.raises(ValueError, match="order 3 is no bilinear form"):
+        model.form(GENES)
+
+
+def test_trilinear_network_begins_as_a_bilinear_one():
+    seeded = lambda: torch.Generator().manual_seed(3)  # noqa: E731
+    two, three = (kind(9, 50, 3, generator=seeded()) for kind in (bmlp.BilinearNetwork, bmlp.TrilinearNetwork))
+    z = torch.randn(7, 9)
+    with torch.no_grad():
+        three.w_m.zero_()
+        torch.testing.assert_close(three(z), two(z))
+        for weights in three.parameters():
+            weights.uniform_(-1, 1)
+        left, right, third = z @ three.w_l.T + three.a, z @ three.w_r.T + three.b, z @ three.w_m.T + three.d
+        torch.testing.assert_close(three(z), (left * right * third) @ three.w_p.T + three.c)
+        squares = sum((weights**2).sum() for weights in three.parameters()) - (three.c**2).sum()
+        torch.testing.assert_close(three.penalty(), squares)
 
 
 @pytest.mark.paul15

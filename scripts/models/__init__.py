@@ -1,10 +1,11 @@
-"""The object in the middle, and the solvers that give it."""
+"""The objects in the middle, and the solvers that give them."""
 
 from scripts.models.components import Components, multiple_correlation, target_components
-from scripts.models.contract import Model, Predictor, arrays_to_fit, check_genes
-from scripts.models.form import BilinearForm
+from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_genes
+from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
-from scripts.models.kernel import solve_kernel
+from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
+from scripts.models.programs import ProgramRidge
 from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
 
 __all__ = [
@@ -12,12 +13,18 @@ __all__ = [
     "BilinearRidge",
     "Components",
     "GeneRidge",
+    "KernelRidge",
     "Model",
+    "PolynomialForm",
+    "PolynomialModel",
     "Predictor",
+    "ProgramRidge",
     "Refit",
     "arrays_to_fit",
     "check_genes",
+    "monomials",
     "multiple_correlation",
+    "polynomial_ridge",
     "refit_with_errors",
     "solve_kernel",
     "target_components",

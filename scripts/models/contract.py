@@ -7,7 +7,7 @@ import numpy as np
 from scripts.blocks import Matrix
 from scripts.cells import CellDataset, checked_arrays
 from scripts.errors import InputError
-from scripts.models.form import BilinearForm
+from scripts.models.form import BilinearForm, PolynomialForm
 
 
 class Predictor(Protocol):
@@ -38,9 +38,17 @@ class Predictor(Protocol):
 
 
 class Model(Predictor, Protocol):
-    """A predictor that can be read."""
+    """A predictor of second order, of which modules and pairs can be read."""
 
     def form(self, genes: list[str]) -> BilinearForm:
+        """What was fitted, and predicts the same; genes : names of all genes."""
+        ...
+
+
+class PolynomialModel(Predictor, Protocol):
+    """A predictor of up to third order, of which the axes can be read."""
+
+    def polynomial(self, genes: list[str]) -> PolynomialForm:
         """What was fitted, and predicts the same; genes : names of all genes."""
         ...
 

@@ -1,7 +1,26 @@
 """Ridge between cells instead of between features: as many unknowns as cells, however many features there are."""
 
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.metrics.pairwise import euclidean_distances
+
+from scripts.blocks import Matrix, Standard, evenly
+from scripts.cells import CellDataset
+from scripts.errors import InputError
+from scripts.models.components import Components, target_components
+from scripts.models.contract import arrays_to_fit, check_genes
+from scripts.models.form import PolynomialForm
+from scripts.parallel import few_threads
+
+KERNELS = ("linear", "polynomial", "rbf")
+MAX_CELLS = 5_000  # training and validation cells, at most: all pairs of them are compared
+N_COMPONENTS = 20  # that the polynomial kernels compare cells by
+POLYNOMIAL_RATES = (0.3, 1.0, 3.0, 10.0)
+POLYNOMIAL_PENALTIES = tuple(np.logspace(-7, -2, 6))
 
 
 def solve_kernel(kernel: np.ndarray, penalty: float, y: np.ndarray) -> np.ndarray:
@@ -28,3 +47,129 @@ def solve_kernel(kernel: np.ndarray, penalty: float, y: np.ndarray) -> np.ndarra
     # the kernel is symmetric: transposed, it is in the order that LAPACK wants
     factor = cho_factor(kernel.T, lower=True, overwrite_a=True, check_finite=False)
     return cho_solve(factor, y, check_finite=False)
+
+
+@dataclass
+class KernelRidge:
+    """Kernel ridge, its penalty and kernel chosen on validation cells, by the error in units of each target's variance.
+
+    A frequency whose validation cells are predicted worse than by the mean of the training cells is predicted by it.
+
+    Attributes
+    ----------
+    kernel : {"linear", "polynomial", "rbf"}
+        z . z', (1 + rate z . z')^order or exp(-rate |z - z'|^2) of the features z of two cells.
+    features : function
+        From the training cells (X, y) to something, such as `Components`, whose `coordinates` are any cells' features.
+    penalties : tuple of float
+        In units of the mean of the kernel of a cell with itself.
+    rates : tuple of float
+        In units of 1 / the mean of z . z, or of 1 / the median squared distance; nothing to the linear kernel.
+    order : int
+        Of the polynomial kernel.
+    rate, penalty : float
+        The chosen ones, once fitted; the rate as it stands in the formula.
+    """
+
+    kernel: str
+    features: Callable
+    penalties: tuple[float, ...]
+    rates: tuple[float, ...] = (1.0,)
+    order: int = 1
+
+    def __post_init__(self):
+        if self.kernel not in KERNELS:
+            raise InputError(f"kernel={self.kernel!r} is not known: choose one of {', '.join(KERNELS)}")
+
+    def fit(self, train: CellDataset, val: CellDataset) -> None:
+        """Fit on at most 5,000 training cells, and choose on at most as many others."""
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
+        with few_threads(len(y)):
+            self._n_genes, rows, val_rows = X.shape[1], evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_CELLS)
+            X, y, X_val, y_val = X[rows], y[rows], X_val[val_rows], y_val[val_rows]
+            self._components = self.features(X, y)
+            self.search(self._components.coordinates(X), y, self._components.coordinates(X_val), y_val)
+
+    def search(self, z: np.ndarray, y: np.ndarray, z_val: np.ndarray, y_val: np.ndarray) -> None:
+        """Fit to features; z, z_val : (n_cells, n_features); y, y_val : (n_cells, n_freq)."""
+        targets = Standard.of(y)
+        self._cells, self._mean = z, targets.mean
+        standard, held_out_y = targets.scaled(y).astype(np.float32), targets.scaled(y_val)
+        error_of_mean = (held_out_y**2).mean(axis=0)
+        among, across = self._compare(z, z), self._compare(z_val, z)
+        unit, tried = self._unit(among), []
+        for rate in (among.dtype.type(rate / unit) for rate in self.rates):
+            own, held_out = self._kernel(among, rate), self._kernel(across, rate)
+            for penalty in self.penalties:
+                weights = solve_kernel(own.copy(), penalty * _size(own), standard)
+                error = ((held_out_y - held_out @ weights) ** 2).mean(axis=0)
+                learnt = error < error_of_mean
+                tried.append((np.minimum(error, error_of_mean).mean(), rate, penalty, learnt, weights))
+        _, self.rate, self.penalty, self._learnt, weights = min(tried, key=lambda fit: fit[0])
+        self._weights = np.where(self._learnt, targets.deviation, 0.0) * weights
+
+    def refit(self, z: np.ndarray, y: np.ndarray) -> "KernelRidge":
+        """A fit to other cells' features and targets with the rate and penalty that this one has chosen."""
+        model, targets = copy(self), Standard.of(y)
+        own = self._kernel(self._compare(z, z), self.rate)
+        weights = solve_kernel(own, self.penalty * _size(own), targets.scaled(y))
+        model._cells, model._mean = z, targets.mean
+        model._weights = np.where(self._learnt, targets.deviation, 0.0) * weights
+        return model
+
+    def _compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return euclidean_distances(a, b, squared=True).astype(np.float32) if self.kernel == "rbf" else a @ b.T
+
+    def _unit(self, among: np.ndarray) -> float:
+        """What rates are in units of, inverted; 1 where most cells are alike."""
+        return (np.median(among[:500, :500]) if self.kernel == "rbf" else among.diagonal().mean()) or 1.0
+
+    def _kernel(self, compared: np.ndarray, rate: float) -> np.ndarray:
+        if self.kernel == "linear":
+            return compared
+        return np.exp(-rate * compared) if self.kernel == "rbf" else (1 + rate * compared) ** self.order
+
+    def predict(self, X: Matrix) -> np.ndarray:
+        """(n_cells, n_genes) -> (n_cells, n_freq)."""
+        check_genes(X, self._n_genes)
+        z = self._components.coordinates(X)
+        if self.kernel == "linear":  # one weight a feature: no comparison with every training cell
+            return self._mean + z @ (self._cells.T @ self._weights)
+        return self._mean + self._kernel(self._compare(z, self._cells), self.rate) @ self._weights
+
+    def gradients(self) -> np.ndarray:
+        """Slopes of the prediction by each feature at the training cells, (n_freq, n_cells, n_features).
+
+        Of the polynomial kernel.
+        """
+        z = self._cells
+        slopes = self.order * self.rate * (1 + self.rate * (z @ z.T)) ** (self.order - 1)
+        return np.stack([(slopes * weights) @ z for weights in self._weights.T])
+
+    def polynomial(self, genes: list[str]) -> PolynomialForm:
+        """What a polynomial kernel of components fitted, as the object that axes are read from; up to third order.
+
+        genes : names of all genes.
+        """
+        if self.kernel != "polynomial" or self.order > 3 or not isinstance(self._components, Components):
+            raise InputError(
+                f"a {self.kernel} kernel of order {self.order} cannot be read as a polynomial: fit one of order 1 to 3"
+            )
+        axes, offset = self._components.axes, self._components.offset
+        factor = np.column_stack([np.ones(len(self._cells)), self.rate * self._cells])
+        factors = [factor] * self.order
+        return PolynomialForm.from_products(axes, offset, factors, self._weights.T, self._mean, genes=genes)
+
+
+def polynomial_ridge(order: int = 3) -> KernelRidge:
+    """Ridge on all products of up to `order` of 20 target components, by the polynomial kernel."""
+
+    def components(X: Matrix, y: np.ndarray) -> Components:
+        return target_components(X, y, min(N_COMPONENTS, X.shape[1], X.shape[0] - 1))
+
+    return KernelRidge("polynomial", components, POLYNOMIAL_PENALTIES, POLYNOMIAL_RATES, order)
+
+
+def _size(kernel: np.ndarray) -> float:
+    """Mean of the kernel of a cell with itself; 1 where all cells are alike."""
+    return kernel.diagonal().mean() or 1.0

@@ -7,7 +7,7 @@ from scipy import sparse
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells.splits import CellDataset
 from scripts.evaluation import rivals
-from scripts.models import BilinearRidge, GeneRidge
+from scripts.models import BilinearRidge, GeneRidge, ProgramRidge, polynomial_ridge
 
 N_GENES, N_FREQ = 25, 3
 GENES = [f"g{i}" for i in range(N_GENES)]
@@ -20,8 +20,18 @@ READABLE = {
         ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=3, input_components=0, batch_size=32), "l1"
     ),
 }
-PREDICTING = {"mean": rivals.MeanOnly, "linear ridge": rivals.linear_ridge, "RBF": rivals.rbf_ridge}
-EVERY = READABLE | PREDICTING
+POLYNOMIAL = {f"polynomial ridge of order {order}": partial(polynomial_ridge, order) for order in (1, 2, 3)} | {
+    "trilinear": partial(ScBMLPRegressor, Config(N_GENES, 8, N_FREQ, n_epochs=30, order=3, input_components=10)),
+    "programs": ProgramRidge,
+    "curves of programs": partial(ProgramRidge, 3, orders=("curves",)),
+}
+PREDICTING = {
+    "mean": rivals.MeanOnly,
+    "linear ridge": rivals.linear_ridge,
+    "RBF": rivals.rbf_ridge,
+    "polynomial ridge of order 4": partial(polynomial_ridge, 4),
+}
+EVERY = READABLE | POLYNOMIAL | PREDICTING
 every_model = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
 
 
@@ -125,3 +135,17 @@ def test_form_predicts_what_the_model_predicts(make):
     np.testing.assert_allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-8)
     np.testing.assert_allclose(form.core, form.core.swapaxes(1, 2), atol=1e-8)
     np.testing.assert_allclose(form.predict(NEW), model.predict(NEW), atol=1e-4)
+
+
+AS_POLYNOMIALS = POLYNOMIAL | {"gradient descent": READABLE["gradient descent"]}
+
+
+@pytest.mark.parametrize("make", AS_POLYNOMIALS.values(), ids=AS_POLYNOMIALS.keys())
+def test_polynomial_predicts_what_the_model_predicts_and_explains_it(make):
+    model = fitted(make)
+    form = model.polynomial(GENES)
+    assert form.genes == GENES and form.n_freq == N_FREQ
+    np.testing.assert_allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-8)
+    np.testing.assert_allclose(form.predict(NEW), model.predict(NEW), atol=1e-4)
+    explained = form.constant + form.contributions(NEW).sum(axis=2)
+    np.testing.assert_allclose(explained, form.predict(NEW), atol=1e-9)

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
+from scipy.sparse import csr_array
 
 from scripts.errors import InputError
-from scripts.models.form import BilinearForm
+from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.reading.cells import module_scores
 from scripts.reading.modules import main_effect_table, module_table, poles
 from tests import reference
@@ -161,3 +162,71 @@ def test_parts_that_do_not_fit_are_named(weights):
     form = BilinearForm.from_factors(*weights, genes=GENES)
     with pytest.raises(ValueError, match="do not fit"):
         BilinearForm(form.basis, form.core, form.main, form.constant, GENES[:-1])
+
+
+def cubic_form(bound=0.0, n_axes=4, n_freq=2):
+    """A polynomial form of random weights, and those weights."""
+    random = np.random.default_rng(3)
+    axes, offset = 0.3 * random.normal(size=(40, n_axes)), random.normal(size=n_axes)
+    weights = random.normal(size=(n_freq, len(monomials(n_axes))))
+    return PolynomialForm.from_monomials(axes, offset, weights, np.array([1.0, -2.0]), bound, genes=GENES), weights
+
+
+@pytest.mark.parametrize("bound", [0.0, 3.0])
+def test_polynomial_equals_its_explicit_monomials_and_the_sum_of_contributions(bound):
+    form, weights = cubic_form(bound)
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    expected = reference.polynomial(X, form.axes, form.offset, bound, weights, form.constant)
+    np.testing.assert_allclose(form.predict(X), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(form.predict(csr_array(X)), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(form.constant + form.contributions(X).sum(axis=2), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(form.weights, weights)
+    assert form.predict(X[:0]).shape == (0, 2)
+
+
+def test_cells_far_out_move_a_bounded_form_no_further():
+    form, _ = cubic_form(bound=3.0)
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    np.testing.assert_allclose(form.predict(1e3 * X), form.predict(1e4 * X), rtol=1e-6)
+    assert np.abs(form.coordinates(1e4 * X)).max() <= 3
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_products_of_linear_functions_become_symmetric_cores(order):
+    random = np.random.default_rng(4)
+    axes, offset, X = random.normal(size=(40, 5)), random.normal(size=5), random.normal(size=(15, 40))
+    factors, w_p = [random.normal(size=(7, 6)) for _ in range(order)], random.normal(size=(2, 7))
+    form = PolynomialForm.from_products(axes, offset, factors, w_p, np.array([1.0, -2.0]), genes=GENES)
+    expected = [1.0, -2.0] + reference.products(X @ axes - offset, factors, w_p)
+    np.testing.assert_allclose(form.predict(X), expected, rtol=1e-9)
+    for turned in ((0, 1, 3, 2), (0, 2, 1, 3), (0, 3, 1, 2)):
+        np.testing.assert_allclose(form.cubic, form.cubic.transpose(turned), atol=1e-12)
+    np.testing.assert_allclose(form.quadratic, form.quadratic.swapaxes(1, 2), atol=1e-12)
+
+
+def test_bilinear_form_is_a_polynomial_as_well(weights):
+    form = BilinearForm.from_factors(*weights, 0.5, -1.0, [1.0, 2.0, 3.0], genes=GENES)
+    form.main = form.main + np.random.default_rng(2).normal(size=(3, 40))  # of genes outside the basis, too
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    same = PolynomialForm.from_bilinear(form)
+    np.testing.assert_allclose(same.predict(X), form.predict(X), rtol=1e-9)
+    np.testing.assert_allclose(same.basis.T @ same.basis, np.eye(15), atol=1e-12)
+    assert not same.cubic.any() and same.genes == GENES
+
+
+def test_saved_polynomial_is_read_back_and_no_other_kind_of_form(weights, tmp_path):
+    form, path = cubic_form(bound=3.0)[0], tmp_path / "model.safetensors"
+    form.save(path)
+    again = PolynomialForm.load(path, GENES)
+    for name in PolynomialForm.ARRAYS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(form, name))
+    with pytest.raises(InputError, match="does not hold a fitted model"):
+        BilinearForm.load(path)
+    with pytest.raises(InputError, match="fitted to other genes"):
+        PolynomialForm.load(path, GENES[::-1])
+    with pytest.raises(InputError, match="the model was fitted to other genes"):
+        form.predict(np.zeros((1, 40)), GENES[::-1])
+    form.cubic = form.cubic[:1]
+    form.save(path)
+    with pytest.raises(InputError, match="do not fit each other"):
+        PolynomialForm.load(path)
