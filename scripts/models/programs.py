@@ -141,9 +141,8 @@ class ProgramRidge:
         z, y, model = z[some], y[some], polynomial_ridge(3)
         model.search(z, y, z_val, y_val)
         energy, directions = active_directions(model, deviation)
-        again = [
-            active_directions(model.refit(z[rows], y[rows]), deviation)[1] for rows in subsamples(len(z), N_SUBSAMPLES)
-        ]
+        some = subsamples(CellDataset(z, y), N_SUBSAMPLES)
+        again = [active_directions(model.refit(z[rows], y[rows]), deviation)[1] for rows in some]
         sizes = np.arange(1, 1 + min(self.max_programs, len(deviation)))
         smallest = [[smallest_correlation(directions[:, :k], other[:, :k]) for k in sizes] for other in again]
         share = energy / (energy.sum() or 1.0)
