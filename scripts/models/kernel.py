@@ -20,7 +20,7 @@ KERNELS = ("linear", "polynomial", "rbf")
 MAX_CELLS = 5_000  # training and validation cells, at most: all pairs of them are compared
 N_COMPONENTS = 20  # that the polynomial kernels compare cells by
 POLYNOMIAL_RATES = (0.3, 1.0, 3.0, 10.0)
-POLYNOMIAL_PENALTIES = tuple(np.logspace(-7, -2, 6))
+POLYNOMIAL_PENALTIES = tuple(np.logspace(-5, -1, 5))
 
 
 def solve_kernel(kernel: np.ndarray, penalty: float, y: np.ndarray) -> np.ndarray:
