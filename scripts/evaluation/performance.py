@@ -31,6 +31,7 @@ from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
 
+MIN_DEPTH, MAX_DEPTH = 4, 2**31 - 1  # counts of cells that can be split in two, in the middle and at most
 NOISE = ["r2", "structureless_r2", "same_half_r2", "other_half_r2"]
 BLOCK = 500  # cells that are drawn at a time
 
@@ -251,6 +252,12 @@ def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:
         )
     counts = sparse.csr_matrix(adata.layers[COUNTS], dtype=np.float64)
     counts.data = np.rint(counts.data)
+    depth = counts.sum(axis=1).A1
+    if np.median(depth) < MIN_DEPTH or depth.max() > MAX_DEPTH:
+        raise InputError(
+            f"{adata.uns['dataset']['name']}: cells of {np.median(depth):,.0f} counts (median), {depth.max():,.0f} at "
+            f"most, cannot be split: {MIN_DEPTH} to {MAX_DEPTH:,} are needed; name the layer that holds counts"
+        )
     return counts
 
 

@@ -121,10 +121,17 @@ def is_explained(separation: pd.DataFrame, least: float = 0.5) -> pd.Series:
     return (separation["beyond_chance"] > least) & (separation["p_value"] < SURE)
 
 
+def runs(row) -> str:
+    """Which labels a frequency tells apart; row : of graph.label_separation."""
+    if not row.apart:
+        return f"runs from {row.lowest} (low) to {row.highest} (high)"
+    return f"sets {row.apart} apart from all others ({'high' if row.apart == row.highest else 'low'})"
+
+
 def about_labels(separation: pd.DataFrame, label: str) -> list[str]:
     """One sentence for each frequency of which known labels explain more than half of what chance leaves."""
     return [
-        f"Frequency {row.frequency} runs from {row.lowest} to {row.highest}: "
+        f"Frequency {row.frequency} {runs(row)}: "
         f"{label} explains {row.variance_between_labels:.0%} of its variance (labels at random: "
         f"{row.expected_by_chance:.1%})."
         for row in separation[is_explained(separation)].itertuples()

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
-from scripts.findings.cells import is_explained
+from scripts.findings.cells import is_explained, runs
 from scripts.sources import UNKNOWN, Libraries, is_enrichrs
 
 
@@ -131,7 +131,7 @@ def _ends(separation: pd.DataFrame, label: str) -> dict[int, str]:
     """Of each frequency that was held against labels, which of them are its ends, if they are."""
     explained = is_explained(separation)
     return {
-        row.frequency: f": it runs from {row.lowest} (low) to {row.highest} (high)."
+        row.frequency: f": it {runs(row)}."
         if explained[row.Index]
         else f": {label} explains less than half of its variance beyond chance."
         for row in separation.itertuples()

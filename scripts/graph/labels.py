@@ -7,6 +7,8 @@ from scipy.stats import beta
 
 from scripts.graph.spectrum import dirichlet_energy
 
+ALONE = 0.9  # share of what all labels explain, from which on one of them is said to be set apart
+
 
 def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
     """Which known labels each frequency sets apart.
@@ -24,12 +26,13 @@ def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
         correlation); the share that labels dealt out at random have on average; how much of the rest the labels
         explain, (share - chance) / (1 - chance), which is 0 on average for labels at random however many there are
         (epsilon squared: Kelley, PNAS 21, 554, 1935); the p-value of the F test, which takes cells for independent; and
-        the labels of the lowest and of the highest mean. No rows for fewer than two labels, or than two cells a label.
+        the labels of the lowest and of the highest mean; and apart, the label that, told from all others, explains
+        nearly as much as all of them (`ALONE`), or "". No rows for fewer than two labels, or than two cells a label.
     """
     labelled = labels.notna().to_numpy()
     freqs, labels, n_cells = freqs[labelled], labels[labelled], int(labelled.sum())
     freqs = freqs - freqs.sum(axis=0) / max(n_cells, 1)
-    between, freedom, lowest, highest = (_along if _are_numbers(labels) else _between)(freqs, labels)
+    between, freedom, lowest, highest, apart = (_along if _are_numbers(labels) else _between)(freqs, labels)
     total = (freqs**2).sum(axis=0)
     share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
     chance = freedom / max(n_cells - 1, 1)
@@ -41,29 +44,43 @@ def label_separation(freqs: np.ndarray, labels: pd.Series) -> pd.DataFrame:
         "p_value": beta.sf(share, freedom / 2, (n_cells - 1 - freedom) / 2),
         "lowest": lowest,
         "highest": highest,
+        "apart": apart,
     }
     table = pd.DataFrame(columns)
     return table if 1 <= freedom <= n_cells / 2 - 1 else table.iloc[:0]
 
 
-def _between(freqs: np.ndarray, labels: pd.Series) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
-    """Sum of squares between groups, (n_freq,), its degrees of freedom, groups of lowest and highest mean."""
+def _between(freqs: np.ndarray, labels: pd.Series) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray]:
+    """Sum of squares between groups, (n_freq,), its degrees of freedom, groups of lowest and highest mean and apart."""
     codes, names = pd.factorize(labels)
     sizes = np.bincount(codes, minlength=1)
     sums = np.stack([np.bincount(codes, values, minlength=1) for values in freqs.T], axis=1)
     means = sums / np.maximum(sizes, 1)[:, None]
     names = np.array([*names, ""], dtype=object)
-    return (sizes[:, None] * means**2).sum(axis=0), len(names) - 2, names[means.argmin(0)], names[means.argmax(0)]
+    squares = sizes[:, None] * means**2
+    total = squares.sum(axis=0)
+    others = np.maximum(len(freqs) - sizes, 1)[:, None]
+    alone = squares * (len(freqs) / others)  # of one group and all others
+    most = alone.argmax(axis=0)
+    is_apart = (len(names) > 3) & (alone.max(axis=0) >= ALONE * total)  # of two groups, each is apart from the other
+    ends = names[means.argmin(0)], names[means.argmax(0)]
+    return total, len(names) - 2, *ends, np.where(is_apart, names[most], "")
 
 
-def _along(freqs: np.ndarray, numbers: pd.Series) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+def _along(freqs: np.ndarray, numbers: pd.Series) -> tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray]:
     """The same for a straight line along numbers."""
     values = numbers.to_numpy(float)
     values = values - values.sum() / max(len(values), 1)
     products, squares = values @ freqs, (values**2).sum()
     ends = np.array([f"low {numbers.name}", f"high {numbers.name}"], dtype=object)
     rises = (products > 0).astype(int)
-    return products**2 / max(squares, np.finfo(float).tiny), int(squares > 0), ends[1 - rises], ends[rises]
+    return (
+        products**2 / max(squares, np.finfo(float).tiny),
+        int(squares > 0),
+        ends[1 - rises],
+        ends[rises],
+        np.full(len(rises), ""),
+    )
 
 
 def _are_numbers(labels: pd.Series) -> bool:

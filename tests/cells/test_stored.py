@@ -136,6 +136,7 @@ def own_values(adata, part, key):
         getattr(adata, part)[key] = adata.X.copy() if part == "obsm" else sparse.csr_matrix(adata.X @ adata.X.T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "key"), [(part, key) for part in CONFLICTS for key in CONFLICTS[part]])
 def test_nothing_of_the_file_is_overwritten(part, key, tmp_path):
     settings = {"obsm": {"use_rep": key}, "obsp": {"use_graph": key}}.get(part, {})
@@ -170,6 +171,7 @@ def test_frequencies_can_be_extended_though_the_embedding_has_their_name(tmp_pat
     assert basis == "obsm['X_freq']" and adata.obsm["X_freq"].shape == (cases.N_CELLS, 2)
 
 
+@pytest.mark.slow
 def test_the_file_of_a_run_can_begin_another_run(tmp_path):
     adata = prepared(lambda adata: None, tmp_path)
     source = resolve(str(tmp_path / "stored.h5ad"))
@@ -179,6 +181,7 @@ def test_the_file_of_a_run_can_begin_another_run(tmp_path):
     assert "total_counts_in_file" not in again.obs  # it is the same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("basis", ["umap", "X_umap_freq"])
 def test_scanpy_draws_frequencies_and_genes(basis, tmp_path):
     adata = prepared(lambda adata: None, tmp_path)
@@ -191,6 +194,7 @@ def test_scanpy_draws_frequencies_and_genes(basis, tmp_path):
         plt.close(axes.figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True])
 def test_a_umap_of_the_file_stays_where_scanpy_looks_for_it(own, tmp_path):
     settings = {"use_rep": "X_umap"} if own else {}

@@ -286,7 +286,7 @@ def test_each_frequency_is_told_with_its_scale_its_ends_and_its_terms():
     rows = [(0, "module 1", "positive", 50, 2, 1, "heme", 0.01), (1, "correlation", "negative", 50, 0, 0, "", np.nan)]
     summary = pd.DataFrame(rows, columns=columns)
     separation = pd.DataFrame(
-        {"frequency": [0, 1], "beyond_chance": [0.9, 0.2], "p_value": 1e-9, "lowest": "a", "highest": "b"}
+        {"frequency": [0, 1], "beyond_chance": [0.9, 0.2], "p_value": 1e-9, "lowest": "a", "highest": "b", "apart": ""}
     )
     said = findings.about_frequencies(summary, separation, "types", np.array([0.1, 0.25]))
     assert said[0].startswith("Frequency 0 (λ 0.1, the coarsest): it runs from a (low) to b (high).")

@@ -236,3 +236,8 @@ def test_the_floor_of_noise_stands_beside_what_was_judged():
     assert f"reaches {mean['other_half_r2']:.2f} from the other half" in told[0] and len(told) == 1
     nothing = performance.noise_table(cells, replace(settings, use_rep="X_pca"), {}, judged)
     assert nothing.empty and nothing.attrs["why"] in findings.about_noise(nothing)[0]
+    for factor in (1e-7, 1e12):  # whole numbers, or nearly, that are no counts of molecules
+        odd = cells.copy()
+        odd.layers["counts"] = cells.layers["counts"] * factor
+        nothing = performance.noise_table(odd, settings, {}, judged)
+        assert nothing.empty and "counts" in nothing.attrs["why"]

@@ -21,7 +21,7 @@ def test_label_separation_is_the_share_of_variance_between_labels():
     assert table["variance_between_labels"].iloc[0] > 0.9 > 0.2 > table["variance_between_labels"].iloc[1]
     assert table[["lowest", "highest"]].iloc[0].tolist() == ["a", "b"]
     sentences = findings.about_labels(table, "type")
-    assert len(sentences) == 1 and sentences[0].startswith("Frequency 0 runs from a to b")
+    assert len(sentences) == 1 and sentences[0].startswith("Frequency 0 runs from a (low) to b (high)")
 
 
 def made_cells(**columns):

@@ -73,3 +73,14 @@ def test_the_energy_of_a_group_is_that_of_its_indicator():
 )
 def test_nothing_is_said_of_one_label_or_of_nearly_as_many_as_cells(labels):
     assert label_separation(X, pd.Series(labels)).empty
+
+
+def test_a_label_that_explains_nearly_all_is_set_apart():
+    labels = pd.Series(pd.Categorical(np.repeat(["a", "b", "c"], 30)))
+    line = np.repeat([0.0, 1.0, 2.0], 30)
+    apart = np.repeat([1.0, 1.1, 9.0], 30)
+    noise = np.random.default_rng(0).normal(size=(90, 1)) * 0.01
+    found = label_separation(np.column_stack([line, apart, -apart]) + noise, labels)
+    assert found["apart"].tolist() == ["", "c", "c"]
+    two = labels.where(labels != "c").cat.remove_unused_categories()
+    assert label_separation(line[:, None] + noise, two)["apart"].tolist() == [""]

@@ -28,7 +28,7 @@ def run(tmp_path, weights, monkeypatch):
     adata = AnnData(random.normal(size=(60, 40)), var=pd.DataFrame(index=genes))
     adata.obsm["X_freq"], adata.uns["freq_vals"] = random.normal(size=(60, 3)), np.array([0.1, 0.2, 0.4])
     adata.obs["split"], adata.uns["label"] = pd.Categorical(["train", "test"] * 30), ""
-    adata.uns["dataset"] = {"species": "mouse"}
+    adata.uns["dataset"] = {"species": "mouse", "steps": np.array([], dtype=str), "sparse": False}
     rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
     performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
     modules = module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1)
@@ -36,7 +36,10 @@ def run(tmp_path, weights, monkeypatch):
     comparison = compare_with_correlation(form, correlations(adata.X, adata.obsm["X_freq"]), adata.uns["freq_vals"], 5)
     folder = tmp_path / "run"
     Run(folder, "01_data").save(cells=adata, facts={"data": "made up"})
-    Run(folder, "03_train").save(model=form, performance=performance.assign(protocol="cells left out", split=0))
+    noise = performance[["model", "frequency", "r2"]]
+    noise = noise.assign(structureless_r2=0.3, same_half_r2=0.45, other_half_r2=0.4)
+    performance = performance.assign(protocol="cells left out", split=0)
+    Run(folder, "03_train").save(model=form, performance=performance, noise=noise)
     Run(folder, "04_interpret", {"fdr": 0.05}).save(
         modules=modules,
         pairs=pairs.assign(low=0.05, high=0.2, p_value=0.01, adjusted_p=0.02),

@@ -27,12 +27,17 @@ READERS = {
     "truncation.csv": "04_interpret",
     "modules.csv": "06_go_terms",
     "performance.csv": "06_go_terms",
+    "noise.csv": "06_go_terms",
     "main_effects.csv": "06_go_terms",
     "pairs.csv": "06_go_terms",
     "comparison.csv": "06_go_terms",
 }
 TABLES = [name for name in READERS if name.endswith(".csv")]
-COLUMNS = {"pairs.csv": ("gene_i", "weight"), "performance.csv": ("model", "r2")}  # of the others: gene, loading
+COLUMNS = {  # of tables without genes and loadings
+    "pairs.csv": ("gene_i", "weight"),
+    "performance.csv": ("model", "r2"),
+    "noise.csv": ("model", "r2"),
+}
 CHAIN = ("01_data", "02_visualize", "03_train", "04_interpret", "05_compare")
 
 
