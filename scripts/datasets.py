@@ -127,7 +127,7 @@ def scale_table(
     settings : Preparation
         That the graph was built with.
     n_rebuilt : int
-        Subsamples, of 80 % of the cells, or without some donors each.
+        Subsamples, of 80 % of the cells, or without some donors each; 0: none.
     depth : (n_cells,), optional
         Total counts.
 
@@ -138,6 +138,8 @@ def scale_table(
         attrs["why"] says so.
     """
     try:
+        if n_rebuilt == 0:
+            raise InputError("n_rebuilt is 0")
         if settings.use_graph:
             raise InputError(
                 f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
