@@ -121,16 +121,15 @@ def _about_number(table: pd.DataFrame, n_kept: int) -> list[str]:
 
 def _about_floor(table: pd.DataFrame) -> list[str]:
     """How far the frequencies of structureless cells come back; nothing where they are not known."""
-    known = table["structureless_lowest"].dropna()
+    known = table[table["structureless_lowest"].notna()]
     if known.empty:
         return []
-    numbers = table["frequency"][known.index[known >= COMES_BACK]] + 1
-    back = f"the first {', '.join(map(str, numbers))} come back" if len(numbers) else "no number of frequencies does"
-    mean = ", ".join(f"{value:.2f}" for value in table["structureless_together"].dropna())
-    return [
-        f"Of cells of the same depths without structure, {back} (the first 1, 2 and so on: {mean}): what depth and "
-        "shared noise alone give."
-    ]
+    back = known["structureless_lowest"] >= COMES_BACK
+    numbers = ", ".join(map(str, known["frequency"][back] + 1))
+    said = f"the first {numbers} come back, as depth or shared noise" if numbers else "no number of frequencies does"
+    others = known["structureless_together"][~back]
+    beside = f" (of other numbers, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
+    return [f"Of cells of the same depths without structure, {said}{beside}."]
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

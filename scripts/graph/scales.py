@@ -139,7 +139,7 @@ def scale_table(
     alone = np.stack([best_partners(vectors[rows], new) for rows, new in rebuilt])
     canonical = np.stack([canonical_correlations(vectors[rows], new) for rows, new in rebuilt])
     together = canonical.diagonal(axis1=1, axis2=2)
-    back = (together >= COMES_BACK).all(axis=0)
+    back = np.all(together >= COMES_BACK, axis=0)
     means = canonical.mean(axis=0)
     columns = {
         "frequency": np.arange(len(values)),
