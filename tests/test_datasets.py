@@ -298,3 +298,10 @@ def test_why_a_graph_cannot_be_built_anew_is_told(four_kinds):
     for settings, why in ((Preparation(use_graph="old"), "came with the cells"), (Preparation(use_rep="X_no"), "X_no")):
         table = scale_table(cells, settings, 3)
         assert table.empty and list(table) == SCALES and why in table.attrs["why"]
+
+
+@pytest.mark.paul15
+def test_six_frequencies_of_paul15_come_back(paul15):
+    table = scale_table(paul15[0], Preparation(), 5)
+    assert n_to_keep(table["comes_back"].to_numpy(), 5) == 6
+    assert table["together_lowest"][5] > 0.95 and not table["comes_back"][6] and not table["comes_back"][8:].any()

@@ -91,7 +91,7 @@ def about_scales(table: pd.DataFrame, n_kept: int) -> list[str]:
     sentences = []
     if len(single):
         told, least = ", ".join(map(str, single["frequency"])), single["alone"].min()
-        sentences.append(f"One by one come back: frequencies {told} (|correlation| with the new ones ≥ {least:.2f}).")
+        sentences.append(f"One by one come back: frequencies {told} (on average |correlation| ≥ {least:.2f}).")
     for _, group in table[sizes > 1].groupby("group"):
         last = group.iloc[-1]
         alone = ", ".join(f"{value:.2f}" for value in group["alone"])
@@ -125,11 +125,10 @@ def _about_floor(table: pd.DataFrame) -> list[str]:
     if known.empty:
         return []
     back = known["structureless_lowest"] >= COMES_BACK
-    numbers = ", ".join(map(str, known["frequency"][back] + 1))
-    said = f"the first {numbers} come back, as depth or shared noise" if numbers else "no number of frequencies does"
-    others = known["structureless_together"][~back]
-    beside = f" (of other numbers, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
-    return [f"Of cells of the same depths without structure, {said}{beside}."]
+    last, others = known["frequency"][back].max(), known["structureless_together"][~back]
+    said = f"frequencies up to {last} come back, by depth or shared noise" if back.any() else "none come back"
+    beside = f" (where they do not, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
+    return [f"Of the frequencies of cells of the same depths without structure, {said}{beside}."]
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

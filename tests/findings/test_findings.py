@@ -234,8 +234,8 @@ def test_a_number_that_cuts_no_group_is_left_and_more_are_kept_while_they_come_b
 
 
 def test_what_comes_back_without_structure_is_told_beside():
-    assert "the first 1 come back" in findings.about_scales(scales([0.99, 0.2, 0.1], kept_by_chance=[0]), 1)[-1]
-    assert "no number of frequencies does" in findings.about_scales(scales([0.99, 0.2], kept_by_chance=[9]), 1)[-1]
+    assert "frequencies up to 0 come back" in findings.about_scales(scales([0.99, 0.2, 0.1], kept_by_chance=[0]), 1)[-1]
+    assert "none come back" in findings.about_scales(scales([0.99, 0.2], kept_by_chance=[9]), 1)[-1]
     empty = scales([0.9]).iloc[:0]
     empty.attrs["why"] = "the graph came with the cells"
     assert findings.about_scales(empty, 5) == [
