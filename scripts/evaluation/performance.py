@@ -186,7 +186,6 @@ def noise_table(
         structureless cells have the same numbers, and nothing else in common. Empty where counts cannot be split:
         attrs["why"] says so.
     """
-    settings = replace(settings, unconnected="largest")
     keys = ["model", "frequency"]
     own = judged[(judged["protocol"] == ALL_CELLS) & (judged["split"] == 0)]
     try:

@@ -54,9 +54,9 @@ def frequencies_in_parts(
     kept = [number for number, size in enumerate(sizes) if number == 0 or size >= SMALL_PART * len(part)]
     rows = np.flatnonzero(np.isin(part, kept))
     adjacency, part = adjacency[rows][:, rows], part[rows]
-    indicators = (part[:, None] == kept[1:]).astype(np.float64)
-    contrasts = np.linalg.qr(np.hstack([np.ones((len(rows), 1)), indicators])).Q[:, 1:]
-    values, vectors = [np.zeros(len(kept) - 1)], [contrasts]
+    trivial = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(len(rows))
+    of_parts = [trivial, *(trivial * (part == number) for number in kept[1:])]
+    values, vectors = [np.zeros(len(kept) - 1)], [np.linalg.qr(np.stack(of_parts, axis=1)).Q[:, 1:]]
     for number in kept:
         own = np.flatnonzero(part == number)
         if n_own := min(n_comps, len(own) - 2) * (len(own) > 2):

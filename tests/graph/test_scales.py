@@ -96,6 +96,15 @@ def test_a_scale_whose_bridge_is_lost_is_still_there():
     assert scales.best_partners(bridged, vectors)[0] > 0.99
 
 
+def test_frequencies_of_parts_are_eigenvectors_of_either_laplacian():
+    apart = csr_array(block_diag([ring(20), ring(30), ring(25)]))
+    for normalized in (False, True):
+        _, values, vectors = graph.frequencies_in_parts(apart, 6, normalized)
+        np.testing.assert_allclose(graph.laplacian(apart, normalized) @ vectors, vectors * values, atol=1e-3)
+        expected = np.linalg.eigvalsh(graph.laplacian(apart, normalized).toarray())[1:7]
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
 def test_small_parts_are_left_out_and_a_connected_graph_is_taken_as_it_is():
     rows, values, vectors = graph.frequencies_in_parts(csr_array(block_diag([ring(3), ring(400)])), 2)
     np.testing.assert_array_equal(rows, np.arange(3, 403))
