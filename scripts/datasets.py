@@ -1,25 +1,34 @@
 """From a data set's name or a file to training data: normalised cells with frequencies, splits and torch data sets."""
 
+from functools import partial
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from scripts import graph
+from scripts.blocks import Standard
 from scripts.cells import (
     COVARIATES,
     CellDataset,
     Preparation,
     add_split,
+    donors_of,
     graph_features,
     leave_out,
     load,
     name_in_file,
     named_parts,
+    subsamples,
     torch_splits,
 )
 from scripts.errors import InputError
+from scripts.parallel import side_by_side
 from scripts.regression import explained_by_chance, regress_out
 from scripts.sources import Source, resolve
+
+N_SCALES, MORE_SCALES = 10, 5  # frequencies that are looked for in graphs built anew: at least, and beside those kept
 
 
 def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
@@ -104,6 +113,64 @@ def _given_graph(adata: ad.AnnData, key: str) -> sparse.csr_array:
     weights.setdiag(0)
     weights.eliminate_zeros()
     return sparse.csr_array(weights.maximum(weights.T))
+
+
+def scale_table(
+    adata: ad.AnnData, settings: Preparation, n_rebuilt: int, depth: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Which frequencies come back where genes, components, neighbours and frequencies are found anew without a fifth.
+
+    Parameters
+    ----------
+    adata : AnnData
+        As from `add_frequencies`, X as the model sees it.
+    settings : Preparation
+        That the graph was built with.
+    n_rebuilt : int
+        Subsamples, of 80 % of the cells, or without some donors each; 0: none.
+    depth : (n_cells,), optional
+        Total counts.
+
+    Returns
+    -------
+    DataFrame
+        As from `graph.scale_table`, of more frequencies than are kept. Empty where no graph can be built anew:
+        attrs["why"] says so.
+    """
+    try:
+        if n_rebuilt == 0:
+            raise InputError("n_rebuilt is 0")
+        if settings.use_graph:
+            raise InputError(
+                f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
+            )
+        donors = donors_of(adata)
+        codes = None if donors is None else donors.cat.codes.to_numpy()
+        rows = subsamples(CellDataset(adata.X, adata.obsm["X_freq"], donors=codes), n_rebuilt)
+        n_freq = min(max(N_SCALES, settings.n_freq_comps + MORE_SCALES), *(len(some) - 2 for some in rows))
+        edges = sparse.csr_array(adata.obsp["connectivities"])
+        values, vectors = graph.frequencies(edges, n_freq, settings.laplacian == "normalized")
+        rebuilt = side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
+    except InputError as error:
+        found = pd.DataFrame(columns=graph.SCALES)
+        found.attrs["why"] = str(error)
+        return found
+    lives = graph.participation(vectors)
+    if COVARIATES in adata.obsm:
+        vectors = regress_out(vectors, adata.obsm[COVARIATES])
+    return graph.scale_table(values, vectors, rebuilt, lives, depth)
+
+
+def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of a graph of some of the cells alone: which cells it has, and (n_rows, at most n_freq) vectors."""
+    scaled = "scale" in adata.uns["dataset"]["steps"]
+    X = Standard.of(adata.X[rows]).scaled(adata.X) if scaled else adata.X
+    features = graph_features(adata, settings, X, rows)[0][rows]
+    found = graph.nearest_neighbors(features, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    adjacency = graph.adjacency(found, settings.graph_weights)
+    kept, _, vectors = graph.frequencies_in_parts(adjacency, n_freq, settings.laplacian == "normalized")
+    rows = rows[kept]
+    return rows, regress_out(vectors, adata.obsm[COVARIATES][rows]) if COVARIATES in adata.obsm else vectors
 
 
 def prepare(source: Source, settings: Preparation) -> ad.AnnData:

@@ -14,6 +14,7 @@ SMALL = {
     "n_epochs": 20,
     "d_hidden": 16,
     "n_freq_comps": 3,
+    "n_rebuilt": 2,
     "n_splits": 2,
     "n_inductive": 2,
     "n_subsamples": 2,

@@ -243,3 +243,11 @@ def active_subspace(predict, Z, deviation):
         for slope in of_frequency:
             result += np.outer(slope * deviation, slope * deviation) / len(Z)
     return result
+
+
+def canonical_correlations(one, other):
+    """Of all columns of one with all of the other, the largest first: roots of Sxx^-1 Sxy Syy^-1 Syx (Hotelling)."""
+    n = one.shape[1]
+    S = np.cov(np.hstack([one, other]).T)
+    squares = np.linalg.eigvals(np.linalg.inv(S[:n, :n]) @ S[:n, n:] @ np.linalg.inv(S[n:, n:]) @ S[n:, :n])
+    return np.sqrt(np.sort(squares.real)[::-1])

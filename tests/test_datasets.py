@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from scripts.blocks import dense
-from scripts.cells import loading, splits
+from scripts.cells import loading, splits, with_counts
 from scripts.cells.loading import Preparation
-from scripts.datasets import prepare
-from scripts.graph import components
+from scripts.datasets import add_frequencies, prepare, scale_table
+from scripts.graph import SCALES, components, n_to_keep
 from scripts.sources import download
 from scripts.sources.cells import resolve
 
@@ -242,3 +242,66 @@ def test_a_graph_on_components_says_so():
         prepare(source, Preparation(graph_components=900))
     with pytest.raises(ValueError, match="laplacian='other'"):
         prepare(source, Preparation(laplacian="other"))
+
+
+RECIPE = Preparation(k_neighbors=15, n_freq_comps=2, unconnected="largest")
+
+
+def drawn(shares, seed=0):
+    """Cells of 2,000 counts each, with their frequencies; shares : (n_cells, n_genes)."""
+    made = ad.AnnData(np.random.default_rng(seed).poisson(2000 * shares).astype(np.float32))
+    made.uns["dataset"] = {"name": "made", "steps": ["normalize_total", "log1p", "scale"], "left_out": [], "said": []}
+    made.uns["label"] = ""
+    return add_frequencies(with_counts(made, sp.csr_matrix(made.X), RECIPE), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def four_kinds():
+    """Cells of four kinds in a row, and a few between neighbouring kinds: place, and shares of (n_cells, n_genes)."""
+    random = np.random.default_rng(0)
+    place = np.where(random.random(400) < 0.9, random.integers(4, size=400), 3 * random.random(400))
+    kinds = random.dirichlet(np.ones(60), 4)
+    return place, np.stack([np.interp(place, np.arange(4), kind) for kind in kinds.T], axis=1)
+
+
+def test_what_tells_four_kinds_apart_comes_back_and_no_more(four_kinds):
+    cells = drawn(four_kinds[1])
+    depth = cells.layers["counts"].sum(axis=1).A1
+    table = scale_table(cells, RECIPE, 5, depth)
+    assert table["comes_back"].tolist()[:4] == [True, True, True, False] and len(table) == 10
+    assert n_to_keep(table["comes_back"].to_numpy(), 2) == 3
+    assert (table["alone"][:3] > 0.9).all()
+    assert table["depth_correlation"].between(0, 0.5).all() and table["participation"].between(1, 400).all()
+    np.testing.assert_allclose(table["eigenvalue"][:2], cells.uns["freq_vals"], rtol=1e-6)
+    pd.testing.assert_frame_equal(table, scale_table(cells, RECIPE, 5, depth))
+
+
+def test_nothing_of_structureless_cells_comes_back(four_kinds):
+    for seed in range(3):
+        table = scale_table(drawn(four_kinds[1][:1].repeat(400, axis=0), seed), RECIPE, 3)
+        assert not table["comes_back"].any() and table["group"].isna().all()
+        assert table["depth_correlation"].isna().all()
+
+
+def test_donors_are_left_out_whole_where_they_are_known(four_kinds):
+    place, shares = four_kinds
+    cells = drawn(shares)
+    cells.uns["dataset"]["batch"] = "donor"
+    cells.obs["donor"] = [f"donor {n % 4}" for n in range(400)]  # each has cells of all kinds
+    assert scale_table(cells, RECIPE, 4)["comes_back"][:3].all()
+    cells.obs["donor"] = [f"donor {n:.0f}" for n in place]  # each is a kind, and not there when left out
+    assert not scale_table(cells, RECIPE, 4)["comes_back"][2]
+
+
+def test_why_a_graph_cannot_be_built_anew_is_told(four_kinds):
+    cells = drawn(four_kinds[1])
+    for settings, why in ((Preparation(use_graph="old"), "came with the cells"), (Preparation(use_rep="X_no"), "X_no")):
+        table = scale_table(cells, settings, 3)
+        assert table.empty and list(table) == SCALES and why in table.attrs["why"]
+
+
+@pytest.mark.paul15
+def test_six_frequencies_of_paul15_come_back(paul15):
+    table = scale_table(paul15[0], Preparation(), 5)
+    assert n_to_keep(table["comes_back"].to_numpy(), 5) == 6
+    assert table["together_lowest"][5] > 0.95 and not table["comes_back"][6] and not table["comes_back"][8:].any()

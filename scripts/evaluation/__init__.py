@@ -23,6 +23,7 @@ from scripts.evaluation.performance import (
     noise_table,
     over_splits,
     performance_over_splits,
+    scales,
     truncation_curve,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "rankings",
     "recovery",
     "rivals",
+    "scales",
     "shuffled_drivers",
     "truncation_curve",
 ]

@@ -1,5 +1,6 @@
 """All models on the same held-out cells, and the refits that stability is read from."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,8 +26,9 @@ from scripts.cells import (
     transductive_split,
     with_counts,
 )
-from scripts.datasets import add_frequencies
+from scripts.datasets import add_frequencies, scale_table
 from scripts.errors import InputError
+from scripts.evaluation.correlation import depth_of
 from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
@@ -185,20 +187,41 @@ def noise_table(
         structureless cells have the same numbers, and nothing else in common. Empty where counts cannot be split:
         attrs["why"] says so.
     """
-    settings = replace(settings, unconnected="largest")
     keys = ["model", "frequency"]
     own = judged[(judged["protocol"] == ALL_CELLS) & (judged["split"] == 0)]
     try:
         halves = count_splitting(adata, settings, models, settings.random_state)
-        none = structureless(_counts(adata, settings), settings.random_state)
-        cells = add_frequencies(with_counts(adata, none, settings), settings)
-        floor = performance(transductive_split(cells, settings.random_state, 0), models)
+        floor = performance(transductive_split(structureless_cells(adata, settings), settings.random_state, 0), models)
     except InputError as error:
         found = pd.DataFrame(columns=[*keys, *NOISE])
         found.attrs["why"] = str(error)
         return found
     floor = floor.rename(columns={"r2": "structureless_r2"})
     return halves.merge(own[[*keys, "r2"]], on=keys).merge(floor[[*keys, "structureless_r2"]], on=keys)[[*keys, *NOISE]]
+
+
+def scales(adata: ad.AnnData, settings: Preparation, n_rebuilt: int) -> pd.DataFrame:
+    """Which frequencies come back where the graph is built anew, beside those of cells without structure.
+
+    Parameters
+    ----------
+    adata, settings, n_rebuilt
+        As for `datasets.scale_table`.
+
+    Returns
+    -------
+    DataFrame
+        As from `datasets.scale_table`, with structureless_together and structureless_lowest: together and
+        together_lowest of cells of the same depths that differ in nothing else, NaN where counts are not known. Their
+        frequencies have the same numbers, and nothing else in common.
+    """
+    table = scale_table(adata, settings, n_rebuilt, depth_of(adata))
+    floor = table.iloc[:0]
+    with contextlib.suppress(InputError):
+        floor = scale_table(structureless_cells(adata, settings), settings, n_rebuilt) if len(table) else floor
+    for name in ("together", "together_lowest"):
+        table[f"structureless_{name.removeprefix('together_')}"] = floor[name].reindex(table.index).astype(float)
+    return table
 
 
 def count_splitting(
@@ -259,6 +282,15 @@ def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:
             f"most, cannot be split: {MIN_DEPTH} to {MAX_DEPTH:,} are needed; name the layer that holds counts"
         )
     return counts
+
+
+def structureless_cells(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
+    """Cells of the same depths that differ in nothing else, through the same recipe; of a graph in parts, the largest.
+
+    adata : AnnData, as from `load`. InputError where there are no counts, or the graph is not made from them.
+    """
+    none = structureless(_counts(adata, settings), settings.random_state)
+    return add_frequencies(with_counts(adata, none, settings), replace(settings, unconnected="largest"))
 
 
 def structureless(counts: sparse.csr_matrix, random_state: int = 0) -> sparse.csr_matrix:

@@ -3,7 +3,7 @@
 Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
 """
 
-from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, spectrum
+from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, scale_lines, spectrum
 from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
@@ -50,6 +50,7 @@ __all__ = [
     "quality_violins",
     "recovery_curves",
     "sample_cells",
+    "scale_lines",
     "score_scatter",
     "spectrum",
     "term_dots",

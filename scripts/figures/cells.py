@@ -19,6 +19,7 @@ from scripts.figures.style import (
     safe,
     safe_names,
 )
+from scripts.graph import COMES_BACK
 
 MAX_WRITTEN = 40  # labels written among the cells
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
@@ -171,3 +172,30 @@ def spectrum(freq_vals: np.ndarray) -> go.Figure:
     title = "Frequencies from coarse to fine"
     figure = px.line(x=np.arange(len(freq_vals)), y=freq_vals, markers=True, title=title, labels=labels, width=700)
     return figure.update_xaxes(dtick=max(1, len(freq_vals) // 10))
+
+
+def scale_lines(table: pd.DataFrame) -> go.Figure | None:
+    """How far each frequency, and the space of all up to it, comes back; None for an empty table.
+
+    table : as from evaluation.scales. Bars reach down to the lowest of the graphs that were built anew.
+    """
+    if table.empty:
+        return None
+    figure = go.Figure(layout_template="plotly_white")
+    named = {
+        "all up to it, together": ("together", "together_lowest", "solid", COLOURS[0]),
+        "it alone": ("alone", "alone_lowest", "dot", COLOURS[1]),
+        "together, in cells without structure": ("structureless_together", "structureless_lowest", "dash", COLOURS[6]),
+    }
+    for name, (mean, lowest, dash, colour) in named.items():
+        if table[mean].notna().any():
+            down = {"array": np.zeros(len(table)), "arrayminus": table[mean] - table[lowest], "symmetric": False}
+            line = {"dash": dash, "color": colour}
+            figure.add_scatter(x=table["frequency"], y=table[mean], error_y=down, name=name, line=line)
+    figure.update_traces(mode="lines+markers", customdata=table[["canonical_correlations"]])
+    figure.update_traces(
+        hovertemplate="%{y:.2f}<br>all up to it: %{customdata[0]}", selector={"name": next(iter(named))}
+    )
+    figure.add_hline(COMES_BACK, line={"color": "grey", "width": 1}, annotation_text=f"comes back: {COMES_BACK}")
+    figure.update_xaxes(title="frequency", dtick=1).update_yaxes(title="canonical or |correlation|", range=[0, 1.05])
+    return figure.update_layout(title="How far frequencies come back where the graph is built anew")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.cells import MEASURES, as_labels, batch_columns, label_columns, labels_of, why_unmeasured
-from scripts.graph import label_separation, near_equal_groups, suggest_n_comps
+from scripts.graph import COMES_BACK, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
@@ -77,6 +77,58 @@ def about_cells_of_frequencies(participation: np.ndarray, n_cells: int) -> list[
             "tissue."
         )
     return sentences
+
+
+def about_scales(table: pd.DataFrame, n_kept: int) -> list[str]:
+    """Which frequencies come back alone, which only together, and how many to keep.
+
+    table : as from evaluation.scales; n_kept : how many are kept now.
+    """
+    if table.empty:
+        return [f"Whether the frequencies come back was not measured: {table.attrs.get('why', 'unknown')}."]
+    sizes = table.groupby("group")["frequency"].transform("size")
+    single, later = table[sizes == 1], table[table["group"].isna()]
+    sentences = []
+    if len(single):
+        told, least = ", ".join(map(str, single["frequency"])), single["alone"].min()
+        sentences.append(f"One by one come back: frequencies {told} (on average |correlation| ≥ {least:.2f}).")
+    for _, group in table[sizes > 1].groupby("group"):
+        last = group.iloc[-1]
+        alone = ", ".join(f"{value:.2f}" for value in group["alone"])
+        sentences.append(
+            f"Frequencies {', '.join(map(str, group['frequency']))} come back only together (alone {alone}; all up to "
+            f"{last['frequency']} {last['together']:.2f}): they change places or rotate into each other."
+        )
+    if 0 < len(later) < len(table):
+        sentences.append(f"No more than the first {len(table) - len(later)} of {len(table)} frequencies come back.")
+    return [*sentences, *_about_number(table, n_kept), *_about_floor(table)]
+
+
+def _about_number(table: pd.DataFrame, n_kept: int) -> list[str]:
+    """How many frequencies to keep, and why."""
+    n = n_to_keep(table["comes_back"].to_numpy(), n_kept)
+    if n == 0:
+        return [f"No number of leading frequencies comes back: the {n_kept} that are kept may be chance."]
+    row = table.iloc[n - 1]
+    why = f"the first {n} come back (canonical correlations ≥ {row['together']:.2f}, at the lowest "
+    why += f"{row['together_lowest']:.2f})"
+    if n == n_kept:
+        return [f"The {n_kept} frequencies that are kept cut no group, as {why}: leave n_freq_comps at {n_kept}."]
+    cut = n_kept > len(table) or not table["comes_back"].iloc[n_kept - 1]
+    now = "do not" if cut else "do, too, and each one more up to there"
+    return [f"Set n_freq_comps to {n} in notebook 01, as {why}; the {n_kept} that are kept now {now}."]
+
+
+def _about_floor(table: pd.DataFrame) -> list[str]:
+    """How far the frequencies of structureless cells come back; nothing where they are not known."""
+    known = table[table["structureless_lowest"].notna()]
+    if known.empty:
+        return []
+    back = known["structureless_lowest"] >= COMES_BACK
+    last, others = known["frequency"][back].max(), known["structureless_together"][~back]
+    said = f"frequencies up to {last} come back, by depth or shared noise" if back.any() else "none come back"
+    beside = f" (where they do not, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
+    return [f"Of the frequencies of cells of the same depths without structure, {said}{beside}."]
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

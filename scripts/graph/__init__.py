@@ -5,6 +5,7 @@ from scripts.graph.eigensolvers import residuals
 from scripts.graph.features import components, pareto_scaled, variable_genes
 from scripts.graph.labels import label_energy, label_separation
 from scripts.graph.neighbors import N_EXACT, Neighbors, entered_neighbors, nearest_neighbors
+from scripts.graph.scales import COMES_BACK, SCALES, frequencies_in_parts, n_to_keep, scale_table
 from scripts.graph.spectrum import (
     dirichlet_energy,
     extend,
@@ -19,25 +20,30 @@ from scripts.graph.spectrum import (
 )
 
 __all__ = [
+    "COMES_BACK",
     "N_EXACT",
     "Neighbors",
+    "SCALES",
     "adjacency",
     "components",
     "dirichlet_energy",
     "entered_neighbors",
     "extend",
     "frequencies",
+    "frequencies_in_parts",
     "knn_graph",
     "label_energy",
     "label_separation",
     "laplacian",
     "largest_part",
+    "n_to_keep",
     "near_equal_groups",
     "nearest_neighbors",
     "pareto_scaled",
     "part_of_cells",
     "participation",
     "residuals",
+    "scale_table",
     "solver_for",
     "suggest_n_comps",
     "variable_genes",

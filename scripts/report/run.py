@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAKERS = {  # file of a run folder -> the notebook that makes it
     "params.yaml": "01_data",
     "cells.h5ad": "01_data",
+    "scales.csv": "02_visualize",
     "model.safetensors": "03_train",
     "history.csv": "03_train",
     "performance.csv": "03_train",

@@ -105,6 +105,7 @@ TYPES: dict[str, Any] = {
     "umap_neighbors": Several,
     "max_cells": Count,
     "layout_seed": Seed,
+    "n_rebuilt": CountOrNone,
     # 03_train
     "model": Literal["closed form", "gradient descent"],
     "main_components": Count,

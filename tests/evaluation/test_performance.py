@@ -241,3 +241,18 @@ def test_the_floor_of_noise_stands_beside_what_was_judged():
         odd.layers["counts"] = cells.layers["counts"] * factor
         nothing = performance.noise_table(odd, settings, {}, judged)
         assert nothing.empty and "counts" in nothing.attrs["why"]
+
+
+def test_scales_that_come_back_stand_beside_those_of_structureless_cells():
+    random = np.random.default_rng(0)
+    place = np.where(random.random(300) < 0.9, random.integers(3, size=300), 2 * random.random(300))
+    shares = np.stack([np.interp(place, np.arange(3), kind) for kind in random.dirichlet(np.ones(60), 3).T], axis=1)
+    settings = Preparation(k_neighbors=15, n_freq_comps=2, unconnected="largest")
+    cells = datasets.add_frequencies(cells_of_counts(random.poisson(2000 * shares)), settings)
+    table = performance.scales(cells, settings, 3)
+    assert table["comes_back"][1] and table["depth_correlation"].notna().all()
+    assert (table["structureless_lowest"] < 0.9).all()
+    del cells.layers["counts"]
+    without = performance.scales(cells, settings, 3)
+    assert without["structureless_together"].isna().all() and without["depth_correlation"].isna().all()
+    assert performance.scales(cells, settings, 0).attrs["why"] == "n_rebuilt is 0"

@@ -166,3 +166,15 @@ def test_covariates_stand_beside_expression_and_half_of_it():
     best, half, batch = figures.covariate_dots(table).data
     assert (best.y[0], half.y[0], batch.y[0]) == pytest.approx((0.8, 0.4, 0.5))
     assert batch.name == safe(EVIL) != EVIL and list(best.x) == list(batch.x)
+
+
+def test_scales_are_drawn_with_the_worst_time_and_the_floor_where_it_is_known():
+    table = pd.DataFrame({"frequency": [0, 1], "canonical_correlations": ["0.99", "0.99 0.50"]})
+    for name in ("alone", "together"):
+        table[name], table[f"{name}_lowest"] = [0.99, 0.5], [0.9, 0.1]
+    table["structureless_together"] = table["structureless_lowest"] = np.nan
+    figure = figures.scale_lines(table)
+    assert len(figure.data) == 2
+    np.testing.assert_allclose(figure.data[0].error_y.arrayminus, [0.09, 0.4])
+    assert len(figures.scale_lines(table.fillna(0.2)).data) == 3
+    assert figures.scale_lines(table.iloc[:0]) is None

@@ -204,3 +204,40 @@ def test_a_model_that_is_ahead_by_noise_alone_is_said_to_be():
     assert len(findings.about_noise(pd.DataFrame(rows, columns=columns))) == 2
     rows[1] = ("bilinear", 0, np.nan, np.nan, np.nan, np.nan)
     assert "reaches R² not judged" in findings.about_noise(pd.DataFrame(rows, columns=columns))[1]
+
+
+def scales(lowest, kept_by_chance=()):
+    """A table as from evaluation.scales; lowest : canonical correlation of the first 1, 2 and so on."""
+    back = np.array(lowest) >= 0.9
+    table = pd.DataFrame({"frequency": np.arange(len(back)), "together": lowest, "together_lowest": lowest})
+    table["alone"], table["comes_back"] = 0.8, back
+    table["group"] = np.where(back[::-1].cumsum()[::-1] > 0, back.cumsum() - back, np.nan)
+    floor = np.isin(table["frequency"], kept_by_chance).astype(float) if kept_by_chance else np.nan
+    return table.assign(structureless_together=floor, structureless_lowest=floor)
+
+
+def test_which_frequencies_come_back_and_how_many_to_keep():
+    said = findings.about_scales(scales([0.99, 0.2, 0.95, 0.3, 0.96, 0.1]), 4)
+    assert said[0].startswith("One by one come back: frequencies 0 (")
+    assert "Frequencies 1, 2 come back only together (alone 0.80, 0.80; all up to 2 0.95)" in said[1]
+    assert "Frequencies 3, 4 come back only together" in said[2] and said[3].startswith("No more than the first 5 of 6")
+    assert said[4].startswith("Set n_freq_comps to 5") and said[4].endswith("the 4 that are kept now do not.")
+    assert len(said) == 5
+
+
+def test_a_number_that_cuts_no_group_is_left_and_more_are_kept_while_they_come_back():
+    said = findings.about_scales(scales([0.99, 0.2, 0.95, 0.3]), 3)
+    assert "leave n_freq_comps at 3" in said[-1]
+    said = findings.about_scales(scales([0.99, 0.98, 0.95, 0.3]), 2)
+    assert said[-1].startswith("Set n_freq_comps to 3") and "2 that are kept now do, too" in said[-1]
+    assert "may be chance" in findings.about_scales(scales([0.5, 0.2]), 2)[0]
+
+
+def test_what_comes_back_without_structure_is_told_beside():
+    assert "frequencies up to 0 come back" in findings.about_scales(scales([0.99, 0.2, 0.1], kept_by_chance=[0]), 1)[-1]
+    assert "none come back" in findings.about_scales(scales([0.99, 0.2], kept_by_chance=[9]), 1)[-1]
+    empty = scales([0.9]).iloc[:0]
+    empty.attrs["why"] = "the graph came with the cells"
+    assert findings.about_scales(empty, 5) == [
+        "Whether the frequencies come back was not measured: the graph came with the cells."
+    ]

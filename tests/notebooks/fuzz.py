@@ -24,6 +24,7 @@ from tests.notebooks import odd_files
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SMALL = {
+    "n_rebuilt": 2,
     "n_splits": 2,
     "n_subsamples": 2,
     "n_seeds": 2,

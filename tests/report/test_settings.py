@@ -31,6 +31,7 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "random_state": [-1, 2**32, "seed"],
     "umap_neighbors": [1],
     "max_cells": [0],
+    "n_rebuilt": [-1],
     "model": ["trilinear"],
     "pair_components": [[], [0], 12, ["x"]],
     "lr": [0, -1e-3, "fast", float("nan"), True],
