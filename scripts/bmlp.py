@@ -81,8 +81,11 @@ class ScBMLP:
     a, b, and d if trilinear : (n_fits d_hidden,) float32 tensors
     w_p : (d_output, n_fits d_hidden) float32 tensor
     c : (d_output,) float32 tensor
+    components : Components, or None
+        The inputs; None where they are all genes.
     """
 
+    components: Components | None = None
     what = "frequencies"  # of the outputs
 
     def __init__(self, cfg: Config, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
@@ -115,17 +118,17 @@ class ScBMLP:
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
         n_components = min(self.cfg.input_components, *X.shape)
-        components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
+        self.components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
         targets = self._units(y, y_val)
         # weights of genes that do not vary would stay as drawn, and speak up where other cells do
         known, learnt = (torch.as_tensor(variation(values) > 0, device=self.cfg.device) for values in (X, y))
-        inputs = components.coordinates if components else lambda X: dense(X) * known.cpu().numpy()
+        inputs = self.components.coordinates if self.components else lambda X: dense(X) * known.cpu().numpy()
         arrays = inputs(X), targets.scaled(y), inputs(X_val), targets.scaled(y_val)
         mean = torch.as_tensor(y.mean(axis=0), dtype=torch.float32, device=self.cfg.device)
         z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
         fits = [descend(z, y, z_val, y_val, self.cfg, self.loss, seed) for seed in seeds]
-        self._keep([network for network, *_ in fits], components, targets.mean, targets.deviation)
+        self._keep([network for network, *_ in fits], targets.mean, targets.deviation)
         for name, _ in self._names:
             setattr(self, name, getattr(self, name) * known)
         self.w_p, self.c = self.w_p * learnt[:, None], torch.where(learnt, self.c, mean)
@@ -141,9 +144,7 @@ class ScBMLP:
         """What targets are in units of, inside."""
         return Standard.of(y) if self.cfg.standardize else Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
 
-    def _keep(
-        self, networks: list[BilinearNetwork], components: Components | None, mean: np.ndarray, scale: np.ndarray
-    ) -> None:
+    def _keep(self, networks: list[BilinearNetwork], mean: np.ndarray, scale: np.ndarray) -> None:
         """Weights in gene space and in the targets' own units; L z + a with z = (x - mean) axes is l . x + a'."""
 
         def of_all(name: str, dim: int = 0) -> torch.Tensor:
@@ -154,9 +155,9 @@ class ScBMLP:
         kept = {"w_p": w_p, "c": c}
         for name, bias in self._names:
             weights, biases = of_all(name), of_all(bias)
-            if components is not None:
-                biases = biases - weights @ torch.from_numpy(components.offset)
-                weights = weights @ torch.from_numpy(components.axes.T)
+            if self.components is not None:
+                biases = biases - weights @ torch.from_numpy(self.components.offset)
+                weights = weights @ torch.from_numpy(self.components.axes.T)
             kept |= {name: weights, bias: biases}
         for name, tensor in kept.items():
             setattr(self, name, tensor.float().to(self.cfg.device))
@@ -169,6 +170,10 @@ class ScBMLP:
     @property
     def _factors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [(getattr(self, weights), getattr(self, bias)) for weights, bias in self._names]
+
+    def inputs(self, X: Matrix) -> np.ndarray:
+        """Components of cells, (n_cells, n_components), or all genes; X : (n_cells, d_input)."""
+        return self.components.coordinates(X) if self.components else dense(X)
 
     def outputs(self, X: Matrix | torch.Tensor) -> np.ndarray:
         """X : (n_cells, d_input) array, sparse matrix or tensor. Returns (n_cells, d_output) float32."""
@@ -235,7 +240,7 @@ class ScBMLPClassifier(ScBMLP):
 
     def __init__(self, cfg: Config, classes: Sequence[str]):
         super().__init__(cfg, functional.cross_entropy)
-        self.classes = np.array([str(name) for name in classes])
+        self.classes = [str(name) for name in classes]
         if len(set(self.classes)) != len(classes) or len(classes) != cfg.d_output:
             raise InputError(f"the {len(classes)} names of classes must be {cfg.d_output}, all different")
 
@@ -244,7 +249,7 @@ class ScBMLPClassifier(ScBMLP):
             if not (np.isin(each, (0, 1)).all() and (each.sum(axis=1) == 1).all()):
                 raise InputError("some cells are not of one class: leave out those without a label")
         if not y.any(axis=0).all():
-            missing = ", ".join(self.classes[~y.any(axis=0)])
+            missing = ", ".join(np.array(self.classes)[~y.any(axis=0)])
             raise InputError(f"no training cell is of {missing}: leave out classes of few cells")
         return Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
 
@@ -254,7 +259,7 @@ class ScBMLPClassifier(ScBMLP):
 
     def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
         """Name of each cell's most probable class, (n_cells,) str; X as for `outputs`."""
-        return self.classes[self.outputs(X).argmax(axis=1)]
+        return np.array(self.classes)[self.outputs(X).argmax(axis=1)]
 
 
 class BilinearNetwork(nn.Module):
