@@ -14,7 +14,7 @@ from scripts.classes.judging import (
     performance_of_classes,
     summary,
 )
-from scripts.classes.reading import class_modules
+from scripts.classes.reading import class_modules, gene_lists
 
 __all__ = [
     "BILINEAR",
@@ -27,6 +27,7 @@ __all__ = [
     "accuracy_by_split",
     "class_modules",
     "confusion",
+    "gene_lists",
     "labelled_cells",
     "most_confused",
     "performance_of_classes",

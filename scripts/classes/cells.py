@@ -11,7 +11,7 @@ from scripts.blocks import Matrix
 from scripts.cells import CellDataset, as_labels, donors_of, labels_of, n_folds, split_rows
 from scripts.errors import InputError
 
-MIN_CELLS = 8
+MIN_CELLS, MAX_CELLS = 8, 5_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class LabelledCells:
         return np.sort(train), np.sort(val), np.sort(test)
 
 
-def labelled_cells(adata: ad.AnnData, column: str = "", min_cells: int = MIN_CELLS) -> LabelledCells:
+def labelled_cells(
+    adata: ad.AnnData, column: str = "", min_cells: int = MIN_CELLS, max_cells: int = MAX_CELLS
+) -> LabelledCells:
     """The cells whose classes are to be told apart.
 
     Parameters
@@ -85,6 +87,8 @@ def labelled_cells(adata: ad.AnnData, column: str = "", min_cells: int = MIN_CEL
         Of obs; empty: the run's label.
     min_cells : int
         Classes of fewer cells are left out; at least 8, so that all three parts of the cells hold some.
+    max_cells : int
+        Of more cells with a label, a random sample is taken: what rivals cost grows with their square.
 
     Raises
     ------
@@ -94,11 +98,13 @@ def labelled_cells(adata: ad.AnnData, column: str = "", min_cells: int = MIN_CEL
     if column and column not in adata.obs:
         raise InputError(f"there is no column {column!r} in obs for the classes: it has {', '.join(adata.obs)}")
     labels = as_labels(adata.obs[column]) if column else labels_of(adata)
-    counts = labels.value_counts()
+    n_unlabelled, rows = int(labels.isna().sum()), np.flatnonzero(labels.notna())
+    if len(rows) > max_cells:
+        rows = np.sort(np.random.default_rng(0).choice(rows, max_cells, replace=False))
+    counts = labels.iloc[rows].value_counts()
     counts = counts[counts > 0]
     large, left_out = counts[counts >= min_cells], counts[counts < min_cells]
-    known = labels.isin(large.index).to_numpy()
-    donors = donors_of(adata)
+    rows, donors = rows[labels.iloc[rows].isin(large.index)], donors_of(adata)
     why_not = ""
     if not labels.name or not len(counts):
         why_not = "no class of any cell is known"
@@ -107,14 +113,14 @@ def labelled_cells(adata: ad.AnnData, column: str = "", min_cells: int = MIN_CEL
     elif len(large) < 2:
         why_not = f"obs[{labels.name!r}] has fewer than two classes of {min_cells} cells or more"
     if why_not:
-        known[:] = False
+        rows = rows[:0]
     return LabelledCells(
-        adata.X[known],
-        labels[known].to_numpy().astype(str),
+        adata.X[rows],
+        labels.iloc[rows].to_numpy().astype(str),
         list(adata.var_names),
         str(labels.name),
-        int(labels.isna().sum()),
+        n_unlabelled,
         {} if why_not else {str(name): int(n) for name, n in left_out.items()},
         why_not,
-        None if donors is None else donors.cat.codes.to_numpy()[known],
+        None if donors is None else donors.cat.codes.to_numpy()[rows],
     )

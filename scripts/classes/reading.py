@@ -67,3 +67,13 @@ def _of_effects(form: BilinearForm, n_genes: int) -> pd.DataFrame:
 def _of_modules(form: BilinearForm, n_modules: int, n_genes: int) -> pd.DataFrame:
     table = module_table(form, n_modules, n_genes).rename(columns={"loading": "weight"})
     return table.assign(source="module " + table["module"].astype(str))
+
+
+def gene_lists(modules: pd.DataFrame, n_genes: int) -> pd.DataFrame:
+    """The first genes of each pole in one line, a row for each direction and source; modules : from `class_modules`."""
+    shown = modules[modules["rank"] <= n_genes]
+    keys = ["direction", "source", "eigenvalue", "pole"]
+    if shown.empty:
+        return shown[keys]
+    genes = shown.groupby(keys, sort=False, dropna=False)["gene"].agg(", ".join)
+    return genes.unstack("pole", sort=False).reset_index("eigenvalue").rename_axis(columns=None)

@@ -145,3 +145,19 @@ def test_confusion_names_the_two_classes_that_are_mistaken_for_each_other():
     assert classes.most_confused(classes.confusion(certain)) is None
     shares = figures.confusion_cells(counts).data[0].z
     np.testing.assert_allclose(shares, [[0.8, 0.2, 0], [0.3, 0.7, 0], [0.1, 0, 0.9]])
+
+
+def test_lists_of_genes_have_a_row_for_each_direction_and_source(judged):
+    cells, _, model = judged
+    modules = classes.class_modules(model, cells.genes, ("a", "b"), n_modules=1, n_genes=3)
+    lists = classes.gene_lists(modules, 2)
+    assert lists.shape == (8, 3) and list(lists.columns) == ["eigenvalue", "positive", "negative"]
+    assert lists.index[0] == ("a", "main effects") and lists.index[-1] == ("a - b", "module 1")
+    first = modules[(modules["source"] == "main effects") & (modules["pole"] == "positive")].head(2)["gene"]
+    assert lists.loc[("a", "main effects"), "positive"] == ", ".join(first)
+    assert classes.gene_lists(modules[:0], 2).empty
+
+
+def test_of_many_cells_a_sample_is_taken():
+    cells = labelled_cells(of_types(), max_cells=60)
+    assert len(cells.labels) + sum(cells.left_out.values()) == 60 and cells.n_unlabelled == 6
