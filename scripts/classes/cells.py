@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from scripts.blocks import Matrix
-from scripts.cells import CellDataset, as_labels, donors_of, labels_of, n_folds, split_rows
+from scripts.cells import MIN_SPLIT, CellDataset, as_labels, donors_of, labels_of, n_folds, split_rows
 from scripts.errors import InputError
 
 MIN_CELLS, MAX_CELLS = 8, 5_000
@@ -104,7 +104,7 @@ def labelled_cells(
     counts = labels.iloc[rows].value_counts()
     counts = counts[counts > 0]
     large, left_out = counts[counts >= min_cells], counts[counts < min_cells]
-    rows, donors = rows[labels.iloc[rows].isin(large.index)], donors_of(adata)
+    rows = rows[labels.iloc[rows].isin(large.index)]
     why_not = ""
     if not labels.name or not len(counts):
         why_not = "no class of any cell is known"
@@ -112,8 +112,12 @@ def labelled_cells(
         why_not = f"obs[{labels.name!r}] holds numbers, not classes"
     elif len(large) < 2:
         why_not = f"obs[{labels.name!r}] has fewer than two classes of {min_cells} cells or more"
+    elif len(rows) < MIN_SPLIT:
+        why_not = f"obs[{labels.name!r}] has fewer than {MIN_SPLIT} cells in classes of {min_cells} cells or more"
     if why_not:
         rows = rows[:0]
+    donors = donors_of(adata)
+    codes = None if donors is None else donors.cat.codes.to_numpy()[rows]
     return LabelledCells(
         adata.X[rows],
         labels.iloc[rows].to_numpy().astype(str),
@@ -122,5 +126,5 @@ def labelled_cells(
         n_unlabelled,
         {} if why_not else {str(name): int(n) for name, n in left_out.items()},
         why_not,
-        None if donors is None else donors.cat.codes.to_numpy()[rows],
+        codes if codes is not None and len(np.unique(codes)) > 1 else None,
     )

@@ -7,6 +7,7 @@ from scripts.cells import ALL_CELLS
 from scripts.classes import LabelledCells
 from scripts.findings.text import measured
 
+MANY_SPLITS = 10  # more than there are ways to hold donors out
 COMES_BACK = 0.5  # Jaccard of a module's genes with its partner's from which on it is the same
 UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
 
@@ -140,6 +141,8 @@ def about_class_cells(cells: LabelledCells) -> list[str]:
         sentences.append(f"Classes of too few cells are left out: {told}.")
     if cells.n_unlabelled:
         sentences.append(f"{cells.n_unlabelled:,} cells without a label are left out.")
+    if not cells.splits(MANY_SPLITS):
+        sentences.append("They cannot be judged: whichever donors are held out, the others lack some class.")
     return sentences
 
 

@@ -86,6 +86,15 @@ def test_whole_donors_are_held_out():
         assert (np.isin(cells.donors, list(held_out)) == np.isin(np.arange(230), test)).all()
 
 
+def test_classes_that_are_those_of_single_donors_are_not_judged_and_a_sentence_says_so():
+    donor = pd.Categorical(np.arange(240) // 60)
+    adata = of_types(donor=donor, condition=donor)
+    adata.uns["dataset"]["batch"] = "donor"
+    cells = labelled_cells(adata, "condition")
+    table, model = classes.performance_of_classes(cells, SMALL)
+    assert table.empty and model is None and "others lack some class" in findings.about_class_cells(cells)[-1]
+
+
 def test_every_method_is_judged_on_the_same_cells(judged):
     cells, table, model = judged
     totals = table.groupby(["method", "split", "true_class"])["n_cells"].sum().unstack("method")
