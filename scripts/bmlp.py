@@ -24,7 +24,7 @@ from tqdm import tqdm
 from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
-from scripts.models import BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
+from scripts.models import TILT, BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
@@ -86,7 +86,7 @@ class ScBMLP:
     """
 
     components: Components | None = None
-    what = "frequencies"  # of the outputs
+    what, tilt = "frequencies", TILT  # of the outputs, and of the inputs
 
     def __init__(self, cfg: Config, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
         self.cfg, self.loss = cfg, loss
@@ -117,8 +117,8 @@ class ScBMLP:
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
-        n_components = min(self.cfg.input_components, *X.shape)
-        self.components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
+        n_components = min(self.cfg.input_components, *X.shape, len(y) - 1)
+        self.components = target_components(X, y, n_components, self.tilt) if n_components else None
         targets = self._units(y, y_val)
         # weights of genes that do not vary would stay as drawn, and speak up where other cells do
         known, learnt = (torch.as_tensor(variation(values) > 0, device=self.cfg.device) for values in (X, y))
@@ -236,7 +236,7 @@ class ScBMLPClassifier(ScBMLP):
         Names of the d_output classes.
     """
 
-    what = "classes"
+    what, tilt = "classes", 1.5  # rare classes lie along components that a greater tilt takes away
 
     def __init__(self, cfg: Config, classes: Sequence[str]):
         super().__init__(cfg, functional.cross_entropy)

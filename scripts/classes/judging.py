@@ -26,7 +26,7 @@ PENALTIES = tuple(10.0 ** np.arange(-1, 3))  # C of logistic regression on compo
 PENALTIES_OF_ALL = (1e-5, 1e-4, 1e-3)  # and on all genes, of standard deviation 1
 COSTS, WIDTHS = (1.0, 5.0, 25.0), (0.3, 1.0, 3.0)  # C and gamma, this in units of 1 / variance of the cells
 MAX_ITERATIONS = 1_000
-PATIENCE, L2 = 40, 3e-4  # of the classifier
+PATIENCE, L2 = 30, 3e-4  # of the classifier
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ClassSettings:
 
     class_components: int = 50  # components of the training cells that are its inputs
     class_products: int = 64  # products (l . x + a)(r . x + b) of the classifier
-    class_epochs: int = 300  # passes over the training cells, at most
+    class_epochs: int = 150  # passes over the training cells, at most
     class_splits: int = 3  # ways to split the cells that every method is judged on
     random_state: int = 0  # seed of the splits and of the first weights
 
@@ -93,8 +93,9 @@ def predictions(
     names, counts = np.unique(cells.labels[train], return_counts=True)
 
     def best_of(makers: list, inputs: Matrix) -> np.ndarray:
-        fitted = [maker.fit(inputs[train], cells.labels[train]) for maker in makers]
-        right = [(each.predict(inputs[val]) == cells.labels[val]).mean() for each in fitted]
+        known, held_out = inputs[train], inputs[val]
+        fitted = [maker.fit(known, cells.labels[train]) for maker in makers]
+        right = [(each.predict(held_out) == cells.labels[val]).mean() for each in fitted]
         return fitted[int(np.argmax(right))].predict(inputs[test])
 
     inputs = model.inputs(cells.X)
