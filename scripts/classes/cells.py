@@ -27,6 +27,8 @@ class LabelledCells:
         Of obs, that the labels come from; empty: none.
     n_unlabelled : int
         Cells that have no label.
+    n_not_drawn : int
+        Cells with a label that a sample of them left out.
     left_out : dict
         Cells of each class that has too few of them.
     why_not : str
@@ -40,6 +42,7 @@ class LabelledCells:
     genes: list[str]
     column: str = ""
     n_unlabelled: int = 0
+    n_not_drawn: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     why_not: str = ""
     donors: np.ndarray | None = None
@@ -98,9 +101,10 @@ def labelled_cells(
     if column and column not in adata.obs:
         raise InputError(f"there is no column {column!r} in obs for the classes: it has {', '.join(adata.obs)}")
     labels = as_labels(adata.obs[column]) if column else labels_of(adata)
-    n_unlabelled, rows = int(labels.isna().sum()), np.flatnonzero(labels.notna())
+    every = rows = np.flatnonzero(labels.notna())
     if len(rows) > max_cells:
         rows = np.sort(np.random.default_rng(0).choice(rows, max_cells, replace=False))
+    n_not_drawn = len(every) - len(rows)
     counts = labels.iloc[rows].value_counts()
     counts = counts[counts > 0]
     large, left_out = counts[counts >= min_cells], counts[counts < min_cells]
@@ -123,7 +127,8 @@ def labelled_cells(
         labels.iloc[rows].to_numpy().astype(str),
         list(adata.var_names),
         str(labels.name),
-        n_unlabelled,
+        len(labels) - len(every),
+        n_not_drawn,
         {} if why_not else {str(name): int(n) for name, n in left_out.items()},
         why_not,
         codes if codes is not None and len(np.unique(codes)) > 1 else None,

@@ -136,6 +136,8 @@ def about_class_cells(cells: LabelledCells) -> list[str]:
     if cells.why_not:
         return [f"There is nothing to tell apart: {cells.why_not}."]
     sentences = [f"{len(cells.labels):,} cells are of {len(cells.names)} classes of obs[{cells.column!r}]."]
+    if cells.n_not_drawn:
+        sentences.append(f"{cells.n_not_drawn:,} more with a label were not drawn into this sample.")
     if cells.left_out:
         told = ", ".join(f"{name} ({n:,})" for name, n in cells.left_out.items())
         sentences.append(f"Classes of too few cells are left out: {told}.")

@@ -169,4 +169,6 @@ def test_lists_of_genes_have_a_row_for_each_direction_and_source(judged):
 
 def test_of_many_cells_a_sample_is_taken():
     cells = labelled_cells(of_types(), max_cells=60)
-    assert len(cells.labels) + sum(cells.left_out.values()) == 60 and cells.n_unlabelled == 6
+    assert len(cells.labels) + sum(cells.left_out.values()) == 60
+    assert cells.n_unlabelled == 6 and cells.n_not_drawn == 174
+    assert "174 more with a label were not drawn" in findings.about_class_cells(cells)[1]
