@@ -23,11 +23,11 @@ BILINEAR, LINEAR, LINEAR_OF_ALL, BLACK_BOX, COMMONEST = (
 METHODS = (COMMONEST, LINEAR_OF_ALL, LINEAR, BILINEAR, BLACK_BOX)
 COLUMNS = ["split", "method", "true_class", "predicted_class", "n_cells"]
 PENALTIES = tuple(10.0 ** np.arange(-1, 3))  # C of logistic regression on components
-PENALTIES_OF_ALL = (1e-3, 1e-2, 1e-1, 1.0)  # and on all genes, of standard deviation 1
-COSTS, WIDTHS = (1.0, 5.0, 25.0), (0.3, 1.0, 3.0)  # C and gamma, this in units of 1 / variance of the cells
+PENALTIES_OF_ALL = (1e-3, 1e-2, 1e-1)  # and on all genes, of standard deviation 1
+COSTS, WIDTHS = (1.0, 10.0), (0.3, 1.0, 3.0)  # C and gamma, this in units of 1 / variance of the cells
 MAX_ITERATIONS = 1_000
 EARLY = 1e-2  # tolerance of logistic regression on all genes: stopped early, it is both faster and better
-PATIENCE, L2 = 30, 3e-4  # of the classifier
+PATIENCE, L2, N_FITS = 30, 3e-4, 2  # of the classifier
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class ClassSettings:
             input_components=self.class_components,
             l2=L2,
             patience=PATIENCE,
+            n_fits=N_FITS,
             random_state=self.random_state,
         )
         return ScBMLPClassifier(config, cells.names)
