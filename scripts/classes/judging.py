@@ -20,7 +20,6 @@ BILINEAR, LINEAR, LINEAR_OF_ALL, BLACK_BOX, COMMONEST = (
     "RBF support vectors",
     "most frequent class",
 )
-METHODS = (COMMONEST, LINEAR_OF_ALL, LINEAR, BILINEAR, BLACK_BOX)
 COLUMNS = ["split", "method", "true_class", "predicted_class", "n_cells"]
 PENALTIES = tuple(10.0 ** np.arange(-1, 3))  # C of logistic regression on components
 PENALTIES_OF_ALL = (1e-3, 1e-2, 1e-1)  # and on all genes, of standard deviation 1
