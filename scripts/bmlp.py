@@ -1,12 +1,13 @@
-"""The bilinear regressor, y_f(x) = c_f + sum_h P[f, h] (l_h . x + a_h) (r_h . x + b_h), fitted by gradient descent.
+"""Bilinear models, y_f(x) = c_f + sum_h P[f, h] (l_h . x + a_h) (r_h . x + b_h), fitted by gradient descent.
 
-Of order 3 it is trilinear: each product has a third factor (m_h . x + d_h).
+The outputs are frequencies, or logits of classes. Of order 3 a model is trilinear: each product has a third factor
+(m_h . x + d_h).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
@@ -14,6 +15,7 @@ from functools import reduce
 import numpy as np
 import torch
 from scipy import sparse
+from scipy.special import softmax
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -22,7 +24,7 @@ from tqdm import tqdm
 from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
-from scripts.models import BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
+from scripts.models import TILT, BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
@@ -35,7 +37,7 @@ class Config:
 
     d_input: int  # genes
     d_hidden: int  # products (l_h . x + a_h)(r_h . x + b_h)
-    d_output: int  # frequencies
+    d_output: int  # frequencies, or classes
     n_epochs: int = 800  # passes over the training cells
     lr: float = 3e-2  # learning rate at the start; a cosine takes it to 0 at the end
     device: str = "cpu"  # where torch computes: cpu, cuda or mps
@@ -69,13 +71,8 @@ class Config:
             raise InputError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
 
 
-class ScBMLPRegressor:
-    """Bilinear multi-layer perceptron that predicts the frequencies of a cell from its expression.
-
-    Parameters
-    ----------
-    cfg : Config
-    loss_fn : {"mse", "l1", "huber"}
+class ScBMLP:
+    """Bilinear multi-layer perceptron of a cell's expression; what its outputs are, its kinds say.
 
     Attributes
     ----------
@@ -84,13 +81,15 @@ class ScBMLPRegressor:
     a, b, and d if trilinear : (n_fits d_hidden,) float32 tensors
     w_p : (d_output, n_fits d_hidden) float32 tensor
     c : (d_output,) float32 tensor
+    components : Components, or None
+        The inputs; None where they are all genes.
     """
 
-    def __init__(self, cfg: Config, loss_fn: str = "mse"):
-        if loss_fn not in LOSSES:
-            raise InputError(f"loss_fn={loss_fn!r} is not known: choose one of {', '.join(LOSSES)}")
-        self.cfg = cfg
-        self.loss_fn = loss_fn
+    components: Components | None = None
+    what, tilt = "frequencies", TILT  # of the outputs, and of the inputs
+
+    def __init__(self, cfg: Config, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
+        self.cfg, self.loss = cfg, loss
 
     def fit(self, train: CellDataset, val: CellDataset) -> tuple[list[float], list[float]]:
         """Fit the weights.
@@ -118,18 +117,18 @@ class ScBMLPRegressor:
             return self._fit(X, y, X_val, y_val)
 
     def _fit(self, X, y, X_val, y_val) -> tuple[list[float], list[float]]:
-        n_components = min(self.cfg.input_components, *X.shape)
-        components = target_components(X, y, min(n_components, len(y) - 1)) if n_components else None
-        targets = Standard.of(y) if self.cfg.standardize else Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
+        n_components = min(self.cfg.input_components, *X.shape, len(y) - 1)
+        self.components = target_components(X, y, n_components, self.tilt) if n_components else None
+        targets = self._units(y, y_val)
         # weights of genes that do not vary would stay as drawn, and speak up where other cells do
         known, learnt = (torch.as_tensor(variation(values) > 0, device=self.cfg.device) for values in (X, y))
-        inputs = components.coordinates if components else lambda X: dense(X) * known.cpu().numpy()
+        inputs = self.components.coordinates if self.components else lambda X: dense(X) * known.cpu().numpy()
         arrays = inputs(X), targets.scaled(y), inputs(X_val), targets.scaled(y_val)
         mean = torch.as_tensor(y.mean(axis=0), dtype=torch.float32, device=self.cfg.device)
         z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
-        fits = [descend(z, y, z_val, y_val, self.cfg, self.loss_fn, seed) for seed in seeds]
-        self._keep([network for network, *_ in fits], components, targets.mean, targets.deviation)
+        fits = [descend(z, y, z_val, y_val, self.cfg, self.loss, seed) for seed in seeds]
+        self._keep([network for network, *_ in fits], targets.mean, targets.deviation)
         for name, _ in self._names:
             setattr(self, name, getattr(self, name) * known)
         self.w_p, self.c = self.w_p * learnt[:, None], torch.where(learnt, self.c, mean)
@@ -138,12 +137,14 @@ class ScBMLPRegressor:
     def _check(self, cells: CellDataset) -> None:
         expected = (self.cfg.d_input, self.cfg.d_output)
         if (cells.x.shape[1], cells.y.shape[1]) != expected:
-            found = f"{cells.x.shape[1]} genes and {cells.y.shape[1]} frequencies"
+            found = f"{cells.x.shape[1]} genes and {cells.y.shape[1]} {self.what}"
             raise InputError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
 
-    def _keep(
-        self, networks: list[BilinearNetwork], components: Components | None, mean: np.ndarray, scale: np.ndarray
-    ) -> None:
+    def _units(self, y: np.ndarray, y_val: np.ndarray) -> Standard:
+        """What targets are in units of, inside."""
+        return Standard.of(y) if self.cfg.standardize else Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
+
+    def _keep(self, networks: list[BilinearNetwork], mean: np.ndarray, scale: np.ndarray) -> None:
         """Weights in gene space and in the targets' own units; L z + a with z = (x - mean) axes is l . x + a'."""
 
         def of_all(name: str, dim: int = 0) -> torch.Tensor:
@@ -154,9 +155,9 @@ class ScBMLPRegressor:
         kept = {"w_p": w_p, "c": c}
         for name, bias in self._names:
             weights, biases = of_all(name), of_all(bias)
-            if components is not None:
-                biases = biases - weights @ torch.from_numpy(components.offset)
-                weights = weights @ torch.from_numpy(components.axes.T)
+            if self.components is not None:
+                biases = biases - weights @ torch.from_numpy(self.components.offset)
+                weights = weights @ torch.from_numpy(self.components.axes.T)
             kept |= {name: weights, bias: biases}
         for name, tensor in kept.items():
             setattr(self, name, tensor.float().to(self.cfg.device))
@@ -170,11 +171,12 @@ class ScBMLPRegressor:
     def _factors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [(getattr(self, weights), getattr(self, bias)) for weights, bias in self._names]
 
-    def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
-        """Predicted frequencies.
+    def inputs(self, X: Matrix) -> np.ndarray:
+        """Components of cells, (n_cells, n_components), or all genes; X : (n_cells, d_input)."""
+        return self.components.coordinates(X) if self.components else dense(X)
 
-        X : (n_cells, d_input) array, sparse matrix or tensor. Returns (n_cells, d_output) float32.
-        """
+    def outputs(self, X: Matrix | torch.Tensor) -> np.ndarray:
+        """X : (n_cells, d_input) array, sparse matrix or tensor. Returns (n_cells, d_output) float32."""
         check_genes(X, self.cfg.d_input)
         if sparse.issparse(X):
             scores = [torch.as_tensor(X @ weights.cpu().numpy().T).to(self.cfg.device) for weights, _ in self._factors]
@@ -199,6 +201,65 @@ class ScBMLPRegressor:
         """What was fitted, as the object that axes are read from; genes : names of the d_input genes."""
         factors = [(weights.cpu().numpy(), bias.cpu().numpy()) for weights, bias in self._factors]
         return PolynomialForm.from_factors(factors, self.w_p.cpu().numpy(), self.c.cpu().numpy(), genes=genes)
+
+
+class ScBMLPRegressor(ScBMLP):
+    """Bilinear multi-layer perceptron that predicts the frequencies of a cell from its expression.
+
+    Parameters
+    ----------
+    cfg : Config
+    loss_fn : {"mse", "l1", "huber"}
+    """
+
+    def __init__(self, cfg: Config, loss_fn: str = "mse"):
+        if loss_fn not in LOSSES:
+            raise InputError(f"loss_fn={loss_fn!r} is not known: choose one of {', '.join(LOSSES)}")
+        super().__init__(cfg, LOSSES[loss_fn])
+
+    def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
+        """Predicted frequencies, (n_cells, d_output) float32; X : (n_cells, d_input) array, sparse matrix or tensor."""
+        return self.outputs(X)
+
+
+class ScBMLPClassifier(ScBMLP):
+    """Bilinear multi-layer perceptron whose outputs are logits of classes, fitted by cross-entropy.
+
+    It is fitted to cells whose y is 1 for their class and 0 for all others. Its form is that of the logits, which only
+    differences of classes give a meaning: the same may be added to all.
+
+    Parameters
+    ----------
+    cfg : Config
+        standardize plays no part.
+    classes : sequence of str
+        Names of the d_output classes.
+    """
+
+    what, tilt = "classes", 1.5  # rare classes lie along components that a greater tilt takes away
+
+    def __init__(self, cfg: Config, classes: Sequence[str]):
+        super().__init__(cfg, functional.cross_entropy)
+        self.classes = [str(name) for name in classes]
+        if len(set(self.classes)) != len(classes) or len(classes) != cfg.d_output:
+            raise InputError(f"the {len(classes)} names of classes must be {cfg.d_output}, all different")
+
+    def _units(self, y: np.ndarray, y_val: np.ndarray) -> Standard:
+        for each in (y, y_val):
+            if not (np.isin(each, (0, 1)).all() and (each.sum(axis=1) == 1).all()):
+                raise InputError("some cells are not of one class: leave out those without a label")
+        if not y.any(axis=0).all():
+            missing = ", ".join(np.array(self.classes)[~y.any(axis=0)])
+            raise InputError(f"no training cell is of {missing}: leave out classes of few cells")
+        return Standard(np.zeros(y.shape[1]), np.ones(y.shape[1]))
+
+    def predict_proba(self, X: Matrix | torch.Tensor) -> np.ndarray:
+        """Probability of each class, (n_cells, d_output) float32; X as for `outputs`."""
+        return softmax(self.outputs(X), axis=1)
+
+    def predict(self, X: Matrix | torch.Tensor) -> np.ndarray:
+        """Name of each cell's most probable class, (n_cells,) str; X as for `outputs`."""
+        return np.array(self.classes)[self.outputs(X).argmax(axis=1)]
 
 
 class BilinearNetwork(nn.Module):
@@ -295,7 +356,7 @@ def _biases(n: int, start: float, fitted: bool) -> nn.Parameter:
 
 
 def descend(
-    z: torch.Tensor, y: torch.Tensor, z_val: torch.Tensor, y_val: torch.Tensor, cfg: Config, loss_fn: str, seed: int
+    z: torch.Tensor, y: torch.Tensor, z_val: torch.Tensor, y_val: torch.Tensor, cfg: Config, loss: Callable, seed: int
 ) -> tuple[BilinearNetwork, list[float], list[float]]:
     """Fit one network by AdamW, the learning rate a cosine over the epochs.
 
@@ -304,7 +365,7 @@ def descend(
     z, z_val : (n_cells, d_in) float32
     y, y_val : (n_cells, d_out) float32
     cfg : Config
-    loss_fn : {"l1", "mse", "huber"}
+    loss : function of outputs and targets
     seed : int
         Of the first weights, the order of cells, noise and dropout.
 
@@ -320,7 +381,7 @@ def descend(
     InputError
         If the loss stops being finite.
     """
-    generator, loss = torch.Generator().manual_seed(seed), LOSSES[loss_fn]
+    generator = torch.Generator().manual_seed(seed)
     sizes = z.shape[1], cfg.d_hidden, y.shape[1]
     kind = BilinearNetwork if cfg.order == 2 else TrilinearNetwork
     network = kind(*sizes, cfg.bias, cfg.dropout, cfg.init_scale, generator).to(cfg.device)

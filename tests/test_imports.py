@@ -32,6 +32,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "bmlp",
     "reading",
     "evaluation",
+    "classes",
     "enrichment",
     "figures",
     "findings",

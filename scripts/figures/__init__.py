@@ -8,7 +8,9 @@ from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
 from scripts.figures.models import (
+    accuracy_dots,
     agreement_bars,
+    confusion_cells,
     loss_curves,
     performance_dots,
     predicted_against_true,
@@ -25,9 +27,11 @@ from scripts.figures.reading import (
 )
 
 __all__ = [
+    "accuracy_dots",
     "add_layout",
     "agreement_bars",
     "cell_waterfall",
+    "confusion_cells",
     "covariate_dots",
     "driver_intervals",
     "eigenvalue_spectrum",

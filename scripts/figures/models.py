@@ -1,11 +1,11 @@
-"""Figures of models and how well they predict."""
+"""Figures of models and how well they predict, frequencies or classes; names from data are escaped."""
 
 import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from scripts.figures.style import empty_panels, in_panel
+from scripts.figures.style import COLOURS, empty_panels, in_panel, safe_names
 
 
 def loss_curves(history: pd.DataFrame) -> go.Figure:
@@ -90,3 +90,52 @@ def agreement_bars(tables: dict[str, pd.DataFrame]) -> go.Figure:
         )
     title = "First module of each frequency: the share of its genes that another fit names again"
     return figure.update_layout(title=title, yaxis_title="matched Jaccard of the poles", yaxis_range=[0, 1])
+
+
+def accuracy_dots(accuracy: pd.DataFrame) -> go.Figure | None:
+    """Held-out accuracy of every method, mean and spread over splits; None if there are none.
+
+    accuracy : as from classes.summary, methods in the order to draw.
+    """
+    if accuracy.empty:
+        return None
+    figure = go.Figure(layout_template="plotly_white")
+    for (name, column), colour in zip(
+        {"accuracy": "accuracy", "mean over classes": "balanced_accuracy"}.items(), COLOURS, strict=False
+    ):
+        spread = {"array": accuracy[f"{column}_sd"], "thickness": 1}
+        marker = {"size": 10, "color": colour}
+        figure.add_scatter(
+            x=accuracy[column], y=accuracy.index, error_x=spread, mode="markers", name=name, marker=marker
+        )
+    figure.update_yaxes(autorange="reversed").update_xaxes(range=[0, 1.02])
+    title = "Held-out cells whose class is told right, mean and spread over splits"
+    return figure.update_layout(title=title, xaxis_title="share of the cells", height=180 + 45 * len(accuracy))
+
+
+def confusion_cells(counts: pd.DataFrame) -> go.Figure | None:
+    """Share of the held-out cells of each class (rows) by what they are taken for (columns); None if there are none.
+
+    counts : as from classes.confusion.
+    """
+    if counts.empty:
+        return None
+    shares = counts.div(counts.sum(axis=1), axis=0).to_numpy()  # NaN of a class that no held-out cell is of
+    names = safe_names(counts.index)
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=names,
+            y=names,
+            customdata=counts.to_numpy(),
+            colorscale="Blues",
+            zmin=0,
+            zmax=1,
+            colorbar={"title": "share"},
+            hovertemplate="%{y}<br>taken for %{x}<br>%{customdata} cells, %{z:.0%}<extra></extra>",
+        ),
+        layout_template="plotly_white",
+    )
+    axis = {"type": "category", "dtick": 1}
+    figure.update_xaxes(**axis, title="taken for").update_yaxes(**axis, title="class", autorange="reversed")
+    return figure.update_layout(title="Held-out cells of each class", height=300 + 22 * len(counts))

@@ -36,12 +36,16 @@ from scripts.findings.enrichment import (
     terms_key_figure,
 )
 from scripts.findings.models import (
+    about_class_cells,
+    about_classes,
+    about_confusion,
     about_donors,
     about_inductive,
     about_noise,
     about_prediction,
     about_stability,
     about_unjudged,
+    figures_of_classes,
     figures_of_models,
 )
 from scripts.findings.planted import (
@@ -68,8 +72,11 @@ __all__ = [
     "about_cells_of_frequencies",
     "about_cell",
     "about_chance",
+    "about_class_cells",
+    "about_classes",
     "about_comparison",
     "about_components",
+    "about_confusion",
     "about_covariates",
     "about_drivers",
     "about_enrichment",
@@ -109,6 +116,7 @@ __all__ = [
     "facts_of_graph",
     "facts_of_limits",
     "facts_of_quality",
+    "figures_of_classes",
     "figures_of_comparison",
     "figures_of_covariates",
     "figures_of_models",

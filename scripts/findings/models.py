@@ -1,10 +1,13 @@
-"""Sentences on how well models predict, and on what comes back in other cells."""
+"""Sentences on how well models predict frequencies or classes, and on what comes back in other cells."""
 
 import pandas as pd
 
+from scripts import classes
 from scripts.cells import ALL_CELLS
+from scripts.classes import LabelledCells
 from scripts.findings.text import measured
 
+MANY_SPLITS = 10  # more than there are ways to hold donors out
 COMES_BACK = 0.5  # Jaccard of a module's genes with its partner's from which on it is the same
 UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
 
@@ -126,3 +129,67 @@ def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame, cells:
         **{f"held-out R², {name}": measured(r2, "z.2f") for name, r2 in by_model.items()},
         f"stability of first modules (matched Jaccard, {cells})": f"{first:.2f}",
     }
+
+
+def about_class_cells(cells: LabelledCells) -> list[str]:
+    """Which classes there are, and which cells are left out; or why there are none, as the one sentence."""
+    if cells.why_not:
+        return [f"There is nothing to tell apart: {cells.why_not}."]
+    sentences = [f"{len(cells.labels):,} cells are of {len(cells.names)} classes of obs[{cells.column!r}]."]
+    if cells.n_not_drawn:
+        sentences.append(f"{cells.n_not_drawn:,} more with a label were not drawn into this sample.")
+    if cells.left_out:
+        told = ", ".join(f"{name} ({n:,})" for name, n in cells.left_out.items())
+        sentences.append(f"Classes of too few cells are left out: {told}.")
+    if cells.n_unlabelled:
+        sentences.append(f"{cells.n_unlabelled:,} cells without a label are left out.")
+    if not cells.splits(MANY_SPLITS):
+        sentences.append("They cannot be judged: whichever donors are held out, the others lack some class.")
+    return sentences
+
+
+def about_classes(table: pd.DataFrame) -> list[str]:
+    """How well held-out cells are told apart, beside the rivals; table : as from classes.performance_of_classes."""
+    if table.empty:
+        return []
+    by_split = classes.accuracy_by_split(table)["accuracy"].unstack("split")
+    mean, spread, n_splits = by_split.mean(axis=1), by_split.std(axis=1, ddof=0), by_split.shape[1]
+    own, linear, of_all = classes.BILINEAR, classes.LINEAR, classes.LINEAR_OF_ALL
+    lead = mean[own] - mean[linear]
+    verdict = "the same as" if abs(lead) < 5e-4 else "more than" if lead > 0 else "less than"
+    return [
+        f"The bilinear classifier tells {mean[own]:.1%} of the held-out cells right (±{spread[own]:.1%} over "
+        f"{n_splits} splits), {verdict} logistic regression on the same inputs ({mean[linear]:.1%}), and is ahead of "
+        f"it in {(by_split.loc[own] > by_split.loc[linear]).sum()} of {n_splits} splits; on all genes, that reaches "
+        f"{mean[of_all]:.1%}, a black box {mean[classes.BLACK_BOX]:.1%}, and naming the most frequent class "
+        f"{mean[classes.COMMONEST]:.1%}."
+    ]
+
+
+def about_confusion(counts: pd.DataFrame, pair: tuple[str, str] | None) -> list[str]:
+    """Which classes are told best and worst, and which two are confused most.
+
+    counts : as from classes.confusion; pair : as from classes.most_confused.
+    """
+    if counts.empty:
+        return []
+    right = pd.Series(
+        {name: counts.loc[name, name] / counts.loc[name].sum() for name in counts if counts.loc[name].any()}
+    )
+    best, worst = right.idxmax(), right.idxmin()
+    sentences = [f"Told right most often: {best} ({right[best]:.0%}); least often: {worst} ({right[worst]:.0%})."]
+    if pair:
+        a, b = pair
+        sentences.append(
+            f"Confused most are {a} and {b}: {counts.loc[a, b]} of {counts.loc[a].sum()} held-out cells of {a} are "
+            f"taken for {b}, and {counts.loc[b, a]} of {counts.loc[b].sum()} of {b} for {a}."
+        )
+    return sentences
+
+
+def figures_of_classes(table: pd.DataFrame) -> dict[str, str]:
+    """Key figures: held-out accuracy of the classifier and its rivals; table as for `about_classes`."""
+    if table.empty:
+        return {}
+    mean = classes.summary(table)["accuracy"]
+    return {f"held-out accuracy of classes, {name}": f"{mean[name]:.1%}" for name in mean.index}

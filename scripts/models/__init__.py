@@ -1,6 +1,6 @@
 """The objects in the middle, and the solvers that give them."""
 
-from scripts.models.components import Components, multiple_correlation, target_components
+from scripts.models.components import TILT, Components, multiple_correlation, target_components
 from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
@@ -20,6 +20,7 @@ __all__ = [
     "Predictor",
     "ProgramRidge",
     "Refit",
+    "TILT",
     "arrays_to_fit",
     "check_genes",
     "monomials",

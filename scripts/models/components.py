@@ -37,12 +37,12 @@ class Components:
         return np.asarray(X @ self.axes.astype(np.float32), dtype=np.float64) - self.offset
 
 
-def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components:
+def target_components(X: Matrix, y: np.ndarray, n_components: int, tilt: float = TILT) -> Components:
     """Principal components of the cells, of genes weighted by what they have to do with the targets.
 
     A gene's weight is its multiple correlation with all targets to the power of 1/2, a soft form of the screening of
     supervised principal components (Bair et al., JASA 101, 119, 2006). Coordinate i has the standard deviation
-    (s_i / s_1)^2, s_i the i-th singular value, so that a ridge trusts the leading ones, which other cells would give
+    (s_i / s_1)^tilt, s_i the i-th singular value, so that a ridge trusts the leading ones, which other cells would give
     again, more than the rest. The sign of each axis makes its third moment positive.
 
     Parameters
@@ -52,6 +52,7 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components
     y : (n_cells, n_targets)
     n_components : int
         At most min(n_cells - 1, n_genes); fewer where the cells vary in fewer directions.
+    tilt : float
 
     Raises
     ------
@@ -76,7 +77,7 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int) -> Components
         raise InputError("no gene varies over the training cells: there is nothing to predict from")
     s, axes = s[kept], axes[:, kept].astype(np.float64)
     axes = axes * np.where((axes * axes * axes).sum(axis=0) < 0, -1.0, 1.0)  # numpy's cube is slow
-    return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** TILT))
+    return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** tilt))
 
 
 def multiple_correlation(X: Matrix, y: np.ndarray) -> np.ndarray:

@@ -161,6 +161,17 @@ TYPES: dict[str, Any] = {
     "permutation_num": Count,
     "enrichr_online": Flag,
     "noncommercial_sets": Flag,
+    # 09_classes
+    "classes": Text,
+    "min_class_cells": Annotated[Whole, Field(ge=8)],  # fewer are not in all parts of the cells
+    "max_class_cells": Annotated[Whole, Field(ge=50)],
+    "class_components": Count,
+    "class_products": Count,
+    "class_epochs": Count,
+    "class_splits": Count,
+    "class_modules": Count,
+    "class_genes": Count,
+    "class_shown": Count,
     # appendix_planted_truth
     "planted_cells": Annotated[Whole, Field(ge=50)],  # fewer hardly fill five branches
     "planted_pairs": Count,

@@ -53,6 +53,7 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "gene_sets": ["GO", [1], None],
     "end_share": [0.6, 0],
     "term_fdr": [2],
+    "min_class_cells": [7, "few"],
     "min_set_size": [501],  # above the largest size
     "fold_at": [0],
     "enrichr_online": [1, "perhaps"],
