@@ -11,16 +11,27 @@ from sklearn.preprocessing import normalize
 
 from scripts.blocks import Matrix, dense
 from scripts.cells import CellDataset
-from scripts.models import BilinearRidge, KernelRidge, Model, Predictor, arrays_to_fit, check_genes
+from scripts.models import (
+    BilinearRidge,
+    KernelRidge,
+    Model,
+    Predictor,
+    ProgramRidge,
+    arrays_to_fit,
+    check_genes,
+    polynomial_ridge,
+)
 
-MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX = (
+MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, PROGRAMS, BLACK_BOX = (
     "mean only",
     "linear ridge",
     "squares only",
     "bilinear",
     "bilinear, gradient descent",
+    "programs",
     "RBF kernel ridge",
 )
+ORDERS = {f"polynomial kernel, order {order}": order for order in (1, 2, 3, 4)}
 LINEAR_PENALTIES = tuple(np.logspace(-1.5, 1, 6))  # these span little to nearly all shrinkage
 RBF_PENALTIES = (1e-2, 1e-1, 1.0)
 RBF_WIDTHS = (0.5, 2.0, 8.0)  # gamma in units of 1 / median squared distance
@@ -32,8 +43,10 @@ def models_to_compare(
 ) -> dict[str, Callable[[], Predictor]]:
     """Every model of the report's table by its name, simple ones first; bilinear, descent : give new models."""
     squares = partial(BilinearRidge, squares_only=True)
-    names = (MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX)
-    return dict(zip(names, (MeanOnly, linear_ridge, squares, bilinear, descent, rbf_ridge), strict=True))
+    models: dict[str, Callable[[], Predictor]] = {MEAN: MeanOnly, LINEAR: linear_ridge, SQUARES: squares}
+    models |= {BILINEAR: bilinear, DESCENT: descent, PROGRAMS: ProgramRidge}
+    models |= {name: partial(polynomial_ridge, order) for name, order in ORDERS.items()}
+    return models | {BLACK_BOX: rbf_ridge}
 
 
 class MeanOnly:

@@ -1,5 +1,7 @@
 """Sentences on how well models predict frequencies or classes, and on what comes back in other cells."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from scripts import classes
@@ -41,6 +43,29 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
                 f"It overfits: its mean absolute error is {errors['mae']:.4f} on held-out cells and "
                 f"{errors['train_mae']:.4f} on the cells it was trained on. Read its modules with that in mind."
             )
+    return sentences
+
+
+def about_orders(performance: pd.DataFrame, orders: Mapping[str, int]) -> list[str]:
+    """Which order each frequency needs: the lowest of polynomial kernels that is within the spread of the best.
+
+    performance : as from evaluation.performance_over_splits; orders : {model: order}.
+    """
+    table = performance[(performance["protocol"] == ALL_CELLS) & performance["model"].isin(orders)].dropna(subset="r2")
+    if table.empty:
+        return []
+    r2 = table.assign(order=table["model"].map(orders)).pivot_table("r2", ["frequency", "split"], "order")
+    sentences = []
+    for frequency, of_splits in r2.groupby("frequency"):
+        best = of_splits.mean().idxmax()
+        behind = of_splits[best].to_numpy()[:, None] - of_splits
+        error = (behind.std(ddof=1) / len(of_splits) ** 0.5).fillna(0)
+        needed = int((behind.mean() <= error).idxmax())
+        told = ", ".join(f"{value:.2f}" for value in of_splits.mean())
+        sentences.append(
+            f"Frequency {frequency} needs order {needed}: polynomial kernels of order 1 to {max(orders.values())} reach "
+            f"R² {told} on the same held-out cells, and higher ones are ahead by no more than the spread over splits."
+        )
     return sentences
 
 

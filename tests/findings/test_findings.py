@@ -241,3 +241,15 @@ def test_what_comes_back_without_structure_is_told_beside():
     assert findings.about_scales(empty, 5) == [
         "Whether the frequencies come back was not measured: the graph came with the cells."
     ]
+
+
+def test_the_lowest_order_that_is_as_good_as_the_best_is_named():
+    orders = {"one": 1, "two": 2, "three": 3}
+    r2 = {("one", 0): [0.5, 0.6], ("two", 0): [0.8, 0.9], ("three", 0): [0.82, 0.89]}
+    r2 |= {("one", 1): [0.7, 0.7], ("two", 1): [0.69, 0.70], ("three", 1): [0.6, 0.6]}
+    rows = [(model, f, split, r2[model, f][split]) for model, f in r2 for split in (0, 1)]
+    table = pd.DataFrame(rows, columns=["model", "frequency", "split", "r2"]).assign(protocol=cells.ALL_CELLS)
+    first, second = findings.about_orders(table, orders)
+    assert first.startswith("Frequency 0 needs order 2") and "0.55, 0.85, 0.85" in first
+    assert second.startswith("Frequency 1 needs order 1")
+    assert findings.about_orders(table.assign(r2=np.nan), orders) == []
