@@ -63,8 +63,8 @@ def about_orders(performance: pd.DataFrame, orders: Mapping[str, int]) -> list[s
         needed = int((behind.mean() <= error).idxmax())
         told = ", ".join(f"{value:.2f}" for value in of_splits.mean())
         sentences.append(
-            f"Frequency {frequency} needs order {needed}: polynomial kernels of order 1 to {max(orders.values())} reach "
-            f"R² {told} on the same held-out cells, and higher ones are ahead by no more than the spread over splits."
+            f"Frequency {frequency} needs order {needed}: polynomial kernels of order 1 to {max(orders.values())} "
+            f"reach R² {told} on the same held-out cells; higher ones are ahead by no more than the spread over splits."
         )
     return sentences
 
