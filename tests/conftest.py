@@ -11,7 +11,7 @@ from scripts.report.run import Run
 from scripts.sources import cells
 from tests import chain_runs
 
-MARKS = {"small_run": "chain", "paul15_run": "chain", "browser": "browser"}  # what needs a fixture is marked by it
+MARKS = {"small_run": "chain", "paul15_run": "chain", "browser": "browser", "paul15": "slow"}  # by what a test needs
 
 
 def pytest_configure(config):

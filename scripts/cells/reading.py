@@ -64,7 +64,7 @@ def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
             warnings.simplefilter("ignore")  # old formats and names made unique: known and harmless
             adata = READERS[kind](file, taken)
             return needed(adata, file, taken)
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as problem:  # whatever the reader stumbles over, the file is none that can be read
         raise InputError(f"{file} is damaged or not a {kind} file ({_why(problem)}): copy or write it again") from None
@@ -107,7 +107,9 @@ def _frame(group: h5py.Group, place: str, unread: dict[str, str]) -> pd.DataFram
     """A table of the file; where it cannot be read as a whole, the columns that can."""
     try:
         return ad.io.read_elem(group)
-    except Exception:
+    except MemoryError:
+        raise
+    except Exception:  # whatever stops the whole, single columns may be read
         frame = pd.DataFrame(index=ad.io.read_elem(group[group.attrs["_index"]]))
         for name in group.attrs["column-order"]:
             with _noted(f"{place} column {name}", unread):
@@ -123,7 +125,9 @@ def _noted(place: str, unread: dict[str, str]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as problem:
+    except MemoryError:
+        raise
+    except Exception as problem:  # whatever the reader stumbles over
         if type(problem).__name__ != "IORegistryError":  # which anndata does not make public
             unread[one_line(place)] = one_line(problem)[:200] or type(problem).__name__
 

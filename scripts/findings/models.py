@@ -105,7 +105,7 @@ def about_noise(table: pd.DataFrame) -> list[str]:
     ]
     known = mean.dropna()
     if len(known) and (own := known["r2"].idxmax()) != (other := known["other_half_r2"].idxmax()):
-        sentences.append(f"The {own} model is ahead by shared noise alone: from the other half, the {other} model is.")
+        sentences.append(f"The {own} model is ahead in the run's own split, from the other half the {other} model is.")
     return sentences
 
 

@@ -174,6 +174,8 @@ class Run:
         path = self.need("cells.h5ad")
         try:
             return anndata.read_h5ad(path)
+        except MemoryError:  # which says nothing of the file
+            raise
         except Exception:  # whatever the reader stumbles over, the file is not what 01_data wrote
             raise InputError(_damaged(path)) from None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scripts.cells import Preparation, load
+from scripts.cells import Preparation, load, read
 from scripts.errors import InputError
 from scripts.sources import resolve
 from tests.cells import cases
@@ -305,3 +305,14 @@ def test_a_bad_file_is_one_line_with_file_cause_and_remedy(kind, tmp_path):
     line = str(told.value)
     assert file.name.split(".")[0] in line and len(line.splitlines()) == 1 and line.isprintable()
     assert any(word in line for word in ("write", "copy", "name", "hold", "install", "remove", "transpose"))
+
+
+def test_a_file_that_is_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
+    cases.base().write_h5ad(tmp_path / "cells.h5ad")
+
+    def too_large(element):
+        raise MemoryError
+
+    monkeypatch.setattr("anndata.io.read_elem", too_large)
+    with pytest.raises(MemoryError):
+        read(tmp_path / "cells.h5ad")

@@ -199,7 +199,7 @@ def test_a_model_that_is_ahead_by_noise_alone_is_said_to_be():
     linear, bilinear, ahead = findings.about_noise(pd.DataFrame(rows, columns=columns))
     assert "the linear ridge model reaches R² 0.80, and on cells of the same depths without structure 0.40" in linear
     assert "it reaches 0.50 from the other half, where noise cannot help, and 0.80 from the same half" in bilinear
-    assert ahead == "The bilinear model is ahead by shared noise alone: from the other half, the linear ridge model is."
+    assert ahead == "The bilinear model is ahead in the run's own split, from the other half the linear ridge model is."
     rows[0] = ("linear ridge", 0, 0.8, 0.4, np.nan, 0.6)
     assert len(findings.about_noise(pd.DataFrame(rows, columns=columns))) == 2
     rows[1] = ("bilinear", 0, np.nan, np.nan, np.nan, np.nan)

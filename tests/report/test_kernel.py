@@ -5,6 +5,8 @@ from nbclient.exceptions import DeadKernelError
 
 from scripts.report.kernel import Kernel
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def kernel(tmp_path):
