@@ -10,6 +10,7 @@ from scripts.classes import LabelledCells
 from scripts.findings.text import measured
 
 MANY_SPLITS = 10  # more than there are ways to hold donors out
+MATTERS = 0.01  # least gain of R2 that calls for a higher order: the digits shown tell it apart
 COMES_BACK = 0.5  # Jaccard of a module's genes with its partner's from which on it is the same
 UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
 
@@ -47,7 +48,9 @@ def about_prediction(performance: pd.DataFrame) -> list[str]:
 
 
 def about_orders(performance: pd.DataFrame, orders: Mapping[str, int]) -> list[str]:
-    """Which order each frequency needs: the lowest of polynomial kernels that is within the spread of the best.
+    """Which order each frequency needs: the lowest of polynomial kernels that is as good as the best.
+
+    As good: behind it by less than `MATTERS`, or by no more than the standard error over splits.
 
     performance : as from evaluation.performance_over_splits; orders : {model: order}.
     """
@@ -60,11 +63,11 @@ def about_orders(performance: pd.DataFrame, orders: Mapping[str, int]) -> list[s
         best = of_splits.mean().idxmax()
         behind = of_splits[best].to_numpy()[:, None] - of_splits
         error = (behind.std(ddof=1) / len(of_splits) ** 0.5).fillna(0)
-        needed = int((behind.mean() <= error).idxmax())
+        needed = int((behind.mean() <= error.clip(lower=MATTERS)).idxmax())
         told = ", ".join(f"{value:.2f}" for value in of_splits.mean())
         sentences.append(
             f"Frequency {frequency} needs order {needed}: polynomial kernels of order 1 to {max(orders.values())} "
-            f"reach R² {told} on the same held-out cells; higher ones are ahead by no more than the spread over splits."
+            f"reach R² {told} on the same held-out cells; higher ones add no more than {MATTERS} or the standard error."
         )
     return sentences
 
