@@ -109,19 +109,10 @@ def about_cell_spaces(spaces: hierarchy.CellSpaces) -> list[str]:
     return [*sentences, f"The levels, from coarse to fine, are of {', '.join(map(str, spaces.numbers))} clusters."]
 
 
-def about_nestedness(table: pd.DataFrame) -> list[str]:
-    """How far finer clusters lie in coarser ones, a sentence a space; as from hierarchy.nestedness_table."""
-    return [
-        f"Of {space}, {_steps(steps)}: more than a Gaussian's on {hierarchy.is_nested(steps).sum()} of {len(steps)} "
-        "steps."
-        for space, steps in table.groupby("space", sort=False)
-    ]
-
-
 def _steps(steps: pd.DataFrame) -> str:
-    return ", ".join(
-        f"{row.n_clusters} in {row.n_coarse} {row.value:.2f} ±{row.value_sd:.2f} (Gaussian {row.chance:.2f} "
-        f"±{row.chance_sd:.2f})"
+    return "; ".join(
+        f"{row.n_clusters} clusters in {row.n_coarse} {row.value:.2f} ±{row.value_sd:.2f}, Gaussian {row.chance:.2f} "
+        f"±{row.chance_sd:.2f}"
         for row in steps.itertuples()
     )
 
@@ -157,12 +148,12 @@ def about_hierarchy(nested: pd.DataFrame, agreement: pd.DataFrame, labelled: pd.
 
 
 def _is_hierarchical(space: str, steps: pd.DataFrame) -> str:
-    n_nested = hierarchy.is_nested(steps).sum()
-    verdict = "Not shown" if not n_nested else "Yes" if n_nested == len(steps) else "In part"
+    n_nested, n_steps = hierarchy.is_nested(steps).sum(), len(steps)
+    verdict = "Not shown" if not n_nested else "Nested as it must be" if n_nested == n_steps else "In part"
     return (
-        f"Is clustering by {space} hierarchical? {verdict}: clusters found at each level on its own lie in those of "
-        f"the level above more than those of a Gaussian of the same covariance on {n_nested} of {len(steps)} steps "
-        f"({_steps(steps)})."
+        f"Is clustering by {space} hierarchical? {verdict}: on {n_nested} of {n_steps} steps, more cells lie where most "
+        f"of their finer cluster lies than in a Gaussian of the same covariance ({_steps(steps)}; mean lead "
+        f"{(steps['value'] - steps['chance']).mean():.2f})."
     )
 
 
@@ -170,17 +161,17 @@ def _is_same(space: str, cross: pd.DataFrame, own: pd.DataFrame) -> str:
     judged = own.index[own["value"] >= RETURNS]
     is_same = (cross["value"] + cross["value_sd"] >= own["value"] - own["value_sd"])[judged]
     told = ", ".join(
-        f"{cross['value'][k]:.2f} ±{cross['value_sd'][k]:.2f} at {k} clusters (frequencies with themselves "
+        f"{cross['value'][k]:.2f} ±{cross['value_sd'][k]:.2f} at {k} clusters (by frequencies twice "
         f"{own['value'][k]:.2f} ±{own['value_sd'][k]:.2f})"
         for k in own.index
     )
     levels = ", ".join(map(str, judged[is_same]))
-    verdict = "Yes" if is_same.all() else f"At {levels} clusters alone" if is_same.any() else "No"
+    verdict = "Yes" if is_same.all() else f"No, but at {levels} clusters" if is_same.any() else "No"
     if judged.empty:
-        verdict = "Cannot be said, as clusters of frequencies do not come back themselves"
+        verdict = "Cannot be said, as clusters of frequencies do not come back"
     return (
         f"Is it the same by {space} as by frequencies? {verdict}: the clusters agree by ARI {told}, where chance is 0; "
-        f"levels at which frequencies agree with themselves by less than {RETURNS} are not judged."
+        f"levels at which those by frequencies come back by less than {RETURNS} are not judged."
     )
 
 
