@@ -151,8 +151,8 @@ def _is_hierarchical(space: str, steps: pd.DataFrame) -> str:
     n_nested, n_steps = hierarchy.is_nested(steps).sum(), len(steps)
     verdict = "Not shown" if not n_nested else "Nested as it must be" if n_nested == n_steps else "In part"
     return (
-        f"Is clustering by {space} hierarchical? {verdict}: on {n_nested} of {n_steps} steps, more cells lie where most "
-        f"of their finer cluster lies than in a Gaussian of the same covariance ({_steps(steps)}; mean lead "
+        f"Is clustering by {space} hierarchical? {verdict}: on {n_nested} of {n_steps} steps, more cells lie where "
+        f"most of their finer cluster lies than in a Gaussian of the same covariance ({_steps(steps)}; mean lead "
         f"{(steps['value'] - steps['chance']).mean():.2f})."
     )
 
