@@ -213,9 +213,10 @@ def cluster_agreement_lines(table: pd.DataFrame, title: str) -> go.Figure | None
 
 
 def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
-    """Groups within groups of cells, the coarsest to the left, as high as they have cells; None if there is no split.
+    """Groups within groups of cells, the coarsest to the left; None if there is no split.
 
-    Text and pointer say what parts a group. splits : as in hierarchy.CellTree.
+    A group at an end is as high as the root of the number of its cells, so that rare ones are seen. Text and pointer
+    say what parts a group. splits : as in hierarchy.CellTree.
     """
     if splits.empty:
         return None
@@ -230,12 +231,11 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
         ids=list(boxes),
         labels=list(boxes),
         parents=[box["parent"] for box in boxes.values()],
-        values=[box["cells"] for box in boxes.values()],
-        text=[safe(box["labels"].split(", ")[0]) for box in boxes.values()],
+        values=[0 if name in parted else np.sqrt(box["cells"]) for name, box in boxes.items()],
+        text=[_box_label(box, parted.get(name)) for name, box in boxes.items()],
         hovertext=[_box_text(name, box, parted.get(name)) for name, box in boxes.items()],
         hoverinfo="text",
         textinfo="label+text",
-        branchvalues="total",
         sort=False,
         tiling={"orientation": "h"},
         marker={"colors": colours, "line": {"color": "white", "width": 1}},
@@ -244,6 +244,13 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
     title = "Groups within groups of cells, coloured by the frequency that parts them; grey ones are not parted further"
     margin = {"l": 10, "r": 10, "b": 10}
     return go.Figure(icicle, layout_template="plotly_white").update_layout(title=title, height=620, margin=margin)
+
+
+def _box_label(box: dict, split) -> str:
+    """Text of a group's box; arguments as for `_box_text`."""
+    commonest = safe(box["labels"].split(", ")[0])
+    parted = f"by frequency {split.frequency}" if split is not None else ""
+    return "<br>".join(filter(None, [f"{box['cells']:,} cells", commonest, parted]))
 
 
 def _box_text(name: str, box: dict, split) -> str:

@@ -16,9 +16,10 @@ from scripts.hierarchy.partitions import (
     nestedness_table,
 )
 from scripts.hierarchy.spaces import AXES, FREQUENCIES, SCORES, CellSpaces, HierarchySettings, cell_spaces
-from scripts.hierarchy.tree import CellTree, add_groups, cell_tree
+from scripts.hierarchy.tree import ALL, CellTree, add_groups, cell_tree
 
 __all__ = [
+    "ALL",
     "AXES",
     "DIVIDED",
     "FREQUENCIES",

@@ -1,6 +1,6 @@
 """Clusters at several levels: whether finer ones are nested in coarser ones, and which spaces give the same."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -86,19 +86,24 @@ def repeated_k_means(
     -------
     {number: (n_repeats, n_cells) int}
     """
-    n_cells = len(points)
+    n_cells, draw = len(points), gaussian_like(points)
     found = {number: np.empty((n_repeats, n_cells), int) for number in numbers}
-    mean = points.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(points - mean, full_matrices=False)
-    root = axes * sizes[:, None] / np.sqrt(n_cells - 1)  # of the covariance
     for repeat in range(n_repeats):
         random = np.random.default_rng([random_state, repeat])
         rows = random.permutation(n_cells)[: min(round(SHARE * n_cells), MAX_FITTED)]
-        drawn = mean + random.standard_normal((n_cells, len(root))) @ root if is_gaussian else points
+        drawn = draw(random) if is_gaussian else points
         for number in numbers:
             model = KMeans(number, n_init=1, random_state=random_state + repeat).fit(drawn[rows])
             found[number][repeat] = model.predict(drawn)
     return found
+
+
+def gaussian_like(points: np.ndarray) -> Callable[[np.random.Generator], np.ndarray]:
+    """What draws as many points of a Gaussian of the same mean and covariance; points : (n_cells, n_dimensions)."""
+    mean = points.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(points - mean, full_matrices=False)
+    root = axes * sizes[:, None] / np.sqrt(len(points) - 1)
+    return lambda random: mean + random.standard_normal((len(points), len(root))) @ root
 
 
 def nestedness(fine: np.ndarray, coarse: np.ndarray) -> float:

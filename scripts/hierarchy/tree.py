@@ -22,7 +22,7 @@ ALL = "all"  # name of the group of all cells
 N_SCREENED = 200  # genes of the largest correlation with a split that its own are chosen from
 N_RANDOM = 10  # draws of random genes
 MIN_GROUP = 10  # cells of a group
-MIN_TRAINING, MIN_HELD_OUT = 5, 3  # cells on either side of a split that is to be judged
+MIN_TRAINING, MIN_HELD_OUT = 5, 5  # cells on either side of a split that is to be judged
 N_LABELS = 3  # commonest labels of a side that are named
 COLUMNS = [
     *("split", "group", "n_cells", "first", "n_first", "second", "n_second", "labels_first", "labels_second"),
