@@ -1,12 +1,8 @@
 """Groups within groups of cells: in which spaces they are nested, whether they are the same, and what parts them."""
 
 from scripts.hierarchy.partitions import (
-    DIVIDED,
     K_MEANS,
-    KNOWN_LABELS,
-    NESTED,
     WARD,
-    Clusters,
     agreement_with_labels,
     agreement_with_spaces,
     clusters_of,
@@ -21,16 +17,12 @@ from scripts.hierarchy.tree import ALL, CellTree, add_groups, cell_tree
 __all__ = [
     "ALL",
     "AXES",
-    "DIVIDED",
     "FREQUENCIES",
-    "NESTED",
     "SCORES",
     "WARD",
     "CellSpaces",
     "CellTree",
-    "Clusters",
     "HierarchySettings",
-    "KNOWN_LABELS",
     "K_MEANS",
     "add_groups",
     "agreement_with_labels",

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from threadpoolctl import threadpool_limits
 
-from scripts.hierarchy.spaces import FREQUENCIES, CellSpaces, HierarchySettings
+from scripts.hierarchy.spaces import FREQUENCIES, MIN_CLUSTER, CellSpaces, HierarchySettings
 
 WARD, K_MEANS = "Ward", "k-means"
 NESTED, DIVIDED, KNOWN_LABELS = "nestedness", "variance in one cluster", "known labels"
@@ -45,8 +45,8 @@ class Clusters:
 
 def clusters_of(spaces: CellSpaces, settings: HierarchySettings) -> Clusters:
     """Cluster the cells in all spaces; Ward's tree is also cut into as many clusters as there are known labels."""
-    several = spaces.has_labels and 2 <= spaces.labels.nunique() < len(spaces.rows)
-    levels = sorted({*spaces.numbers, *([spaces.labels.nunique()] if several else [])})
+    known = [int(spaces.labels.nunique())] if spaces.has_labels else []
+    levels = sorted({*spaces.numbers, *known})
     with threadpool_limits(1):  # small matrices: threads would only wait for each other
         ward = {
             name: ward_clusters(points, levels) for name, points in (spaces.coordinates | spaces.cumulative).items()
@@ -152,7 +152,7 @@ def divided_by_further(frequencies: np.ndarray, n_repeats: int, random_state: in
     """
     rows = []
     with threadpool_limits(1):
-        for f in range(1, frequencies.shape[1]):
+        for f in range(1, min(frequencies.shape[1], len(frequencies) // MIN_CLUSTER)):
             found = repeated_k_means(frequencies[:, :f], [f + 1], n_repeats, random_state)[f + 1]
             shares, sizes = np.array([_in_one_cluster(frequencies[:, f], each) for each in found]).T
             spread = {"value_sd": shares.std(ddof=1), "chance": sizes.mean(), "chance_sd": sizes.std(ddof=1)}
@@ -167,7 +167,7 @@ def _in_one_cluster(values: np.ndarray, clusters: np.ndarray) -> tuple[float, fl
     mean = np.bincount(clusters, values) / np.maximum(sizes, 1)
     within = np.bincount(clusters, (values - mean[clusters]) ** 2)
     largest = within.argmax()
-    return within[largest] / within.sum(), sizes[largest] / sizes.sum()
+    return within[largest] / (within.sum() or np.nan), sizes[largest] / sizes.sum()
 
 
 def agreement_with_spaces(clusters: Clusters) -> pd.DataFrame:

@@ -23,7 +23,9 @@ NO_SPREAD = 1e-9  # of a space, relative to the size of its values, below which 
 class HierarchySettings:
     """How cells are clustered, and how far their groups are told apart."""
 
-    max_tree_cells: int = 5_000  # cells to cluster; of more, that many spread evenly over the file
+    max_tree_cells: int = (
+        5_000  # cells to cluster; of more, that many spread evenly over the file: time grows as squared
+    )
     cluster_numbers: list[int] = field(default_factory=lambda: [3, 6, 12, 24])  # of clusters, from coarse to fine
     n_repeats: int = 19  # clusterings of other cells from other starts, and as many of a Gaussian, by k-means
     n_groups: int = 10  # groups that the tree ends in
@@ -94,7 +96,7 @@ def cell_spaces(adata: ad.AnnData, form: BilinearForm, settings: HierarchySettin
 
 
 def _components(X: Matrix) -> np.ndarray:
-    n_components = min(N_COMPONENTS, X.shape[0] - 1, X.shape[1] - 1)
+    n_components = max(1, min(N_COMPONENTS, X.shape[0] - 1, X.shape[1] - 1))
     solver = "randomized" if isinstance(X, np.ndarray) else "arpack"
     return PCA(n_components, svd_solver=solver, random_state=0).fit_transform(X).astype(float)
 

@@ -42,13 +42,10 @@ class CellTree:
     groups : (n_cells,) object
         Of each cell that was clustered, the group at the end of its branch: "1.2" is the second part of the first.
         None for cells that the tree parts from all others, fewer than MIN_GROUP together.
-    label : str
-        Column of obs with the known labels; empty: none.
     """
 
     splits: pd.DataFrame
     groups: np.ndarray
-    label: str
 
 
 def cell_tree(adata: ad.AnnData, spaces: CellSpaces, settings: HierarchySettings) -> CellTree:
@@ -78,7 +75,7 @@ def cell_tree(adata: ad.AnnData, spaces: CellSpaces, settings: HierarchySettings
             genes = _told(X[cells], in_first, is_training[cells], list(adata.var_names), settings.group_genes, random)
             rows.append(parts | sizes | labels | parting | genes)
     groups[np.isin(groups, [row["group"] for row in rows])] = None  # came off, and were left behind
-    return CellTree(pd.DataFrame(rows, columns=COLUMNS), groups, str(spaces.labels.name) if spaces.has_labels else "")
+    return CellTree(pd.DataFrame(rows, columns=COLUMNS), groups)
 
 
 def add_groups(adata: ad.AnnData, spaces: CellSpaces, tree: CellTree) -> None:

@@ -4,9 +4,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from scripts import figures, findings, hierarchy
+from scripts import cells, figures, findings, hierarchy
 from scripts.hierarchy import CellSpaces, HierarchySettings, partitions
 from scripts.models import BilinearForm
 from tests.chain_runs import HOSTILE
@@ -170,7 +171,7 @@ def test_40_cells_without_labels_or_with_one(labels):
         adata.obs["type"] = pd.Categorical(labels) if isinstance(labels, list) else labels
         adata.uns["label"] = "type"
     spaces, nested, agreement, labelled, tree = all_of(adata, form, QUICK)
-    assert not spaces.has_labels and labelled.empty and tree.label == ""
+    assert not spaces.has_labels and labelled.empty
     assert spaces.numbers == [2, 4, 8]
     assert len(tree.splits) == 3 and (tree.splits[["labels_first", "labels_second"]] == "").all(axis=None)
     assert figures.cluster_agreement_lines(labelled, "title") is None
@@ -232,3 +233,32 @@ def test_hostile_names_are_escaped():
     assert "<script" not in drawn and "<img" not in drawn and "<a href" not in drawn and "<b>" not in drawn
     assert "%{y}" not in drawn and "$x$" not in drawn
     assert "<b>" not in findings.table(tree.splits).data.replace("&lt;b&gt;", "")
+
+
+def test_sparse_cells_give_the_groups_of_dense_ones():
+    points, _ = nested_groups(160)
+    adata, form = of_points(points)
+    found = [all_of(adata, form, QUICK)]
+    adata.X = sparse.csr_matrix(adata.X)
+    found.append(all_of(adata, form, QUICK))
+    assert list(found[0][-1].groups) == list(found[1][-1].groups)
+    pd.testing.assert_frame_equal(found[0][-1].splits, found[1][-1].splits)
+    for name, points in found[0][0].coordinates.items():
+        assert found[1][0].coordinates[name].shape == points.shape
+
+
+def test_one_frequency_or_more_than_clusters_can_be_told_are_not_taken_for_levels():
+    random = np.random.default_rng(0)
+    adata, form = of_points(random.normal(size=(60, 1)))
+    spaces, nested, *_, tree = all_of(adata, form, QUICK)
+    assert not spaces.cumulative and len(nested) and len(tree.splits)
+    assert hierarchy.divided_by_further(spaces.coordinates[hierarchy.FREQUENCIES], 3).empty
+    many = hierarchy.divided_by_further(random.normal(size=(60, 40)), 3)
+    assert many["n_clusters"].tolist() == list(range(2, 13))
+    assert hierarchy.divided_by_further(np.eye(60)[:, :3], 3)["value"].notna().all()
+
+
+def test_groups_of_a_run_are_not_taken_for_known_types():
+    obs = pd.DataFrame({"cell_group": pd.Categorical(list("aabb") * 5), "kind": pd.Categorical(list("abab") * 5)})
+    assert cells.label_columns(obs) == ["kind"]
+    assert cells.label_columns(obs.rename(columns={"cell_group": "cell_group_in_file"})) == ["kind"]
