@@ -232,10 +232,10 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
         labels=list(boxes),
         parents=[box["parent"] for box in boxes.values()],
         values=[0 if name in parted else np.sqrt(box["cells"]) for name, box in boxes.items()],
-        text=[_box_label(box, parted.get(name)) for name, box in boxes.items()],
+        text=[_box_label(name, box, parted.get(name)) for name, box in boxes.items()],
         hovertext=[_box_text(name, box, parted.get(name)) for name, box in boxes.items()],
         hoverinfo="text",
-        textinfo="label+text",
+        textinfo="text",
         sort=False,
         tiling={"orientation": "h"},
         marker={"colors": colours, "line": {"color": "white", "width": 1}},
@@ -246,11 +246,12 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
     return go.Figure(icicle, layout_template="plotly_white").update_layout(title=title, height=620, margin=margin)
 
 
-def _box_label(box: dict, split) -> str:
-    """Text of a group's box; arguments as for `_box_text`."""
+def _box_label(name: str, box: dict, split) -> str:
+    """Text of a group's box, in one line at the end of a branch, which may be low; arguments as for `_box_text`."""
     commonest = safe(box["labels"].split(", ")[0])
-    parted = f"by frequency {split.frequency}" if split is not None else ""
-    return "<br>".join(filter(None, [f"{box['cells']:,} cells", commonest, parted]))
+    if split is None:
+        return f"{name}: {commonest or format(box['cells'], ',')}"
+    return "<br>".join(filter(None, [name, f"{box['cells']:,} cells", commonest, f"by frequency {split.frequency}"]))
 
 
 def _box_text(name: str, box: dict, split) -> str:
