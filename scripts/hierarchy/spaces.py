@@ -23,9 +23,7 @@ NO_SPREAD = 1e-9  # of a space, relative to the size of its values, below which 
 class HierarchySettings:
     """How cells are clustered, and how far their groups are told apart."""
 
-    max_tree_cells: int = (
-        5_000  # cells to cluster; of more, that many spread evenly over the file: time grows as squared
-    )
+    max_tree_cells: int = 5_000  # cells to cluster; of more, that many spread evenly over the file
     cluster_numbers: list[int] = field(default_factory=lambda: [3, 6, 12, 24])  # of clusters, from coarse to fine
     n_repeats: int = 19  # clusterings of other cells from other starts, and as many of a Gaussian, by k-means
     n_groups: int = 10  # groups that the tree ends in
