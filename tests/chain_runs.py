@@ -24,6 +24,7 @@ SMALL = {
     "n_shuffles": 19,
     "panel_sizes": [5, 25],
     "n_permutations": 20,
+    "cluster_numbers": [3, 6, 12],
     "class_splits": 2,
     "class_epochs": 50,
     "planted_interactions": [0.0, 1.0],

@@ -21,6 +21,7 @@ BATCHES = {  # words in the names of columns that say where a cell comes from, n
     *("genotype", "strain", "species", "gender", "stage", "age", "day", "time", "timepoint", "cohort", "chemistry"),
     *("method", "protocol", "technology", "tech", "flowcell", "hashtag", "project"),
 }
+GROUPS = ("cell_group", name_in_file("obs", "cell_group"))  # of a run, which are no known types
 MAX_WHOLE = 2**53  # up to which float64 tells whole numbers apart
 MAX_PARTS = 6  # of a graph that are described
 MAX_VALUES = 100  # of a column of numbers or of no known name, for its values to be groups
@@ -88,7 +89,11 @@ def label_columns(obs: pd.DataFrame) -> list[str]:
     """
     values = {name: obs[name].nunique() for name in obs}
     named = [name for place in range(len(NAMES)) for name in obs if _place(name) == place and _may_group(obs[name])]
-    others = [name for name in obs if name not in named and _is_text(obs[name]) and not _words(name) & BATCHES]
+    others = [
+        name
+        for name in obs
+        if name not in named and name not in GROUPS and _is_text(obs[name]) and not _words(name) & BATCHES
+    ]
     may_be = [*named, *(name for name in others if values[name] <= MAX_VALUES)]
     several = [name for name in may_be if 2 <= values[name] < len(obs) / 2]
     return [*several, *(name for name in named if values[name] == 1)]

@@ -18,9 +18,12 @@ from scripts.figures.models import (
 )
 from scripts.figures.planted import network_bars, pair_cells, recovery_curves
 from scripts.figures.reading import (
+    cell_tree_boxes,
     cell_waterfall,
+    cluster_agreement_lines,
     eigenvalue_spectrum,
     main_effect_bars,
+    nestedness_dots,
     pair_network,
     pole_bars,
     score_scatter,
@@ -30,7 +33,9 @@ __all__ = [
     "accuracy_dots",
     "add_layout",
     "agreement_bars",
+    "cell_tree_boxes",
     "cell_waterfall",
+    "cluster_agreement_lines",
     "confusion_cells",
     "covariate_dots",
     "driver_intervals",
@@ -44,6 +49,7 @@ __all__ = [
     "loss_curves",
     "main_effect_bars",
     "method_dots",
+    "nestedness_dots",
     "network_bars",
     "pair_cells",
     "pair_network",

@@ -1,11 +1,11 @@
-"""Figures of what is read from a model: modules, main effects, pairs, and one cell."""
+"""Figures of what is read from a model: modules, main effects, pairs, one cell, and groups within groups of cells."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from scripts.figures.cells import frequency_scatter
-from scripts.figures.style import empty_panels, in_panel, safe, safe_names
+from scripts.figures.style import COLOURS, SYMBOLS, empty_panels, in_panel, safe, safe_names
 
 POSITIVE, NEGATIVE, TOTAL = "#b2182b", "#2166ac", "#666666"  # red and blue that colour-blind readers tell apart
 MAX_WIDTH = 6.0  # pixels, of the strongest pair of each frequency
@@ -167,3 +167,102 @@ def cell_waterfall(table: pd.DataFrame, cell: str) -> go.Figure:
     figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont_size=10)
     figure.update_xaxes(title="prediction so far")
     return figure.update_layout(title=f"Cell {safe(cell)}: what adds up to its predicted frequencies")
+
+
+def nestedness_dots(table: pd.DataFrame) -> go.Figure | None:
+    """How far finer clusters lie in coarser ones, a panel a step, beside a Gaussian; None if there is no step.
+
+    table : as from hierarchy.nestedness_table.
+    """
+    steps = list(dict.fromkeys(zip(table["n_clusters"], table["n_coarse"], strict=True)))
+    if not steps:
+        return None
+    figure = empty_panels([f"{fine} clusters in {coarse}" for fine, coarse in steps], spacing=0.04)
+    for panel, (fine, coarse) in enumerate(steps):
+        step = table[(table["n_clusters"] == fine) & (table["n_coarse"] == coarse)]
+        series = {"cells": ("value", COLOURS[0]), "Gaussian of the same covariance": ("chance", COLOURS[-1])}
+        for name, (column, colour) in series.items():
+            spread = {"array": step[f"{column}_sd"], "thickness": 1}
+            marker = {"size": 9, "color": colour}
+            dots = {"x": step[column], "y": safe_names(step["space"]), "error_x": spread, "marker": marker}
+            dots |= {"mode": "markers", "name": name, "legendgroup": name, "showlegend": panel == 0}
+            figure.add_trace(go.Scatter(**dots), **in_panel(panel))
+        figure.update_yaxes(showticklabels=panel % 3 == 0, **in_panel(panel))
+    figure.update_yaxes(autorange="reversed").update_xaxes(range=[0, 1.04])
+    title = "Share of the cells that lie where most of their finer cluster lies"
+    legend = {"orientation": "h", "y": -0.15}
+    return figure.update_layout(title=title, showlegend=True, legend=legend)
+
+
+def cluster_agreement_lines(table: pd.DataFrame, title: str) -> go.Figure | None:
+    """Adjusted Rand index at each number of clusters, a line a space; None if there is none.
+
+    table : rows of one measure and one method, as from hierarchy.agreement_with_spaces or agreement_with_labels.
+    """
+    if table.empty:
+        return None
+    figure = go.Figure(layout_template="plotly_white")
+    for number, (space, line) in enumerate(table.groupby("space", sort=False)):
+        marker = {"size": 8, "color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS)]}
+        spread = {"array": line["value_sd"], "thickness": 1}
+        points = {"x": line["n_clusters"].astype(int), "y": line["value"], "error_y": spread, "marker": marker}
+        figure.add_scatter(**points, mode="lines+markers", name=safe(space))
+    figure.update_xaxes(type="log", title="clusters", tickvals=sorted(set(table["n_clusters"].astype(int))))
+    figure.update_yaxes(title="adjusted Rand index (chance: 0)")
+    return figure.update_layout(title=title)
+
+
+def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
+    """Groups within groups of cells, the coarsest to the left; None if there is no split.
+
+    A group at an end is as high as the root of the number of its cells, so that rare ones are seen. Text and pointer
+    say what parts a group. splits : as in hierarchy.CellTree.
+    """
+    if splits.empty:
+        return None
+    root = splits.iloc[0]
+    boxes = {root["group"]: {"parent": "", "cells": root["n_cells"], "labels": ""}}
+    for row in splits.itertuples():
+        boxes[row.first] = {"parent": row.group, "cells": row.n_first, "labels": row.labels_first}
+        boxes[row.second] = {"parent": row.group, "cells": row.n_second, "labels": row.labels_second}
+    parted = {row.group: row for row in splits.itertuples()}
+    colours = [COLOURS[int(parted[name].frequency) % 6] if name in parted else "#e8e8e8" for name in boxes]
+    icicle = go.Icicle(
+        ids=list(boxes),
+        labels=list(boxes),
+        parents=[box["parent"] for box in boxes.values()],
+        values=[0 if name in parted else np.sqrt(box["cells"]) for name, box in boxes.items()],
+        text=[_box_label(name, box, parted.get(name)) for name, box in boxes.items()],
+        hovertext=[_box_text(name, box, parted.get(name)) for name, box in boxes.items()],
+        hoverinfo="text",
+        textinfo="text",
+        sort=False,
+        tiling={"orientation": "h"},
+        marker={"colors": colours, "line": {"color": "white", "width": 1}},
+        pathbar={"visible": False},
+    )
+    title = "Groups within groups of cells, coloured by the frequency that parts them; grey ones are not parted further"
+    margin = {"l": 10, "r": 10, "b": 10}
+    return go.Figure(icicle, layout_template="plotly_white").update_layout(title=title, height=620, margin=margin)
+
+
+def _box_label(name: str, box: dict, split) -> str:
+    """Text of a group's box, in one line at the end of a branch, which may be low; arguments as for `_box_text`."""
+    commonest = safe(box["labels"].split(", ")[0])
+    if split is None:
+        return f"{name}: {commonest or format(box['cells'], ',')}"
+    return "<br>".join(filter(None, [name, f"{box['cells']:,} cells", commonest, f"by frequency {split.frequency}"]))
+
+
+def _box_text(name: str, box: dict, split) -> str:
+    """What the pointer tells of a group; split : its row, None where it is not parted further."""
+    lines = [f"{name}: {box['cells']:,} cells", *([safe(box["labels"])] if box["labels"] else [])]
+    if split is not None:
+        lines.append(f"parted by frequency {split.frequency} ({split.frequency_share:.0%} of the distance)")
+        sides = {split.first: split.higher_in_first, split.second: split.higher_in_second}
+        lines += [f"higher in {side}: {safe(genes)}" for side, genes in sides.items() if genes]
+        told = (
+            f"told by these genes: {split.accuracy:.0%} of held-out cells, by random ones {split.random_accuracy:.0%}"
+        )
+        lines.append("not judged: too few held-out cells" if np.isnan(split.accuracy) else told)
+    return "<br>".join(lines)

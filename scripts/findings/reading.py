@@ -1,9 +1,13 @@
-"""Sentences on modules, pairs and single cells."""
+"""Sentences on modules, pairs, single cells, and groups within groups of cells."""
 
 import pandas as pd
 
+from scripts import hierarchy
+from scripts.findings.text import measured
 from scripts.models import BilinearForm
 from scripts.reading import FDR, is_significant
+
+RETURNS = 0.5  # adjusted Rand index from which on clusters of frequencies come back well enough to be compared with
 
 
 def about_trusted(trusted: pd.DataFrame) -> list[str]:
@@ -93,3 +97,110 @@ def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, fdr: float =
         "trusted modules": f"{trusted['trusted'].sum()} of {len(trusted)}",
         "significant gene pairs": f"{is_significant(tested, fdr).sum()} of {len(tested)} tested",
     }
+
+
+def about_cell_spaces(spaces: hierarchy.CellSpaces) -> list[str]:
+    """Which cells are clustered, and at which levels; as from hierarchy.cell_spaces."""
+    n_cells = len(spaces.rows)
+    of_all = f" of {spaces.n_all:,}, spread evenly over the file," if n_cells < spaces.n_all else ""
+    sentences = [f"{n_cells:,} cells{of_all} are clustered in these spaces: {', '.join(spaces.coordinates)}."]
+    if len(spaces.numbers) < 2:
+        return [*sentences, "They are too few, or too much alike, for clusters within clusters: nothing is nested."]
+    return [*sentences, f"The levels, from coarse to fine, are of {', '.join(map(str, spaces.numbers))} clusters."]
+
+
+def _steps(steps: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row.n_clusters} clusters in {row.n_coarse} {row.value:.2f} ±{row.value_sd:.2f}, Gaussian {row.chance:.2f} "
+        f"±{row.chance_sd:.2f}"
+        for row in steps.itertuples()
+    )
+
+
+def about_divided(table: pd.DataFrame) -> list[str]:
+    """Whether each further frequency divides one cluster; as from hierarchy.divided_by_further."""
+    return [
+        f"Frequency {row.frequency} has {measured(row.value, '.0%')} (±{measured(row.value_sd, '.0%')}) of what it "
+        f"varies within {row.n_clusters} clusters of the frequencies before it in one cluster, which holds "
+        f"{measured(row.chance, '.0%')} of the cells."
+        for row in table.itertuples()
+    ]
+
+
+def about_hierarchy(nested: pd.DataFrame, agreement: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
+    """Answer whether clustering by modules is hierarchical, and the same as clustering by frequencies.
+
+    As from hierarchy.nestedness_table, agreement_with_spaces and agreement_with_labels.
+    """
+    spaces = [
+        space for space in (hierarchy.FREQUENCIES, hierarchy.AXES, hierarchy.SCORES) if space in set(nested["space"])
+    ]
+    sentences = [_is_hierarchical(space, nested[nested["space"] == space]) for space in spaces]
+    k_means = agreement[agreement["method"] == hierarchy.K_MEANS].set_index(["space", "n_clusters"])
+    for space in spaces[1:]:
+        sentences.append(_is_same(space, k_means.loc[space], k_means.loc[hierarchy.FREQUENCIES]))
+    if len(labelled):
+        best = labelled[(labelled["measure"] == "ARI") & labelled["space"].isin(nested["space"])]
+        top = best.loc[best.groupby("space", sort=False)["value"].idxmax()]
+        told = ", ".join(f"{row.space} {row.value:.2f} (at {row.n_clusters})" for row in top.itertuples())
+        sentences.append(f"Ward's clusters agree with the known labels, at the number where most, by ARI: {told}.")
+    return sentences or ["There are too few cells to say whether clusters are hierarchical."]
+
+
+def _is_hierarchical(space: str, steps: pd.DataFrame) -> str:
+    n_nested, n_steps = hierarchy.is_nested(steps).sum(), len(steps)
+    verdict = "Not shown" if not n_nested else "Nested as it must be" if n_nested == n_steps else "In part"
+    return (
+        f"Is clustering by {space} hierarchical? {verdict}: on {n_nested} of {n_steps} steps, more cells lie where "
+        f"most of their finer cluster lies than in a Gaussian of the same covariance ({_steps(steps)}; mean lead "
+        f"{(steps['value'] - steps['chance']).mean():.2f})."
+    )
+
+
+def _is_same(space: str, cross: pd.DataFrame, own: pd.DataFrame) -> str:
+    judged = own.index[own["value"] >= RETURNS]
+    is_same = (cross["value"] + cross["value_sd"] >= own["value"] - own["value_sd"])[judged]
+    told = ", ".join(
+        f"{cross['value'][k]:.2f} ±{cross['value_sd'][k]:.2f} at {k} clusters (by frequencies twice "
+        f"{own['value'][k]:.2f} ±{own['value_sd'][k]:.2f})"
+        for k in own.index
+    )
+    levels = ", ".join(map(str, judged[is_same]))
+    verdict = "Yes" if is_same.all() else f"No, but at {levels} clusters" if is_same.any() else "No"
+    if judged.empty:
+        verdict = "Cannot be said, as clusters of frequencies do not come back"
+    return (
+        f"Is it the same by {space} as by frequencies? {verdict}: the clusters agree by ARI {told}, where chance is 0; "
+        f"levels at which those by frequencies come back by less than {RETURNS} are not judged."
+    )
+
+
+def about_cell_tree(tree: hierarchy.CellTree) -> list[str]:
+    """How well few genes tell the sides of the splits; as from hierarchy.cell_tree."""
+    splits = tree.splits
+    if splits.empty:
+        return ["The cells are not parted into groups: there are too few of them."]
+    judged = splits.dropna(subset="accuracy")
+    sentences = [f"{len(splits)} splits give {len(splits) + 1} groups; {len(judged)} splits can be judged."]
+    if len(judged):
+        clear = judged["accuracy"] > judged["random_accuracy"] + 2 * judged["random_accuracy_sd"]
+        worst, best = judged.loc[judged["accuracy"].idxmin()], judged.loc[judged["accuracy"].idxmax()]
+        sentences.append(
+            f"On held-out cells, the genes of a split tell its sides with a balanced accuracy of "
+            f"{worst['accuracy']:.2f} (of {worst['group']}) to {best['accuracy']:.2f} (of {best['group']}), on average "
+            f"{judged['accuracy'].mean():.2f}; as many random genes {judged['random_accuracy'].mean():.2f}, chance "
+            f"0.5. They lead random ones by more than two standard deviations in {clear.sum()} of {len(judged)}."
+        )
+    return sentences
+
+
+def figures_of_hierarchy(nested: pd.DataFrame, tree: hierarchy.CellTree) -> dict[str, str]:
+    """Key figures: nestedness of clusters of frequencies and module axes, and how well splits are told."""
+    shown = nested[nested["space"].isin([hierarchy.FREQUENCIES, hierarchy.AXES])]
+    means = shown.groupby("space", sort=False)[["value", "chance"]].mean()
+    told = {
+        f"clusters nested in coarser ones, {name}": f"{row.value:.2f} (Gaussian: {row.chance:.2f})"
+        for name, row in zip(means.index, means.itertuples(), strict=True)
+    }
+    accuracy = tree.splits["accuracy"].mean()
+    return told | {"splits of cell groups told by few genes, held-out": measured(accuracy, ".2f")}

@@ -42,6 +42,8 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "panels.csv": "05_compare",
     "drivers.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
+    "hierarchy.csv": "08_hierarchy",
+    "cell_groups.csv": "08_hierarchy",
     "classes.csv": "09_classes",
     "class_modules.csv": "09_classes",
     "planted.csv": "appendix_planted_truth",

@@ -161,6 +161,12 @@ TYPES: dict[str, Any] = {
     "permutation_num": Count,
     "enrichr_online": Flag,
     "noncommercial_sets": Flag,
+    # 08_hierarchy
+    "max_tree_cells": Annotated[Whole, Field(ge=50)],
+    "cluster_numbers": Annotated[list[Several], Field(min_length=1)],
+    "n_repeats": Annotated[Whole, Field(ge=19)],  # fewer cannot give a p of 0.05
+    "n_groups": Several,
+    "group_genes": Count,
     # 09_classes
     "classes": Text,
     "min_class_cells": Annotated[Whole, Field(ge=8)],  # fewer are not in all parts of the cells
