@@ -223,8 +223,8 @@ def scales(adata: ad.AnnData, settings: Preparation, n_rebuilt: int) -> pd.DataF
     floor, beyond = table.iloc[:0], pd.Series(dtype=float)
     if len(table):
         with contextlib.suppress(InputError):
-            beyond = pd.Series(beyond_depth(adata, settings, len(table)))
             floor = scale_table(structureless_cells(adata, settings), settings, n_rebuilt)
+            beyond = pd.Series(beyond_depth(adata, settings, len(table)))
     for name in ("together", "together_lowest"):
         table[f"structureless_{name.removeprefix('together_')}"] = floor[name].reindex(table.index).astype(float)
     table["beyond_depth_r2"] = beyond.reindex(table.index)
@@ -245,8 +245,8 @@ def beyond_depth(adata: ad.AnnData, settings: Preparation, n_found: int) -> np.n
     """Share of each frequency that counts it was not made from predict, and that depth does not.
 
     Of cells that differ in nothing but depth, one half of the counts says nothing of the other among cells of the same
-    depth: what the bilinear model predicts from one half of frequencies of the other, depth taken out, has a held-out
-    R2 of 0 or less, however many cells, genes and counts there are. No cells without structure need be drawn.
+    depth: what the bilinear model predicts from one half of frequencies of the other, depth taken out, has on average a
+    held-out R2 of 0 or less, however many cells, genes and counts there are. No cells without structure need be drawn.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def about_structure(scales: pd.DataFrame) -> list[str]:
     return [
         *sentences,
         f"The share of each that counts it was not made from predict, and depth does not: {told}; {STRUCTURE} is asked "
-        "for, and cells that differ in depth alone have 0 on average.",
+        "for, and cells that differ in depth alone would have about 0.",
     ]
 
 
