@@ -16,6 +16,8 @@ from scripts.evaluation.covariates import covariate_table
 from scripts.evaluation.markers import marker_recovery, marker_summary
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
+    STRUCTURE,
+    beyond_depth,
     forms_of_donors,
     forms_of_seeds,
     forms_of_subsamples,
@@ -24,10 +26,14 @@ from scripts.evaluation.performance import (
     over_splits,
     performance_over_splits,
     scales,
+    structureless,
     truncation_curve,
+    without_structure,
 )
 
 __all__ = [
+    "STRUCTURE",
+    "beyond_depth",
     "compare_with_correlation",
     "correlations",
     "covariate_table",
@@ -54,5 +60,7 @@ __all__ = [
     "rivals",
     "scales",
     "shuffled_drivers",
+    "structureless",
     "truncation_curve",
+    "without_structure",
 ]

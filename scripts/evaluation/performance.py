@@ -30,11 +30,13 @@ from scripts.datasets import add_frequencies, scale_table
 from scripts.errors import InputError
 from scripts.evaluation.correlation import depth_of
 from scripts.measures import held_out_r2
-from scripts.models import BilinearForm, Model, Predictor
+from scripts.models import BilinearForm, BilinearRidge, Model, Predictor
 from scripts.parallel import side_by_side
+from scripts.regression import features, regress_out
 
 MIN_DEPTH, MAX_DEPTH = 4, 2**31 - 1  # counts of cells that can be split in two, in the middle and at most
 NOISE = ["r2", "structureless_r2", "same_half_r2", "other_half_r2"]
+STRUCTURE = 0.1  # share of a frequency that the other half of the counts predicts beyond depth, if there is structure
 BLOCK = 500  # cells that are drawn at a time
 
 
@@ -201,7 +203,7 @@ def noise_table(
 
 
 def scales(adata: ad.AnnData, settings: Preparation, n_rebuilt: int) -> pd.DataFrame:
-    """Which frequencies come back where the graph is built anew, beside those of cells without structure.
+    """Which frequencies come back where the graph is built anew, and which hold structure beyond depth and noise.
 
     Parameters
     ----------
@@ -212,16 +214,67 @@ def scales(adata: ad.AnnData, settings: Preparation, n_rebuilt: int) -> pd.DataF
     -------
     DataFrame
         As from `datasets.scale_table`, with structureless_together and structureless_lowest: together and
-        together_lowest of cells of the same depths that differ in nothing else, NaN where counts are not known. Their
-        frequencies have the same numbers, and nothing else in common.
+        together_lowest of cells of the same depths that differ in nothing else, whose frequencies have the same
+        numbers, and nothing else in common; beyond_depth_r2, as from `beyond_depth`; and structure, whether that is at
+        least STRUCTURE: "yes" or "no". NaN where counts are not known, the last two also of frequencies that are not
+        kept.
     """
     table = scale_table(adata, settings, n_rebuilt, depth_of(adata))
-    floor = table.iloc[:0]
-    with contextlib.suppress(InputError):
-        floor = scale_table(structureless_cells(adata, settings), settings, n_rebuilt) if len(table) else floor
+    floor, beyond = table.iloc[:0], pd.Series(dtype=float)
+    if len(table):
+        with contextlib.suppress(InputError):
+            floor = scale_table(structureless_cells(adata, settings), settings, n_rebuilt)
+            beyond = pd.Series(beyond_depth(adata, settings, len(table)))
     for name in ("together", "together_lowest"):
         table[f"structureless_{name.removeprefix('together_')}"] = floor[name].reindex(table.index).astype(float)
+    table["beyond_depth_r2"] = beyond.reindex(table.index)
+    table["structure"] = (table["beyond_depth_r2"] >= STRUCTURE).map({True: "yes", False: "no"})
+    table["structure"] = table["structure"].where(table["beyond_depth_r2"].notna())
     return table
+
+
+def without_structure(scales: pd.DataFrame) -> list[int]:
+    """Frequencies of which no structure beyond depth and noise is shown; none where that is not known.
+
+    scales : as from `scales`.
+    """
+    return scales.loc[scales["structure"] == "no", "frequency"].tolist()
+
+
+def beyond_depth(adata: ad.AnnData, settings: Preparation, n_found: int) -> np.ndarray:
+    """Share of each frequency that counts it was not made from predict, and that depth does not.
+
+    Of cells that differ in nothing but depth, one half of the counts says nothing of the other among cells of the same
+    depth: what the bilinear model predicts from one half of frequencies of the other, depth taken out, has on average a
+    held-out R2 of 0 or less, however many cells, genes and counts there are. No cells without structure need be drawn.
+
+    Parameters
+    ----------
+    adata : AnnData
+        With frequencies, and counts.
+    settings : Preparation
+        Of the graph; of one that falls into parts, the largest is used.
+    n_found : int
+        Frequencies of the half in which those of all counts are looked for; more than these, as they change places.
+
+    Returns
+    -------
+    (n_freq,)
+        Squared correlation with each frequency of the half times that one's R2 (0 where held-out cells cannot judge
+        it), summed over them.
+
+    Raises
+    ------
+    InputError
+        If there are no counts, or the graph is not made from them.
+    """
+    own, other = _halves(adata, replace(settings, n_freq_comps=n_found), settings.random_state)
+    found = own.obsm["X_freq"]
+    other.obsm["X_freq"] = regress_out(found, features(pd.Series(depth_of(own))))
+    judged = performance(transductive_split(other, settings.random_state, 0), {"bilinear": BilinearRidge})["r2"]
+    n_freq = adata.obsm["X_freq"].shape[1]
+    shared = np.corrcoef(adata[own.obs_names].obsm["X_freq"], found, rowvar=False)[:n_freq, n_freq:] ** 2
+    return shared @ judged.fillna(0).clip(lower=0).to_numpy()
 
 
 def count_splitting(
@@ -255,14 +308,19 @@ def count_splitting(
     InputError
         If there are no counts, or the graph is not made from them.
     """
+    own, other = _halves(adata, settings, random_state)
+    other.obsm["X_freq"] = own.obsm["X_freq"]
+    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
+    return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
+
+
+def _halves(adata: ad.AnnData, settings: Preparation, random_state: int) -> tuple[ad.AnnData, ad.AnnData]:
+    """The same cells with either half of their counts, the first with frequencies, of its largest part."""
     counts = _counts(adata, settings)
     half = counts.copy()
     half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
     own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
-    other = with_counts(adata, counts - half, settings)[own.obs_names].copy()
-    other.obsm["X_freq"] = own.obsm["X_freq"]
-    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
-    return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
+    return own, with_counts(adata, counts - half, settings)[own.obs_names].copy()
 
 
 def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:

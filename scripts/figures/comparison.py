@@ -39,8 +39,11 @@ def _style(methods: list[str]) -> dict[str, dict]:
     return styles | {name: {"color": GREY, "symbol": "circle"} for name in methods if name not in styles}
 
 
-def panel_curves(summary: pd.DataFrame, n_splits: int) -> go.Figure:
-    """Held-out R2 against the size of the panel, mean and spread over splits; as from panels.panel_summary."""
+def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) -> go.Figure:
+    """Held-out R2 against the size of the panel, mean and spread over splits; as from panels.panel_summary.
+
+    floor : R2 of all genes on cells without structure, a dotted line; NaN where it is not known.
+    """
     methods = list(dict.fromkeys(summary["method"]))
     styles = _style(methods)
     figure = go.Figure(layout_template="plotly_white")
@@ -55,6 +58,8 @@ def panel_curves(summary: pd.DataFrame, n_splits: int) -> go.Figure:
             marker={**style, "size": 8},
             line={"color": style["color"], "dash": "dash" if name == "random genes" else "solid"},
         )
+    if not np.isnan(floor):
+        figure.add_hline(floor, line_dash="dot", annotation_text="cells without structure, all genes")
     sizes = sorted(summary["n_genes"].unique())
     figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
     return figure.update_layout(

@@ -32,10 +32,11 @@ def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray)
     return figure.update_layout(title="Held-out test cells: predicted against true")
 
 
-def performance_dots(performance: pd.DataFrame) -> go.Figure:
-    """Held-out R2 of every model, a dot a frequency, mean and standard deviation over splits.
+def performance_dots(performance: pd.DataFrame, noise: pd.DataFrame) -> go.Figure:
+    """Held-out R2 of every model, a dot a frequency, mean and standard deviation over splits; and what noise gives.
 
-    performance : columns split, model, frequency, r2; models in the order to draw.
+    performance : columns split, model, frequency, r2; models in the order to draw. noise : as from
+    evaluation.noise_table, of some of them.
     """
     order = list(dict.fromkeys(performance["model"]))
     by_split = performance.groupby(["model", "split"], sort=False)["r2"].mean().groupby("model", sort=False)
@@ -55,6 +56,12 @@ def performance_dots(performance: pd.DataFrame) -> go.Figure:
     means = by_split.mean().reindex(order)
     marker = {"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": "black"}}
     figure.add_scatter(x=means, y=order, mode="markers", marker=marker, name="mean of all")
+    floors = {"structureless_r2": "mean, cells without structure", "other_half_r2": "mean, other half of the counts"}
+    for (column, name), symbol in zip(floors.items(), ("x-thin", "diamond-open"), strict=True):
+        of_noise = noise.groupby("model", sort=False)[column].mean().dropna()
+        marker = {"symbol": symbol, "size": 11, "color": "black", "line": {"width": 2, "color": "black"}}
+        if len(of_noise):
+            figure.add_scatter(x=of_noise, y=of_noise.index, mode="markers", marker=marker, name=name)
     return figure.update_layout(height=180 + 45 * len(order))
 
 

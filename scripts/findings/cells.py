@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.cells import MEASURES, as_labels, batch_columns, label_columns, labels_of, why_unmeasured
+from scripts.evaluation import STRUCTURE, without_structure
 from scripts.graph import COMES_BACK, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
@@ -129,6 +130,45 @@ def _about_floor(table: pd.DataFrame) -> list[str]:
     said = f"frequencies up to {last} come back, by depth or shared noise" if back.any() else "none come back"
     beside = f" (where they do not, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
     return [f"Of the frequencies of cells of the same depths without structure, {said}{beside}."]
+
+
+def alert_of_structure(scales: pd.DataFrame) -> list[str]:
+    """The warning that frequencies may be depth and noise alone; none where all hold structure, or it is not known.
+
+    scales : as from evaluation.scales.
+    """
+    known, lacking = scales["structure"].notna().sum(), without_structure(scales)
+    if not lacking:
+        return []
+    if len(lacking) == known:
+        return ["There is no structure beyond depth and noise in these cells: nothing that follows is a finding."]
+    named = ", ".join(map(str, lacking))
+    which, them = ("Frequency", "it") if len(lacking) == 1 else ("Frequencies", "them")
+    return [f"{which} {named}: no structure beyond depth and noise is shown; nothing said of {them} is a finding."]
+
+
+def about_structure(scales: pd.DataFrame) -> list[str]:
+    """Which frequencies hold structure beyond depth and noise, and by how much; scales : as from evaluation.scales."""
+    known = scales.dropna(subset="structure")
+    if known.empty:
+        return [
+            "Whether the frequencies hold structure beyond depth and noise is not known: it takes counts, a graph that "
+            "is built on them, and that n_rebuilt is not 0."
+        ]
+    told = ", ".join(f"{row.frequency}: {row.beyond_depth_r2:.2f}" for row in known.itertuples())
+    sentences = alert_of_structure(scales) or [f"All {len(known)} frequencies hold structure beyond depth and noise."]
+    return [
+        *sentences,
+        f"The share of each that counts it was not made from predict, and depth does not: {told}; {STRUCTURE} is asked "
+        "for, and cells that differ in depth alone would have about 0.",
+    ]
+
+
+def figures_of_structure(scales: pd.DataFrame) -> dict[str, str]:
+    """Key figure: how many frequencies hold structure beyond depth and noise; scales : as from evaluation.scales."""
+    n_known = scales["structure"].notna().sum()
+    told = f"{n_known - len(without_structure(scales))} of {n_known}" if n_known else "not known"
+    return {"frequencies with structure beyond depth and noise": told}
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

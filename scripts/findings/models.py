@@ -112,6 +112,21 @@ def about_noise(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def about_floor(noise: pd.DataFrame) -> list[str]:
+    """What every R2 of these cells is to be held against; noise : as from evaluation.noise_table."""
+    if noise.empty:
+        return ["Mind that noise lifts R², by how much is not known of these cells: it takes counts (notebook 03)."]
+    mean = noise.groupby("model", sort=False)[["structureless_r2", "other_half_r2"]].mean()
+    told = "; ".join(
+        f"{row.Index} {measured(row.structureless_r2, '.2f')} and {measured(row.other_half_r2, '.2f')}"
+        for row in mean.itertuples()
+    )
+    return [
+        "Hold R² against the models' own on cells of the same depths without structure, which is the floor, and from "
+        f"counts that the frequencies were not made from, where noise cannot help: {told}."
+    ]
+
+
 def about_stability(subsamples: pd.DataFrame, cells: str) -> list[str]:
     """How much of the first modules comes back in other cells; as from stability.agreement_table, cells : which."""
     subsamples = subsamples.dropna(subset="first_module_jaccard")
@@ -147,14 +162,27 @@ def about_donors(performance: pd.DataFrame, recurrence: pd.DataFrame) -> list[st
     return sentences
 
 
-def figures_of_models(performance: pd.DataFrame, stability: pd.DataFrame, cells: str) -> dict[str, str]:
-    """Key figures: held-out R2 of every model, and stability of the first modules in other cells (cells : which)."""
+def figures_of_models(
+    performance: pd.DataFrame, stability: pd.DataFrame, cells: str, noise: pd.DataFrame
+) -> dict[str, str]:
+    """Key figures: held-out R2 of every model, what noise gives, and stability of the first modules in other cells.
+
+    performance, noise : as from evaluation.performance_over_splits and evaluation.noise_table; stability : as from
+    reading.module_stability; cells : which other cells.
+    """
     of_all_cells = performance[performance["protocol"] == ALL_CELLS]
     by_split = of_all_cells.groupby(["model", "split"], sort=False)["r2"].mean()
     by_model = by_split.groupby("model", sort=False).mean()
     first = stability[stability["module"] == 1]["stability"].mean()
+    of_noise = noise.groupby("model", sort=False)[["structureless_r2", "other_half_r2"]].mean()
     return {
         **{f"held-out R², {name}": measured(r2, "z.2f") for name, r2 in by_model.items()},
+        **{
+            f"held-out R², {row.Index}: of cells without structure; from the other half of the counts": (
+                f"{measured(row.structureless_r2, 'z.2f')}; {measured(row.other_half_r2, 'z.2f')}"
+            )
+            for row in of_noise.itertuples()
+        },
         f"stability of first modules (matched Jaccard, {cells})": f"{first:.2f}",
     }
 

@@ -15,7 +15,11 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
     sentences = []
     for frequency, table in trusted.groupby("frequency"):
         kept = table.loc[table["trusted"], "module"].tolist()
-        if kept:
+        if not table["structure"].all():
+            sentences.append(
+                f"Frequency {frequency}: no structure beyond depth and noise is shown; no module is trusted."
+            )
+        elif kept:
             named = f"module{'s' if len(kept) > 1 else ''} {', '.join(map(str, kept))}"
             sentences.append(
                 f"Frequency {frequency}: {named} can be trusted; prediction needs {table['needed'].sum()}."
@@ -49,6 +53,11 @@ def about_tested_pairs(table: pd.DataFrame, fdr: float = FDR) -> list[str]:
     """How many pairs of each frequency are significant, and which is the strongest; table as from `pair_table`."""
     sentences = []
     for frequency, listed in table.groupby("frequency"):
+        if listed["adjusted_p"].isna().all():
+            sentences.append(
+                f"Frequency {frequency}: its pairs are not tested, as no structure beyond depth and noise is shown."
+            )
+            continue
         found = listed[is_significant(listed, fdr)]
         if found.empty:
             least = listed["adjusted_p"].min()
@@ -95,7 +104,7 @@ def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, fdr: float =
     """Key figures: trusted modules and significant pairs; as from reading.trusted_modules and reading.pair_table."""
     return {
         "trusted modules": f"{trusted['trusted'].sum()} of {len(trusted)}",
-        "significant gene pairs": f"{is_significant(tested, fdr).sum()} of {len(tested)} tested",
+        "significant gene pairs": f"{is_significant(tested, fdr).sum()} of {tested['adjusted_p'].count()} tested",
     }
 
 

@@ -3,7 +3,7 @@
 A pair's weight is 2 B_f[i, j]. Weights are computed in blocks from the factors; no genes x genes matrix is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,7 +166,9 @@ def _statistic(fit: Refit, pairs: pd.DataFrame) -> pd.Series:
     return pairs["weight"].abs() / fit.standard_errors(*places)
 
 
-def pair_table(pairs: pd.DataFrame, resampled: np.ndarray, null: PairNull) -> pd.DataFrame:
+def pair_table(
+    pairs: pd.DataFrame, resampled: np.ndarray, null: PairNull, without_structure: Collection[int] = ()
+) -> pd.DataFrame:
     """Tidy table of pairs, as saved in pairs.csv.
 
     Parameters
@@ -176,6 +178,8 @@ def pair_table(pairs: pd.DataFrame, resampled: np.ndarray, null: PairNull) -> pd
     resampled : (n_bootstraps, n_pairs)
         Their weights in refits to resampled cells.
     null : PairNull
+    without_structure : collection of int
+        Frequencies that may be depth and noise alone: their pairs are not tested, both p-values are NaN.
 
     Returns
     -------
@@ -187,7 +191,9 @@ def pair_table(pairs: pd.DataFrame, resampled: np.ndarray, null: PairNull) -> pd
         expressed with its two and stand in for them: read pairs as groups of genes.
     """
     low, high = normal_interval(pairs["weight"].to_numpy(), resampled)
-    return pairs.assign(low=low, high=high, p_value=null.p_values(), adjusted_p=null.adjusted_p())[COLUMNS]
+    found = pairs.assign(low=low, high=high, p_value=null.p_values(), adjusted_p=null.adjusted_p())[COLUMNS]
+    found.loc[found["frequency"].isin(without_structure), ["p_value", "adjusted_p"]] = np.nan
+    return found
 
 
 def resample(

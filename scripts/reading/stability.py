@@ -1,5 +1,6 @@
 """Whether modules come back: agreement of fits to other cells, or from other seeds. Knows bilinear forms only."""
 
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -81,7 +82,11 @@ def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
 
 
 def trusted_modules(
-    stability: pd.DataFrame, truncation: pd.DataFrame, min_stability: float = 0.5, tolerance: float = 0.005
+    stability: pd.DataFrame,
+    truncation: pd.DataFrame,
+    min_stability: float = 0.5,
+    tolerance: float = 0.005,
+    without_structure: Collection[int] = (),
 ) -> pd.DataFrame:
     """Which modules are worth reading: those that prediction needs and that come back in other cells.
 
@@ -95,18 +100,21 @@ def trusted_modules(
         Least stability.
     tolerance : float
         A frequency needs the fewest modules whose R2 is within this of the best.
+    without_structure : collection of int
+        Frequencies that may be depth and noise alone: none of their modules is trusted.
 
     Returns
     -------
     DataFrame
-        stability with the columns needed, trusted and judged (all bool) added. A frequency is not judged where the
-        validation cells hardly vary along it: its modules are neither needed nor trusted.
+        stability with the columns needed, trusted, judged and structure (all bool) added. A frequency is not judged
+        where the validation cells hardly vary along it: its modules are neither needed nor trusted.
     """
     best = truncation.groupby("frequency")["val_r2"].transform("max")
     enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
     needed = stability["module"] <= stability["frequency"].map(enough)
-    trusted, judged = needed & (stability["stability"] >= min_stability), stability["frequency"].isin(enough.index)
-    return stability.assign(needed=needed, trusted=trusted, judged=judged)
+    judged, structure = stability["frequency"].isin(enough.index), ~stability["frequency"].isin(without_structure)
+    trusted = needed & structure & (stability["stability"] >= min_stability)
+    return stability.assign(needed=needed, trusted=trusted, judged=judged, structure=structure)
 
 
 def recurrence(form: BilinearForm, others: dict[str, BilinearForm], n_modules: int = 5) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from scripts.errors import InputError, MissingError, NotebookFailed, OfflineErro
 from scripts.parallel import undisturbed
 from scripts.report import files, ledger
 from scripts.report.ledger import Entry, Ledger
-from scripts.report.run import ASIDE, MAKERS, Run, holding
+from scripts.report.run import ASIDE, MAKERS, RECORDED, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
@@ -242,8 +242,8 @@ def _build(chosen: Plan, found: list[tuple[Path, Ledger, dict]]) -> None:
         for folder, known, recorded in found:
             if _holds(step, known, folder, now):
                 _take_over(step, folder, known, run, now)
-                for part in ("notebooks", "key_figures"):
-                    kept = {stem: entry for stem, entry in recorded[part].items() if stem == step.stem}
+                for part in RECORDED:
+                    kept = {stem: entry for stem, entry in recorded.get(part, {}).items() if stem == step.stem}
                     record.setdefault(part, {}).update(kept)
                 break
         else:

@@ -132,7 +132,8 @@ def write_index(run: Run) -> Path:
     figures = _settings(run).get("key_figures", {})
     cards = [_card(path.stem, _executed(path)) for path in run.notebooks()]
     shown = {path.stem for path in run.notebooks()}
-    alerts = [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
+    alerts = [alert for _, of_notebook in sorted(_settings(run).get("alerts", {}).items()) for alert in of_notebook]
+    alerts += [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
     unseen = [stem for stem in Ledger.load(run.folder).notebooks if stem not in shown]
     if unseen:
         alerts.append(f"No executed notebook of {', '.join(unseen)} lies in this folder, so there is no page of it.")

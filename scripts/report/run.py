@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +48,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "class_modules.csv": "09_classes",
     "planted.csv": "appendix_planted_truth",
 }
+RECORDED = ("notebooks", "key_figures", "alerts")  # parts of params.yaml, by notebook
 ASIDE = ".aside-"  # prefix of a file that is being written
 NOTHING = "<p>Nothing to list.</p>"  # what a notebook shows in place of a table without rows
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
@@ -159,7 +160,7 @@ class Run:
         return str(self.of("01_data").get("data", ""))
 
     def settings(self) -> dict:
-        """Content of `params.yaml`: `versions`, and, by notebook, settings in `notebooks` and `key_figures`."""
+        """Content of `params.yaml`: `versions`; by notebook, settings in `notebooks`, `key_figures`, `alerts`."""
         path = self.need("params.yaml")
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -195,6 +196,7 @@ class Run:
         model: Any = None,
         facts: dict | None = None,
         key_figures: dict[str, object] | None = None,
+        alerts: Sequence[str] = (),
         **results: pd.DataFrame,
     ) -> None:
         """Write what the notebook made, and record its settings, versions and what it was made from.
@@ -209,6 +211,8 @@ class Run:
             Recorded beside the settings.
         key_figures : {label: text}, optional
             For `index.html`.
+        alerts : sequence of str
+            What stands first on `index.html`.
         **results : DataFrame
             Written as CSV, without index, by their names; for spreadsheets, too, where 01_data was run with csv_safe.
         """
@@ -227,7 +231,7 @@ class Run:
                 self._outside,
             )
             known.notebooks[self.notebook] = entry
-            self._record(record, facts or {}, key_figures or {})
+            self._record(record, facts or {}, key_figures or {}, alerts)
             if cells is not None:
                 about = {"versions": _yaml(record["versions"]), "settings": _yaml(record["notebooks"])}
                 cells.uns["bmlp"] = cells.uns.get("bmlp", {}) | about
@@ -238,12 +242,13 @@ class Run:
                 known.files[name] = {"sha256": "", "maker": maker, "parts": parts | {self.notebook: entry.id}}
                 known.files[name]["sha256"] = ledger.checksum(self.path(name))
 
-    def _record(self, record: dict, facts: dict, key_figures: dict[str, object]) -> None:
+    def _record(self, record: dict, facts: dict, key_figures: dict[str, object], alerts: Sequence[str]) -> None:
         """Enter this notebook into the record, in place; arguments as for `save`."""
         record["versions"] = ledger.versions()
         settings = facts | self.parameters | facts  # facts first, and they prevail
         record.setdefault("notebooks", {})[self.notebook] = _plain(settings)
         record.setdefault("key_figures", {})[self.notebook] = _plain(key_figures)
+        record.setdefault("alerts", {})[self.notebook] = list(alerts)
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
         """Write a file whole or not at all.
@@ -290,7 +295,7 @@ class Run:
             self._write_records(known, record)
 
     def _write_records(self, known: Ledger, record: dict) -> None:
-        for part in ("notebooks", "key_figures"):
+        for part in RECORDED:
             record[part] = dict(sorted(record.get(part, {}).items()))  # in order, whichever was done first
         path = self.write_text("params.yaml", _yaml(record))
         known.files["params.yaml"] = {"sha256": ledger.checksum(path), "maker": "01_data", "parts": {}}

@@ -111,6 +111,9 @@ def test_table_lead_and_sentences_say_what_was_measured(planted):
     assert "is beaten by correlation" in findings.about_panels(swapped, 2)[1]
     figure = figures.panel_curves(panels.panel_summary(table), 1)
     assert [trace.name for trace in figure.data][-1] == rankings.RANDOM and len(figure.data) == len(rankings.METHODS)
+    assert not figure.layout.shapes
+    (floor,) = figures.panel_curves(panels.panel_summary(table), 1, 0.3).layout.shapes
+    assert floor.y0 == floor.y1 == 0.3
     dots = figures.method_dots(table, "r2", "title", "axis", chance=0.1)
     assert [trace.name for trace in dots.data] == ["frequency 0", "mean"]
 

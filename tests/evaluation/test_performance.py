@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.linear_model import Ridge
 
-from scripts import datasets, findings, measures
+from scripts import datasets, figures, findings, measures, sources
 from scripts.blocks import Standard
 from scripts.cells import splits
 from scripts.cells.loading import Preparation
@@ -233,9 +233,17 @@ def test_the_floor_of_noise_stands_beside_what_was_judged():
     mean = table[performance.NOISE].mean()
     assert mean["r2"] > mean["other_half_r2"] > mean["structureless_r2"] > 0.4
     told = findings.about_noise(table)
+    floor = f"linear {mean['structureless_r2']:.2f} and {mean['other_half_r2']:.2f}"
+    assert floor in findings.about_floor(table)[0]
+    dots = figures.performance_dots(judged, table).data
+    drawn = {trace.name: list(trace.x) for trace in dots if trace.name.startswith("mean, ")}
+    np.testing.assert_allclose(drawn["mean, cells without structure"], mean["structureless_r2"])
+    np.testing.assert_allclose(drawn["mean, other half of the counts"], mean["other_half_r2"])
     assert f"reaches {mean['other_half_r2']:.2f} from the other half" in told[0] and len(told) == 1
     nothing = performance.noise_table(cells, replace(settings, use_rep="X_pca"), {}, judged)
     assert nothing.empty and nothing.attrs["why"] in findings.about_noise(nothing)[0]
+    assert "not known" in findings.about_floor(nothing)[0]
+    assert len(figures.performance_dots(judged, nothing).data) == len(dots) - 2
     for factor in (1e-7, 1e12):  # whole numbers, or nearly, that are no counts of molecules
         odd = cells.copy()
         odd.layers["counts"] = cells.layers["counts"] * factor
@@ -252,7 +260,46 @@ def test_scales_that_come_back_stand_beside_those_of_structureless_cells():
     table = performance.scales(cells, settings, 3)
     assert table["comes_back"][1] and table["depth_correlation"].notna().all()
     assert (table["structureless_lowest"] < 0.9).all()
+    assert table["structure"][:2].tolist() == ["yes", "yes"] and table["structure"][2:].isna().all()
+    assert performance.without_structure(table) == [] == findings.alert_of_structure(table)
+    assert "All 2 frequencies hold structure" in findings.about_structure(table)[0]
     del cells.layers["counts"]
     without = performance.scales(cells, settings, 3)
     assert without["structureless_together"].isna().all() and without["depth_correlation"].isna().all()
+    assert without["structure"].isna().all() and performance.without_structure(without) == []
+    assert "is not known" in findings.about_structure(without)[0] and findings.alert_of_structure(without) == []
     assert performance.scales(cells, settings, 0).attrs["why"] == "n_rebuilt is 0"
+
+
+def made_file(path, seed, n_cells=400, n_genes=300, spread=0.0):
+    """File of cells that differ in depth, and with a spread in their profiles as well: along one curve."""
+    random = np.random.default_rng(seed)
+    profile, depth = random.lognormal(0, 1.2, n_genes), random.lognormal(7, 0.5, n_cells).astype(int)
+    along = np.sin(3 * random.random(n_cells))[:, None] * random.normal(0, spread, n_genes)
+    shares = profile * np.exp(along)
+    counts = np.stack([random.multinomial(n, own / own.sum()) for n, own in zip(depth, shares, strict=True)])
+    ad.AnnData(csr_matrix(counts.astype(np.float32))).write_h5ad(path)
+    return sources.resolve(str(path))
+
+
+def test_nothing_is_called_structure_in_cells_that_differ_in_depth_alone(tmp_path):
+    settings = Preparation(unconnected="largest")
+    found = []
+    for seed in range(6):
+        cells = datasets.prepare(made_file(tmp_path / f"{seed}.h5ad", seed, spread=0.5 * (seed == 5)), settings)
+        assert cells.obsm["X_freq"].shape[1] == 5
+        found.append(performance.beyond_depth(cells, settings, 12))
+    assert np.max(found[:5]) < performance.STRUCTURE / 2 < 0.4 < found[5].max()
+
+
+def test_where_there_is_no_structure_the_first_alert_says_so_and_nothing_is_trusted(tmp_path):
+    settings = Preparation(unconnected="largest")
+    cells = datasets.prepare(made_file(tmp_path / "none.h5ad", 0), settings)
+    table = performance.scales(cells, settings, 2)
+    assert performance.without_structure(table) == [0, 1, 2, 3, 4]
+    (alert,) = findings.alert_of_structure(table)
+    assert alert.startswith("There is no structure beyond depth and noise in these cells")
+    assert findings.about_structure(table)[0] == alert
+    assert findings.figures_of_structure(table) == {"frequencies with structure beyond depth and noise": "0 of 5"}
+    table.loc[1, "structure"] = "yes"
+    assert findings.alert_of_structure(table)[0].startswith("Frequencies 0, 2, 3, 4: no structure beyond depth")

@@ -129,7 +129,10 @@ def test_where_no_split_can_judge_nothing_is_claimed():
     assert sentence.startswith("With p, no split can judge the model: the held-out cells")
     stability = pd.DataFrame({"module": [1], "stability": [0.5]})
     table["protocol"] = "frequencies from all cells"
-    assert findings.figures_of_models(table, stability, "80% subsamples")["held-out R², bilinear"] == "not judged"
+    noise = pd.DataFrame({"model": ["bilinear"], "structureless_r2": [0.3], "other_half_r2": [np.nan]})
+    key_figures = findings.figures_of_models(table, stability, "80% subsamples", noise)
+    assert key_figures["held-out R², bilinear"] == "not judged"
+    assert "0.30; not judged" in key_figures.values()
     assert findings.about_inductive(3, 3) == [] and "1 can be used" in findings.about_inductive(1, 3)[0]
     panels = pd.DataFrame({"method": ["bilinear panel", "correlation"], "n_genes": 25, "r2": np.nan, "split": 0})
     assert "No split can judge" in findings.about_panels(panels.assign(frequency=0), 25)[0]
@@ -152,10 +155,13 @@ def test_untrusted_modules_are_not_praised():
             "needed": [True, True, False, False, True, False],
             "trusted": [True, False, False, False, False, False],
             "judged": True,
+            "structure": True,
         }
     )
     (unjudged,) = findings.about_trusted(table[table["frequency"] == 1].assign(judged=False))
     assert "cannot say which modules" in unjudged and "main effects" not in unjudged
+    (lacking, *_) = findings.about_trusted(table.assign(structure=False))
+    assert "no structure beyond depth and noise" in lacking and "can be trusted" not in lacking
     first, second, third = findings.about_trusted(table)
     assert "module 1 can be trusted" in first and "prediction needs 2" in first
     assert "main effects alone predict as well" in second and "none comes back" in third

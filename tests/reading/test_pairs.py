@@ -236,8 +236,12 @@ def test_a_frequency_without_interactions_has_no_pairs_and_stops_nothing(constan
     form = model.form(genes)
     pairs, poles = strongest_pairs(form, 5), pole_loadings(form, 3, 5)
     weights, loadings = resample(model, train, form, pairs, poles, 10)
-    table = pair_table(pairs, weights, pair_null(model, train, genes, pairs, 19))
+    null = pair_null(model, train, genes, pairs, 19)
+    table = pair_table(pairs, weights, null)
     assert set(table["frequency"]) == {0, 1, 2} - set(constant) and table["adjusted_p"].between(0, 1).all()
+    lacking = pair_table(pairs, weights, null, [0, 1, 2])
+    assert lacking["adjusted_p"].isna().all() and not is_significant(lacking, 1.0).any()
+    assert all("are not tested" in sentence for sentence in about_tested_pairs(lacking))
     assert len(about_tested_pairs(table)) == 3 - len(constant) and pair_network(table).data is not None
     assert np.isfinite(loading_intervals(poles, loadings)[["low", "high"]]).all(axis=None)
     agreement = agreement_table([form, form])

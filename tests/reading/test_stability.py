@@ -81,6 +81,8 @@ def test_trusted_modules_are_needed_and_come_back():
     table = stability.trusted_modules(stable, curve)
     assert table["needed"].tolist() == [True, True, False, False]
     assert table["trusted"].tolist() == [True, False, False, False] and table["judged"].all()
+    lacking = stability.trusted_modules(stable, curve, without_structure=[0])
+    assert not lacking["trusted"].any() and lacking["structure"].tolist() == [False, False, True, True]
     unjudged = stability.trusted_modules(stable, curve.assign(val_r2=curve["val_r2"].where(curve["frequency"] == 1)))
     assert unjudged["judged"].tolist() == [False, False, True, True] and not unjudged["trusted"].any()
 

@@ -22,12 +22,13 @@ GENES = ["Gata1", "NA", "7", "Spi1"]
 READERS = {
     "params.yaml": "02_visualize",
     "cells.h5ad": "02_visualize",
+    "scales.csv": "03_train",
     "model.safetensors": "04_interpret",
     "stability.csv": "04_interpret",
     "truncation.csv": "04_interpret",
     "modules.csv": "06_go_terms",
     "performance.csv": "06_go_terms",
-    "noise.csv": "06_go_terms",
+    "noise.csv": "05_compare",
     "main_effects.csv": "06_go_terms",
     "pairs.csv": "06_go_terms",
     "comparison.csv": "06_go_terms",
@@ -66,7 +67,7 @@ def execute(folder, stem, seed=0):
         return run.save(cells=cells(seed), facts={"data": f"tiny {seed}"})
     adata = run.load_cells()
     if stem == "02_visualize":
-        return run.save(cells=adata)
+        return run.save(cells=adata, scales=table("scales.csv", seed))
     if stem != "03_train":
         BilinearForm.load(run.need("model.safetensors"), adata.var_names)
     tables = {name.removesuffix(".csv"): table(name, seed) for name in TABLES if MAKERS[name] == stem}

@@ -72,7 +72,7 @@ def run(tmp_path):
     run = Run(tmp_path / "first")
     Run(run.folder, "01_data", {"k": 3}).save(facts={"data": f"paul15 {EVIL}: 2,730 cells"})
     Run(run.folder, "07_last").save(key_figures={"Done first": "yes"})
-    Run(run.folder, "03_train").save(key_figures={f"Best {EVIL}": f"0.5 {EVIL}"})
+    Run(run.folder, "03_train").save(key_figures={f"Best {EVIL}": f"0.5 {EVIL}"}, alerts=[f"No structure {EVIL}"])
     sentence = f"Gene *{EVIL}* ![p](http://a.example/p.png) <img src=http://a.example/q.png>\n\n```mermaid\n{EVIL}\n```"
     outputs = [
         new_output("stream", name="stdout", text=f"printed {EVIL}"),
@@ -224,6 +224,7 @@ def test_index_lists_pages_key_figures_and_files(run):
         assert link in links
     for text in ["What are the data?", f"Best {EVIL}", f"0.5 {EVIL}", "a & <b>.txt", "computed in 12 s", "How many?"]:
         assert text in page.text
+    assert page.text.index(f"No structure {EVIL}") < page.text.index("Best")  # what is to be minded stands first
     assert page.text.index("Best") < page.text.index("Done first")  # in the order of the notebooks
     (picture,) = page.of_class("thumbnail")  # 02_look has no figure
     assert (picture["alt"], picture["aria-hidden"]) == ("", "true")  # decoration

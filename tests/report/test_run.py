@@ -83,7 +83,9 @@ def test_need_names_the_file_and_the_notebook(folder, name, maker):
 
 def test_settings_and_key_figures_are_recorded_in_plain_types(folder):
     notebook(folder, "03_train", k=np.int64(3), file=Path("a/b"), rates=(np.float32(0.5),), none=None).save()
-    notebook(folder, "01_data", seed=0).save(facts={"data": "d"}, key_figures={"MAE": np.float64(0.25)})
+    notebook(folder, "01_data", seed=0).save(
+        facts={"data": "d"}, key_figures={"MAE": np.float64(0.25)}, alerts=["mind"]
+    )
     settings = Run(folder).settings()
     assert settings["notebooks"] == {
         "01_data": {"seed": 0, "data": "d"},
@@ -91,6 +93,7 @@ def test_settings_and_key_figures_are_recorded_in_plain_types(folder):
     }
     assert list(settings["notebooks"]) == ["01_data", "03_train"]
     assert settings["key_figures"] == {"01_data": {"MAE": 0.25}, "03_train": {}}
+    assert settings["alerts"] == {"01_data": ["mind"], "03_train": []}
     assert {"python", "torch", "scanpy", "gseapy"} <= settings["versions"].keys()
 
 
