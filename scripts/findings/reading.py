@@ -148,11 +148,11 @@ def about_hierarchy(nested: pd.DataFrame, agreement: pd.DataFrame, labelled: pd.
     k_means = agreement[agreement["method"] == hierarchy.K_MEANS].set_index(["space", "n_clusters"])
     for space in spaces[1:]:
         sentences.append(_is_same(space, k_means.loc[space], k_means.loc[hierarchy.FREQUENCIES]))
-    if len(labelled):
-        best = labelled[(labelled["measure"] == "ARI") & labelled["space"].isin(nested["space"])]
-        top = best.loc[best.groupby("space", sort=False)["value"].idxmax()]
+    best = labelled[(labelled["measure"] == "ARI") & labelled["space"].isin(nested["space"])]
+    for method, of_method in best.groupby("method", sort=False):
+        top = of_method.loc[of_method.groupby("space", sort=False)["value"].idxmax()]
         told = ", ".join(f"{row.space} {row.value:.2f} (at {row.n_clusters})" for row in top.itertuples())
-        sentences.append(f"Ward's clusters agree with the known labels, at the number where most, by ARI: {told}.")
+        sentences.append(f"{method}'s clusters agree with the known labels, at the number where most, by ARI: {told}.")
     return sentences or ["There are too few cells to say whether clusters are hierarchical."]
 
 

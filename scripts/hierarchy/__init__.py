@@ -2,6 +2,7 @@
 
 from scripts.hierarchy.partitions import (
     K_MEANS,
+    LEIDEN,
     WARD,
     agreement_with_labels,
     agreement_with_spaces,
@@ -18,6 +19,7 @@ __all__ = [
     "ALL",
     "AXES",
     "FREQUENCIES",
+    "LEIDEN",
     "SCORES",
     "WARD",
     "CellSpaces",

@@ -1,9 +1,11 @@
 """Clusters at several levels: whether finer ones are nested in coarser ones, and which spaces give the same."""
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
+import igraph
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -12,11 +14,14 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from threadpoolctl import threadpool_limits
 
+from scripts import graph
 from scripts.hierarchy.spaces import FREQUENCIES, MIN_CLUSTER, CellSpaces, HierarchySettings
 
-WARD, K_MEANS = "Ward", "k-means"
+WARD, LEIDEN, K_MEANS = "Ward", "Leiden", "k-means"
 NESTED, DIVIDED, KNOWN_LABELS = "nestedness", "variance in one cluster", "known labels"
 SHARE, MAX_FITTED = 0.8, 1_000  # of the cells that each k-means is fitted to; all are assigned
+N_NEIGHBORS = 15  # of the graph that Leiden divides
+RESOLUTIONS = tuple(np.geomspace(0.02, 6, 12).tolist())  # of Leiden's modularity: a few clusters to some fifty
 ALPHA = 0.05  # p below which cells are more nested than a Gaussian
 COLUMNS = [
     *("measure", "method", "space", "against", "n_clusters", "n_coarse", "frequency"),
@@ -32,6 +37,8 @@ class Clusters:
     ----------
     ward : {space: {number: (n_cells,) int}}
         Cut from Ward's tree, where finer clusters are nested in coarser ones by construction.
+    leiden : {space: {number: (n_cells,) int}}
+        Of the resolution whose number of clusters is nearest.
     k_means : {space: {number: (n_repeats, n_cells) int}}
         Each level on its own.
     gaussian : {space: {number: (n_repeats, n_cells) int}}
@@ -39,6 +46,7 @@ class Clusters:
     """
 
     ward: dict[str, dict[int, np.ndarray]]
+    leiden: dict[str, dict[int, np.ndarray]]
     k_means: dict[str, dict[int, np.ndarray]]
     gaussian: dict[str, dict[int, np.ndarray]]
 
@@ -51,6 +59,7 @@ def clusters_of(spaces: CellSpaces, settings: HierarchySettings) -> Clusters:
         ward = {
             name: ward_clusters(points, levels) for name, points in (spaces.coordinates | spaces.cumulative).items()
         }
+        leiden = {name: leiden_clusters(points, levels) for name, points in spaces.coordinates.items()}
         k_means, gaussian = (
             {
                 name: repeated_k_means(points, spaces.numbers, settings.n_repeats, settings.random_state, is_gaussian)
@@ -58,13 +67,30 @@ def clusters_of(spaces: CellSpaces, settings: HierarchySettings) -> Clusters:
             }
             for is_gaussian in (False, True)
         )
-    return Clusters(ward, k_means, gaussian)
+    return Clusters(ward, leiden, k_means, gaussian)
 
 
 def ward_clusters(points: np.ndarray, numbers: Iterable[int]) -> dict[int, np.ndarray]:
     """Ward's tree (JASA 58, 236, 1963), cut into some numbers of clusters; points : (n_cells, n_dimensions)."""
     tree = linkage(points, "ward")
     return {number: fcluster(tree, number, "maxclust") - 1 for number in numbers}
+
+
+def leiden_clusters(points: np.ndarray, numbers: Iterable[int], random_state: int = 0) -> dict[int, np.ndarray]:
+    """Leiden's clusters (Traag, Waltman & van Eck, Scientific Reports 9, 5233, 2019) of a graph of nearest neighbours.
+
+    Their number is not set but by the resolution of the modularity: for each number asked, the nearest of those that a
+    ladder of resolutions gives. points : (n_cells, n_dimensions); n_neighbors as in scanpy, but for fewer cells.
+    """
+    found = graph.nearest_neighbors(points, min(N_NEIGHBORS, len(points) - 1), "euclidean")
+    edges = np.argwhere(np.triu(graph.adjacency(found).toarray()) > 0)
+    network = igraph.Graph(len(points), edges)
+    igraph.set_random_number_generator(random.Random(random_state))
+    divided = [
+        np.array(network.community_leiden("modularity", resolution=resolution, n_iterations=2).membership)
+        for resolution in RESOLUTIONS
+    ]
+    return {number: min(divided, key=lambda each: abs(int(each.max()) + 1 - number)) for number in numbers}
 
 
 def repeated_k_means(
@@ -173,16 +199,17 @@ def _in_one_cluster(values: np.ndarray, clusters: np.ndarray) -> tuple[float, fl
 def agreement_with_spaces(clusters: Clusters) -> pd.DataFrame:
     """Whether two spaces give the same clusters: the adjusted Rand index (Hubert & Arabie, J. Classif. 2, 193, 1985).
 
-    Chance is 0. By Ward, of all spaces with each other. By k-means, of each space with the frequencies, clusters of one
+    Chance is 0. By Ward and Leiden, of all spaces with each other. By k-means, of each space with the frequencies, clusters of one
     draw of the cells with those of the next, so that frequencies with themselves are what equal spaces would give.
     """
     main = list(clusters.k_means)
     pairs = [*combinations(main, 2), *((FREQUENCIES, name) for name in clusters.ward if name not in main)]
     rows = []
-    for a, b in pairs:
-        for number, found in clusters.ward[a].items():
-            level = {"method": WARD, "space": b, "against": a, "n_clusters": number}
-            rows.append({"measure": "ARI", **level, "value": adjusted_rand_score(found, clusters.ward[b][number])})
+    for method, of in ((WARD, clusters.ward), (LEIDEN, clusters.leiden)):
+        for a, b in pairs:
+            for number, found in of[a].items() if b in of else ():
+                level = {"method": method, "space": b, "against": a, "n_clusters": number}
+                rows.append({"measure": "ARI", **level, "value": adjusted_rand_score(found, of[b][number])})
     for space, levels in clusters.k_means.items():
         for number, found in levels.items():
             again = np.roll(clusters.k_means[FREQUENCIES][number], 1, axis=0)
@@ -193,17 +220,22 @@ def agreement_with_spaces(clusters: Clusters) -> pd.DataFrame:
 
 
 def agreement_with_labels(clusters: Clusters, spaces: CellSpaces) -> pd.DataFrame:
-    """Whether Ward's clusters are the known labels, over the cells that have one, by adjusted Rand index and adjusted
+    """Whether Ward's and Leiden's clusters are the known labels, over the cells that have one, by adjusted Rand index and adjusted
     mutual information (Vinh, Epps & Bailey, JMLR 11, 2837, 2010); no rows where there are not two labels.
     """
     rows = []
     known = spaces.labels.notna().to_numpy()
-    for space, levels in clusters.ward.items() if spaces.has_labels else ():
-        for number, found in levels.items():
-            both = spaces.labels.cat.codes.to_numpy()[known], found[known]
-            level = {"method": WARD, "space": space, "against": KNOWN_LABELS, "n_clusters": number}
-            rows.append({"measure": "ARI", **level, "value": adjusted_rand_score(*both)})
-            rows.append({"measure": "AMI", **level, "value": adjusted_mutual_info_score(*both)})
+    cuts = [
+        (method, space, number, found)
+        for method, of in ((WARD, clusters.ward), (LEIDEN, clusters.leiden))
+        for space, levels in of.items()
+        for number, found in levels.items()
+    ]
+    for method, space, number, found in cuts if spaces.has_labels else ():
+        both = spaces.labels.cat.codes.to_numpy()[known], found[known]
+        level = {"method": method, "space": space, "against": KNOWN_LABELS, "n_clusters": number}
+        rows.append({"measure": "ARI", **level, "value": adjusted_rand_score(*both)})
+        rows.append({"measure": "AMI", **level, "value": adjusted_mutual_info_score(*both)})
     return _table(rows).assign(chance=0.0)
 
 
