@@ -16,6 +16,7 @@ from scripts.cells import (
     add_split,
     donors_of,
     graph_features,
+    labels_of,
     leave_out,
     load,
     name_in_file,
@@ -171,6 +172,24 @@ def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.nda
     kept, _, vectors = graph.frequencies_in_parts(adjacency, n_freq, settings.laplacian == "normalized")
     rows = rows[kept]
     return rows, regress_out(vectors, adata.obsm[COVARIATES][rows]) if COVARIATES in adata.obsm else vectors
+
+
+def add_branches(adata: ad.AnnData, scales: pd.DataFrame) -> pd.DataFrame:
+    """Branches of the leading frequencies that come back, as a table, and in place.
+
+    adata : AnnData with frequencies. It gets obsm["X_branches"] (n_cells, n_branches) and uns["branches"]: by which
+    weights and constant they come from the frequencies, how they are named, and on how many cells they live; nothing
+    where there is none. scales : as from evaluation.scales. Returns what `graph.branch_table` does.
+    """
+    found = graph.branches(adata.obsm["X_freq"], graph.n_beyond_noise(scales, adata.obsm["X_freq"].shape[1]))
+    table = graph.branch_table(found, labels_of(adata))
+    adata.obsm.pop("X_branches", None)
+    adata.uns.pop("branches", None)
+    if len(table):
+        adata.obsm["X_branches"] = found.coordinates
+        own = {"weights": found.weights, "constant": found.constant}
+        adata.uns["branches"] = own | {"name": table["name"].to_numpy(str), "cells": table["cells"].to_numpy()}
+    return table
 
 
 def prepare(source: Source, settings: Preparation) -> ad.AnnData:

@@ -3,7 +3,15 @@
 Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
 """
 
-from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, scale_lines, spectrum
+from scripts.figures.cells import (
+    branch_scatter,
+    frequency_scatter,
+    label_counts,
+    label_scatter,
+    quality_violins,
+    scale_lines,
+    spectrum,
+)
 from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
@@ -30,6 +38,7 @@ __all__ = [
     "accuracy_dots",
     "add_layout",
     "agreement_bars",
+    "branch_scatter",
     "cell_waterfall",
     "confusion_cells",
     "covariate_dots",

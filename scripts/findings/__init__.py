@@ -2,6 +2,7 @@
 
 from scripts.findings.cells import (
     about_batches,
+    about_branches,
     about_cells_of_frequencies,
     about_known_labels,
     about_label_columns,
@@ -70,6 +71,7 @@ from scripts.findings.text import bullets, say, table
 
 __all__ = [
     "about_batches",
+    "about_branches",
     "about_cells_of_frequencies",
     "about_cell",
     "about_chance",

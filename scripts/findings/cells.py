@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.cells import MEASURES, as_labels, batch_columns, label_columns, labels_of, why_unmeasured
-from scripts.graph import COMES_BACK, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
+from scripts.graph import COMES_BACK, NO_LABEL, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
@@ -129,6 +129,32 @@ def _about_floor(table: pd.DataFrame) -> list[str]:
     said = f"frequencies up to {last} come back, by depth or shared noise" if back.any() else "none come back"
     beside = f" (where they do not, smallest canonical correlations reach {others.max():.2f})" if len(others) else ""
     return [f"Of the frequencies of cells of the same depths without structure, {said}{beside}."]
+
+
+def about_branches(table: pd.DataFrame, scales: pd.DataFrame) -> list[str]:
+    """Which branches the frequencies that come back have, and what is at their ends.
+
+    table, scales : as from datasets.add_branches and evaluation.scales.
+    """
+    if table.empty:
+        return ["No branch is named: no number of the frequencies that are kept comes back, or only as depth does."]
+    n = len(table) - 1
+    if len(scales):
+        which = "frequency 0, which comes back" if n == 1 else f"the first {n} frequencies, which come back"
+    else:
+        which = f"the {n} kept, of which it was not measured whether they come back"
+    sentences = [f"{len(table)} branches span the space of {which}, and the constant."]
+    named = table[table["name"] != NO_LABEL]
+    sentences += [
+        f"Branch {row.branch} lives on about {row.cells:,.0f} cells; of the {row.tip_cells:,} at its end, "
+        f"{row.label_share:.0%} of those with a label are {row.name}."
+        for row in named.itertuples()
+    ]
+    rest = table[table["name"] == NO_LABEL]
+    if len(rest):
+        told = ", ".join(f"{row.branch} ({row.cells:,.0f} cells)" for row in rest.itertuples())
+        sentences.append(f"At the end of these branches no known label stands out: {told}.")
+    return sentences
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from scripts.blocks import Matrix, Standard, evenly
 from scripts.cells import MIN_TRAINING, CellDataset, subsamples
 from scripts.errors import InputError
+from scripts.graph import kurtosis_rotation
 from scripts.models.components import target_components
 from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import PolynomialForm, monomials
@@ -205,21 +206,6 @@ def active_directions(model: KernelRidge, deviation: np.ndarray) -> tuple[np.nda
 def smallest_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Smallest canonical correlation of the scores of two subspaces; their orthonormal directions, (n, k) each."""
     return float(np.linalg.svd(first.T @ second, compute_uv=False)[-1])
-
-
-def kurtosis_rotation(scores: np.ndarray, n_steps: int = 200) -> np.ndarray:
-    """Rotation of uncorrelated scores of variance 1, (n_cells, k), to the largest sum of fourth moments, (k, k).
-
-    The varimax criterion on the cells' scores. It is convex, so that stepping to the rotation nearest to its gradient
-    never goes down (Journee et al., J. Mach. Learn. Res. 11, 517, 2010).
-    """
-    rotation = np.eye(scores.shape[1])
-    for _ in range(n_steps):
-        left, _, right = np.linalg.svd(scores.T @ (scores @ rotation) ** 3)
-        rotation, before = left @ right, rotation
-        if np.abs(rotation - before).max() < 1e-6:
-            break
-    return rotation
 
 
 def bounded(indices: np.ndarray) -> np.ndarray:
