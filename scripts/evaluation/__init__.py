@@ -3,10 +3,10 @@
 `covariates`, `rankings`, `recovery` and `rivals` also name what they compare.
 """
 
+from scripts.blocks import correlations
 from scripts.evaluation import covariates, rankings, recovery, rivals
 from scripts.evaluation.correlation import (
     compare_with_correlation,
-    correlations,
     depth_of,
     driver_table,
     ranking_overlap,

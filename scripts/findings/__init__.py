@@ -60,6 +60,7 @@ from scripts.findings.planted import (
     planted_key_figure,
 )
 from scripts.findings.reading import (
+    about_branch_genes,
     about_cell,
     about_single_genes,
     about_tested_pairs,
@@ -71,6 +72,7 @@ from scripts.findings.text import bullets, say, table
 
 __all__ = [
     "about_batches",
+    "about_branch_genes",
     "about_branches",
     "about_cells_of_frequencies",
     "about_cell",

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scripts.findings.text import measured
 from scripts.models import BilinearForm
 from scripts.reading import FDR, is_significant
 
@@ -29,6 +30,15 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
                 "in other cells as it is; read them together, with caution."
             )
     return sentences
+
+
+def about_branch_genes(table: pd.DataFrame, n_genes: int = 5) -> list[str]:
+    """How well each branch is predicted, and by which genes it is marked; table : as from reading.branch_genes."""
+    return [
+        f"Branch {branch} ({name}): held-out R² {measured(of_branch['r2'].iloc[0], '.2f')}; "
+        f"with its prediction rise {', '.join(of_branch['gene'][of_branch['rank'] <= n_genes])}."
+        for (branch, name), of_branch in table.groupby(["branch", "name"])
+    ]
 
 
 def about_cell(table: pd.DataFrame, cell: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
-from scripts.reading.modules import main_effect_table, module_table, pole_loadings, poles
+from scripts.reading.modules import branch_genes, main_effect_table, module_table, pole_loadings, poles
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
@@ -16,6 +16,7 @@ __all__ = [
     "agreement_table",
     "as_cells",
     "as_mudata",
+    "branch_genes",
     "explain_cell",
     "is_significant",
     "loading_intervals",
