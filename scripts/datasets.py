@@ -139,19 +139,9 @@ def scale_table(
         attrs["why"] says so.
     """
     try:
-        if n_rebuilt == 0:
-            raise InputError("n_rebuilt is 0")
-        if settings.use_graph:
-            raise InputError(
-                f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
-            )
-        donors = donors_of(adata)
-        codes = None if donors is None else donors.cat.codes.to_numpy()
-        rows = subsamples(CellDataset(adata.X, adata.obsm["X_freq"], donors=codes), n_rebuilt)
-        n_freq = min(max(N_SCALES, settings.n_freq_comps + MORE_SCALES), *(len(some) - 2 for some in rows))
-        edges = sparse.csr_array(adata.obsp["connectivities"])
+        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, max(N_SCALES, settings.n_freq_comps + MORE_SCALES))
+        edges, n_freq = sparse.csr_array(adata.obsp["connectivities"]), max(new.shape[1] for _, new in rebuilt)
         values, vectors = graph.frequencies(edges, n_freq, settings.laplacian == "normalized")
-        rebuilt = side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
     except InputError as error:
         found = pd.DataFrame(columns=graph.SCALES)
         found.attrs["why"] = str(error)
@@ -160,6 +150,34 @@ def scale_table(
     if COVARIATES in adata.obsm:
         vectors = regress_out(vectors, adata.obsm[COVARIATES])
     return graph.scale_table(values, vectors, rebuilt, lives, depth)
+
+
+def rebuilt_graphs(
+    adata: ad.AnnData, settings: Preparation, n_rebuilt: int, n_freq: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frequencies of graphs that are built anew without some cells: 80 % subsamples, or without some donors each.
+
+    Returns
+    -------
+    list of (rows, vectors)
+        Which of the cells each graph has, and its frequencies, (n_rows, at most n_freq).
+
+    Raises
+    ------
+    InputError
+        If none is wanted, or it is not known how the graph was built.
+    """
+    if n_rebuilt == 0:
+        raise InputError("n_rebuilt is 0")
+    if settings.use_graph:
+        raise InputError(
+            f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
+        )
+    donors = donors_of(adata)
+    codes = None if donors is None else donors.cat.codes.to_numpy()
+    rows = subsamples(CellDataset(adata.X, adata.obsm["X_freq"], donors=codes), n_rebuilt)
+    n_freq = min(n_freq, *(len(some) - 2 for some in rows))
+    return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
 
 
 def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ from scripts.figures.reading import (
     pair_network,
     pole_bars,
     score_scatter,
+    stability_bars,
 )
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "scale_lines",
     "score_scatter",
     "spectrum",
+    "stability_bars",
     "term_dots",
     "truncation_curves",
 ]

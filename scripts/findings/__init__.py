@@ -62,6 +62,7 @@ from scripts.findings.planted import (
 from scripts.findings.reading import (
     about_branch_genes,
     about_cell,
+    about_pole_stability,
     about_single_genes,
     about_tested_pairs,
     about_trusted,
@@ -103,6 +104,7 @@ __all__ = [
     "about_pairs",
     "about_panel_stability",
     "about_panels",
+    "about_pole_stability",
     "about_prediction",
     "about_products",
     "about_quality",

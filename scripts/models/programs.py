@@ -124,9 +124,7 @@ class ProgramRidge:
         energy, directions = self._active_subspace(z, y, z_val, y_val, deviation)
         scores, scores_val, tried = z / deviation, z_val / deviation, []
         for k in self._sizes():
-            rotation = kurtosis_rotation(scores @ directions[:, :k])
-            turn = directions[:, :k] @ rotation[:, np.argsort(-energy[:k] @ rotation**2)]
-            turn *= np.where(((scores @ turn) ** 3).sum(axis=0) < 0, -1.0, 1.0)
+            turn = turned(energy[:k], directions[:, :k], scores)
             tried += self._regressions(turn, bounded(scores @ turn), y, bounded(scores_val @ turn), y_val)
         best = _simplest(tried)
         self.n_programs, self.order = best.turn.shape[1], best.order
@@ -141,6 +139,7 @@ class ProgramRidge:
         some = evenly(len(y), MAX_SUBSPACE)
         z, y, model = z[some], y[some], polynomial_ridge(3)
         model.search(z, y, z_val, y_val)
+        self._kernel = model
         energy, directions = active_directions(model, deviation)
         some = subsamples(CellDataset(z, y), N_SUBSAMPLES)
         again = [active_directions(model.refit(z[rows], y[rows]), deviation)[1] for rows in some]
@@ -151,6 +150,19 @@ class ProgramRidge:
             {"n_programs": sizes, "gradient_share": share[: len(sizes)], "correlation": np.mean(smallest, axis=0)}
         )
         return energy, directions
+
+    def again(self, X: Matrix, y: np.ndarray) -> np.ndarray:
+        """Programs of other cells or targets: as many, and by the same kernel, as this model has chosen.
+
+        X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns t, (n_cells, n_programs).
+        """
+        with few_threads(len(y)):
+            z = target_components(X, y, min(N_COMPONENTS, X.shape[1], X.shape[0] - 1)).coordinates(X)
+            some, deviation = evenly(len(y), MAX_SUBSPACE), Standard.of(z).deviation
+            model = self._kernel.refit(z[some], Standard.of(y).scaled(y)[some])
+            energy, directions = active_directions(model, deviation)
+            k, scores = min(self.n_programs, len(deviation)), z / deviation
+            return bounded(scores @ turned(energy[:k], directions[:, :k], scores))
 
     def _sizes(self) -> list[int]:
         """Numbers of programs whose subspace comes back; where none does, one."""
@@ -201,6 +213,17 @@ def active_directions(model: KernelRidge, deviation: np.ndarray) -> tuple[np.nda
     energy = sum(slope.T @ slope for slope in slopes) / slopes.shape[1]
     values, vectors = np.linalg.eigh(energy)
     return values[::-1], vectors[:, ::-1]
+
+
+def turned(energy: np.ndarray, directions: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Directions turned to the largest kurtosis of the scores, that of most energy first, + at the longer tail.
+
+    energy : (k,); directions : (n_components, k), orthonormal; scores : (n_cells, n_components) of standard deviation
+    1. Returns (n_components, k).
+    """
+    rotation = kurtosis_rotation(scores @ directions)
+    turn = directions @ rotation[:, np.argsort(-energy @ rotation**2)]
+    return turn * np.where(((scores @ turn) ** 3).sum(axis=0) < 0, -1.0, 1.0)
 
 
 def smallest_correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,5 +1,10 @@
-"""What weights say: modules, their stability, pairs, single cells, and cells never seen."""
+"""What weights say: modules, their stability, pairs, single cells, and cells never seen.
 
+`anew` also names what it compares.
+"""
+
+from scripts.reading import anew
+from scripts.reading.anew import pole_stability
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
 from scripts.reading.modules import branch_genes, main_effect_table, module_table, pole_loadings, poles
@@ -14,6 +19,7 @@ __all__ = [
     "Scorer",
     "add_modules",
     "agreement_table",
+    "anew",
     "as_cells",
     "as_mudata",
     "branch_genes",
@@ -27,6 +33,7 @@ __all__ = [
     "pair_null",
     "pair_table",
     "pole_loadings",
+    "pole_stability",
     "poles",
     "recurrence",
     "resample",
