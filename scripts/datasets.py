@@ -1,5 +1,7 @@
 """From a data set's name or a file to training data: normalised cells with frequencies, splits and torch data sets."""
 
+import contextlib
+from dataclasses import replace
 from functools import partial
 
 import anndata as ad
@@ -8,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scripts import graph
-from scripts.blocks import Standard
+from scripts.blocks import Matrix, Standard
 from scripts.cells import (
     COVARIATES,
     CellDataset,
@@ -29,6 +31,7 @@ from scripts.parallel import side_by_side
 from scripts.regression import explained_by_chance, regress_out
 from scripts.sources import Source, resolve
 
+OTHER_K, OTHER_COMPONENTS = (5, 7, 10, 15, 20, 30), 50  # that graphs are built with to see what comes back
 N_SCALES, MORE_SCALES = 10, 5  # frequencies that are looked for in graphs built anew: at least, and beside those kept
 
 
@@ -185,11 +188,49 @@ def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.nda
     scaled = "scale" in adata.uns["dataset"]["steps"]
     X = Standard.of(adata.X[rows]).scaled(adata.X) if scaled else adata.X
     features = graph_features(adata, settings, X, rows)[0][rows]
-    found = graph.nearest_neighbors(features, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    return _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), rows)
+
+
+def _neighbors(features: Matrix, settings: Preparation, k: int | None = None) -> graph.Neighbors:
+    k = min(k or settings.k_neighbors, features.shape[0] - 1)
+    return graph.nearest_neighbors(features, k, settings.metric, random_state=settings.random_state)
+
+
+def _frequencies_of(
+    adata: ad.AnnData, settings: Preparation, n_freq: int, found: graph.Neighbors, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of the graph of neighbours among the cells `rows`: which of them it has, and (n_rows, n_freq)."""
     adjacency = graph.adjacency(found, settings.graph_weights)
     kept, _, vectors = graph.frequencies_in_parts(adjacency, n_freq, settings.laplacian == "normalized")
     rows = rows[kept]
     return rows, regress_out(vectors, adata.obsm[COVARIATES][rows]) if COVARIATES in adata.obsm else vectors
+
+
+def graph_frequencies(adata: ad.AnnData, settings: Preparation, n_freq: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of a graph of all cells that may have fallen into parts: rows, and vectors (n_rows, n_freq)."""
+    found = _neighbors(graph_features(adata, settings)[0], settings)
+    return _frequencies_of(adata, settings, n_freq, found, np.arange(adata.n_obs))
+
+
+def other_graphs(adata: ad.AnnData, settings: Preparation, n_freq: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Frequencies of graphs of the same cells that are built in other ways, by what is changed.
+
+    With other numbers of neighbours; and with components of the genes where it is built on genes, on these where it is
+    built on components. An embedding (use_rep) is taken as it is. Returns, of each, what `graph_frequencies` does.
+    """
+    every = np.arange(adata.n_obs)
+    features, basis = graph_features(adata, settings)
+    found, changed = _neighbors(features, settings, max(OTHER_K)), {}
+    for k in sorted({min(k, found.indices.shape[1]) for k in OTHER_K} - {settings.k_neighbors}):
+        fewer = replace(found, indices=found.indices[:, :k], distances=found.distances[:, :k])
+        changed[f"k_neighbors {k}"] = _frequencies_of(adata, settings, n_freq, fewer, every)
+    if not settings.use_rep:
+        is_of_genes = " components of " not in basis
+        n_components = min(OTHER_COMPONENTS, *(side - 1 for side in features.shape)) if is_of_genes else 0
+        with contextlib.suppress(InputError):  # cells may have no direction in the other representation
+            features, basis = graph_features(adata, replace(settings, graph_components=n_components))
+            changed[basis] = _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), every)
+    return changed
 
 
 def add_branches(adata: ad.AnnData, scales: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from scripts.evaluation.performance import (
     noise_table,
     over_splits,
     performance_over_splits,
+    scale_changes,
     scales,
     truncation_curve,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "rankings",
     "recovery",
     "rivals",
+    "scale_changes",
     "scales",
     "shuffled_drivers",
     "truncation_curve",

@@ -12,10 +12,12 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import gen_batches
 
+from scripts import graph
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import (
     ALL_CELLS,
     COUNTS,
+    COVARIATES,
     MIN_SPLIT,
     CellDataset,
     Preparation,
@@ -26,15 +28,17 @@ from scripts.cells import (
     transductive_split,
     with_counts,
 )
-from scripts.datasets import add_frequencies, scale_table
+from scripts.datasets import add_frequencies, graph_frequencies, other_graphs, scale_table
 from scripts.errors import InputError
 from scripts.evaluation.correlation import depth_of
 from scripts.measures import held_out_r2
 from scripts.models import BilinearForm, Model, Predictor
 from scripts.parallel import side_by_side
+from scripts.regression import regress_out
 
 MIN_DEPTH, MAX_DEPTH = 4, 2**31 - 1  # counts of cells that can be split in two, in the middle and at most
 NOISE = ["r2", "structureless_r2", "same_half_r2", "other_half_r2"]
+HALVES, CHANGES = "halves of the counts", ["changed", "frequency", "together"]
 BLOCK = 500  # cells that are drawn at a time
 
 
@@ -224,6 +228,44 @@ def scales(adata: ad.AnnData, settings: Preparation, n_rebuilt: int) -> pd.DataF
     return table
 
 
+def scale_changes(adata: ad.AnnData, settings: Preparation, scales: pd.DataFrame) -> pd.DataFrame:
+    """Which numbers of leading frequencies come back where the graph is built in another way, of the same cells.
+
+    With other numbers of neighbours and another representation, beside the run's own graph; and from either half of the
+    counts, as in `count_splitting`, beside that of the other half.
+
+    Parameters
+    ----------
+    adata, settings
+        As for `datasets.scale_table`.
+    scales : DataFrame
+        As from `scales`; where it is empty, so is this.
+
+    Returns
+    -------
+    DataFrame
+        changed; frequency; together, the smallest canonical correlation of all frequencies up to this one, NaN where
+        the other graph has too few.
+    """
+    tables, n_freq = [], len(scales)
+    if n_freq:
+        edges = sparse.csr_array(adata.obsp["connectivities"])
+        own = np.arange(adata.n_obs), graph.frequencies(edges, n_freq, settings.laplacian == "normalized")[1]
+        if COVARIATES in adata.obsm:
+            own = own[0], regress_out(own[1], adata.obsm[COVARIATES])
+        pairs = {name: (own, other) for name, other in other_graphs(adata, settings, n_freq).items()}
+        with contextlib.suppress(InputError):
+            halves = [
+                with_counts(adata, half, settings) for half in _halves(_counts(adata, settings), settings.random_state)
+            ]
+            pairs[HALVES] = tuple(graph_frequencies(half, settings, n_freq) for half in halves)
+        for name, (one, other) in pairs.items():
+            _, mine, theirs = np.intersect1d(one[0], other[0], return_indices=True)
+            together = graph.canonical_correlations(one[1][mine], other[1][theirs]).diagonal()
+            tables.append(pd.DataFrame({"changed": name, "frequency": np.arange(len(together)), "together": together}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=CHANGES)
+
+
 def count_splitting(
     adata: ad.AnnData, settings: Preparation, models: dict[str, Callable[[], Predictor]], random_state: int = 0
 ) -> pd.DataFrame:
@@ -256,13 +298,19 @@ def count_splitting(
         If there are no counts, or the graph is not made from them.
     """
     counts = _counts(adata, settings)
-    half = counts.copy()
-    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
+    half, rest = _halves(counts, random_state)
     own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
-    other = with_counts(adata, counts - half, settings)[own.obs_names].copy()
+    other = with_counts(adata, rest, settings)[own.obs_names].copy()
     other.obsm["X_freq"] = own.obsm["X_freq"]
     same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
     return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
+
+
+def _halves(counts: sparse.csr_matrix, random_state: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Each count to either half at random."""
+    half = counts.copy()
+    half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
+    return half, counts - half
 
 
 def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:

@@ -104,6 +104,21 @@ def about_scales(table: pd.DataFrame, n_kept: int) -> list[str]:
     return [*sentences, *_about_number(table, n_kept), *_about_floor(table)]
 
 
+def about_scale_changes(table: pd.DataFrame, n_kept: int) -> list[str]:
+    """With which changes of the graph the frequencies that are kept come back; table : as from scale_changes."""
+    of_last = table[table["frequency"] == n_kept - 1]
+    if of_last.empty:
+        return []
+    told = {True: [], False: []}
+    for row in of_last.itertuples():
+        told[row.together >= COMES_BACK].append(f"{row.changed} ({row.together:.2f})")
+    come, do_not = (f"{', '.join(names)}" for names in (told[True] or ["none"], told[False] or ["none"]))
+    return [
+        f"The first {n_kept} frequencies, as many as are kept, come back with these changes (smallest canonical "
+        f"correlation): {come}; they do not with: {do_not}."
+    ]
+
+
 def _about_number(table: pd.DataFrame, n_kept: int) -> list[str]:
     """How many frequencies to keep, and why."""
     n = n_to_keep(table["comes_back"].to_numpy(), n_kept)

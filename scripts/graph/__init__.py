@@ -6,7 +6,15 @@ from scripts.graph.eigensolvers import residuals
 from scripts.graph.features import components, pareto_scaled, variable_genes
 from scripts.graph.labels import label_energy, label_separation
 from scripts.graph.neighbors import N_EXACT, Neighbors, entered_neighbors, nearest_neighbors
-from scripts.graph.scales import COMES_BACK, SCALES, frequencies_in_parts, n_beyond_noise, n_to_keep, scale_table
+from scripts.graph.scales import (
+    COMES_BACK,
+    SCALES,
+    canonical_correlations,
+    frequencies_in_parts,
+    n_beyond_noise,
+    n_to_keep,
+    scale_table,
+)
 from scripts.graph.spectrum import (
     dirichlet_energy,
     extend,
@@ -30,6 +38,7 @@ __all__ = [
     "adjacency",
     "branch_table",
     "branches",
+    "canonical_correlations",
     "components",
     "dirichlet_energy",
     "entered_neighbors",
