@@ -13,6 +13,7 @@ from scripts import graph
 from scripts.blocks import Matrix, Standard
 from scripts.cells import (
     COVARIATES,
+    N_SCALES,
     CellDataset,
     Preparation,
     add_split,
@@ -32,7 +33,8 @@ from scripts.regression import explained_by_chance, regress_out
 from scripts.sources import Source, resolve
 
 OTHER_K, OTHER_COMPONENTS = (5, 7, 10, 15, 20, 30), 50  # that graphs are built with to see what comes back
-N_SCALES, MORE_SCALES = 10, 5  # frequencies that are looked for in graphs built anew: at least, and beside those kept
+N_KEPT, LEAST_KEPT, N_ANEW = 5, 2, 5  # frequencies kept where none is known to come back, and at least; graphs anew
+MORE_SCALES = 5  # frequencies that are looked for in graphs built anew beside those kept; N_SCALES at least
 
 
 def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
@@ -65,8 +67,9 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
     adjacency = adjacency[part == 0][:, part == 0]
     normalized = settings.laplacian == "normalized"
-    values, vectors = graph.frequencies(adjacency, settings.n_freq_comps, normalized)
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
+    n_kept = settings.n_freq_comps or _as_many_as_come_back(adata, settings)
+    values, vectors = graph.frequencies(adjacency, n_kept, normalized)
     adata.uns["neighbors"] = {
         "connectivities_key": "connectivities",
         "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": settings.graph_weights},
@@ -85,6 +88,21 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         _regress(adata)
     adata.obs[[f"freq_{f}" for f in range(len(values))]] = adata.obsm["X_freq"]
     return adata
+
+
+def _as_many_as_come_back(adata: ad.AnnData, settings: Preparation) -> int:
+    """How many frequencies to keep where no number is set, and say why; adata : AnnData with a graph."""
+    table = scale_table(adata, settings, N_ANEW)
+    n = graph.n_to_keep(table["comes_back"].to_numpy(bool), LEAST_KEPT)
+    kept = max(n, LEAST_KEPT) if n else N_KEPT
+    if n:
+        why = f"the first {n} of {len(table)} come back" if n > 1 else "the first alone comes back"
+        why += " in graphs built anew without some cells"
+    else:
+        why = table.attrs.get("why", "no number of them comes back where the graph is built anew")
+    said = f"As no number is set (n_freq_comps is 0), {kept} frequencies are kept: {why}."
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
+    return kept
 
 
 def _regress(adata: ad.AnnData) -> None:
@@ -178,7 +196,7 @@ def rebuilt_graphs(
         )
     donors = donors_of(adata)
     codes = None if donors is None else donors.cat.codes.to_numpy()
-    rows = subsamples(CellDataset(adata.X, adata.obsm["X_freq"], donors=codes), n_rebuilt)
+    rows = subsamples(CellDataset(adata.X, np.empty((adata.n_obs, 0)), donors=codes), n_rebuilt)
     n_freq = min(n_freq, *(len(some) - 2 for some in rows))
     return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
 
