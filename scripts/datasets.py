@@ -247,7 +247,7 @@ def other_graphs(adata: ad.AnnData, settings: Preparation, n_freq: int) -> dict[
         n_components = min(OTHER_COMPONENTS, *(side - 1 for side in features.shape)) if is_of_genes else 0
         with contextlib.suppress(InputError):  # cells may have no direction in the other representation
             features, basis = graph_features(adata, replace(settings, graph_components=n_components))
-            changed[basis] = _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), every)
+            changed[f"on {basis}"] = _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), every)
     return changed
 
 

@@ -109,10 +109,9 @@ def about_scale_changes(table: pd.DataFrame, n_kept: int) -> list[str]:
     of_last = table[table["frequency"] == n_kept - 1]
     if of_last.empty:
         return []
-    told = {True: [], False: []}
-    for row in of_last.itertuples():
-        told[row.together >= COMES_BACK].append(f"{row.changed} ({row.together:.2f})")
-    come, do_not = (f"{', '.join(names)}" for names in (told[True] or ["none"], told[False] or ["none"]))
+    back = of_last["together"] >= COMES_BACK
+    told = of_last["changed"] + [f" ({value:.2f})" for value in of_last["together"]]
+    come, do_not = (", ".join(told[kind]) or "none" for kind in (back, ~back))
     return [
         f"The first {n_kept} frequencies, as many as are kept, come back with these changes (smallest canonical "
         f"correlation): {come}; they do not with: {do_not}."

@@ -272,7 +272,7 @@ def test_scales_come_back_from_other_graphs_and_halves_where_there_is_structure(
         *others,
         "k_neighbors 5",
         "k_neighbors 7",
-        "50 components of all genes",
+        "on 50 components of all genes",
         performance.HALVES,
     }
     assert (table.loc[[*others, performance.HALVES], 1] > 0.9).all() and table.loc[performance.HALVES, 3] < 0.9
