@@ -76,3 +76,22 @@ def test_the_one_that_wins_is_said_both_ways():
     assert "is ahead of what correlation gives" in first and "+0.100" in first
     assert "is behind what correlation gives" in second and "-0.200" in second
     assert "takes 0.30 from correlation with single frequencies" in third
+
+
+@pytest.mark.slow
+@pytest.mark.paul15
+def test_poles_of_branches_and_programs_of_paul15_come_back(paul15):
+    adata = datasets.add_frequencies(paul15[0].copy(), cells.Preparation(n_freq_comps=6))
+    named = datasets.add_branches(adata, pd.DataFrame())
+    assert len(named) == 7 and (named["label_share"] > 0.7).all()
+    split = cells.run_split(adata)
+    ridge, programs = models.BilinearRidge(), models.ProgramRidge()
+    ridge.fit(split.train, split.val)
+    programs.fit(split.train, split.val)
+    table = reading.pole_stability(adata, cells.Preparation(n_freq_comps=6), ridge, programs, 5)
+    both = table.pivot(index="method", columns="graph", values="both_poles")
+    found = both[anew.ANEW]
+    assert found[anew.PREDICTED] >= 0.75 and found[anew.PROGRAMS] >= 0.69
+    assert found[anew.PREDICTED] > found[anew.CORRELATION] + 0.05
+    lost = both[anew.SAME] - found
+    assert lost[anew.CORRELATION] > 0.05 > lost[anew.PREDICTED]
