@@ -255,10 +255,9 @@ def scale_changes(adata: ad.AnnData, settings: Preparation, scales: pd.DataFrame
             own = own[0], regress_out(own[1], adata.obsm[COVARIATES])
         pairs = {name: (own, other) for name, other in other_graphs(adata, settings, n_freq).items()}
         with contextlib.suppress(InputError):
-            halves = [
-                with_counts(adata, half, settings) for half in _halves(_counts(adata, settings), settings.random_state)
-            ]
-            pairs[HALVES] = tuple(graph_frequencies(half, settings, n_freq) for half in halves)
+            halves = _halves(_counts(adata, settings), settings.random_state)
+            one, other = (graph_frequencies(with_counts(adata, half, settings), settings, n_freq) for half in halves)
+            pairs[HALVES] = one, other
         for name, (one, other) in pairs.items():
             _, mine, theirs = np.intersect1d(one[0], other[0], return_indices=True)
             together = graph.canonical_correlations(one[1][mine], other[1][theirs]).diagonal()
