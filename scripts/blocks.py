@@ -1,4 +1,4 @@
-"""Cells of any form, dense or sparse: their rows in part, sums over them, and genes standardised by them."""
+"""Cells of any form, dense or sparse: rows in part, sums over them, correlations of genes, and genes standardised."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -43,6 +43,16 @@ def variation(X: Matrix) -> np.ndarray:
         squares = squared.T @ np.ones(X.shape[0])
     total = squares - X.shape[0] * mean**2
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
+
+
+def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
+    """Pearson correlation of every gene with every frequency.
+
+    X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns (n_genes, n_freq); 0 for what does not vary.
+    """
+    y = y - y.mean(axis=0, dtype=np.float64)
+    size = np.sqrt(variation(X))[:, None] * np.linalg.norm(y, axis=0)
+    return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
 
 
 @dataclass(frozen=True)

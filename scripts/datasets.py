@@ -1,5 +1,7 @@
 """From a data set's name or a file to training data: normalised cells with frequencies, splits and torch data sets."""
 
+import contextlib
+from dataclasses import replace
 from functools import partial
 
 import anndata as ad
@@ -8,14 +10,16 @@ import pandas as pd
 from scipy import sparse
 
 from scripts import graph
-from scripts.blocks import Standard
+from scripts.blocks import Matrix, Standard
 from scripts.cells import (
     COVARIATES,
+    N_SCALES,
     CellDataset,
     Preparation,
     add_split,
     donors_of,
     graph_features,
+    labels_of,
     leave_out,
     load,
     name_in_file,
@@ -28,7 +32,9 @@ from scripts.parallel import side_by_side
 from scripts.regression import explained_by_chance, regress_out
 from scripts.sources import Source, resolve
 
-N_SCALES, MORE_SCALES = 10, 5  # frequencies that are looked for in graphs built anew: at least, and beside those kept
+OTHER_K, OTHER_COMPONENTS = (5, 7, 10, 15, 20, 30), 50  # that graphs are built with to see what comes back
+N_KEPT, LEAST_KEPT, N_ANEW = 5, 2, 5  # frequencies kept where none is known to come back, and at least; graphs anew
+MORE_SCALES = 5  # frequencies that are looked for in graphs built anew beside those kept; N_SCALES at least
 
 
 def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
@@ -61,8 +67,9 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
     adjacency = adjacency[part == 0][:, part == 0]
     normalized = settings.laplacian == "normalized"
-    values, vectors = graph.frequencies(adjacency, settings.n_freq_comps, normalized)
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
+    n_kept = settings.n_freq_comps or _as_many_as_come_back(adata, settings)
+    values, vectors = graph.frequencies(adjacency, n_kept, normalized)
     adata.uns["neighbors"] = {
         "connectivities_key": "connectivities",
         "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": settings.graph_weights},
@@ -81,6 +88,21 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         _regress(adata)
     adata.obs[[f"freq_{f}" for f in range(len(values))]] = adata.obsm["X_freq"]
     return adata
+
+
+def _as_many_as_come_back(adata: ad.AnnData, settings: Preparation) -> int:
+    """How many frequencies to keep where no number is set, and say why; adata : AnnData with a graph."""
+    table = scale_table(adata, settings, N_ANEW)
+    n = graph.n_to_keep(table["comes_back"].to_numpy(bool), LEAST_KEPT)
+    kept = max(n, LEAST_KEPT) if n else N_KEPT
+    if n:
+        why = f"the first {n} of {len(table)} come back" if n > 1 else "the first alone comes back"
+        why += " in graphs built anew without some cells"
+    else:
+        why = table.attrs.get("why", "no number of them comes back where the graph is built anew")
+    said = f"As no number is set (n_freq_comps is 0), {kept} frequencies are kept: {why}."
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
+    return kept
 
 
 def _regress(adata: ad.AnnData) -> None:
@@ -138,19 +160,9 @@ def scale_table(
         attrs["why"] says so.
     """
     try:
-        if n_rebuilt == 0:
-            raise InputError("n_rebuilt is 0")
-        if settings.use_graph:
-            raise InputError(
-                f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
-            )
-        donors = donors_of(adata)
-        codes = None if donors is None else donors.cat.codes.to_numpy()
-        rows = subsamples(CellDataset(adata.X, adata.obsm["X_freq"], donors=codes), n_rebuilt)
-        n_freq = min(max(N_SCALES, settings.n_freq_comps + MORE_SCALES), *(len(some) - 2 for some in rows))
-        edges = sparse.csr_array(adata.obsp["connectivities"])
+        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, max(N_SCALES, settings.n_freq_comps + MORE_SCALES))
+        edges, n_freq = sparse.csr_array(adata.obsp["connectivities"]), max(new.shape[1] for _, new in rebuilt)
         values, vectors = graph.frequencies(edges, n_freq, settings.laplacian == "normalized")
-        rebuilt = side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
     except InputError as error:
         found = pd.DataFrame(columns=graph.SCALES)
         found.attrs["why"] = str(error)
@@ -161,16 +173,100 @@ def scale_table(
     return graph.scale_table(values, vectors, rebuilt, lives, depth)
 
 
+def rebuilt_graphs(
+    adata: ad.AnnData, settings: Preparation, n_rebuilt: int, n_freq: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frequencies of graphs that are built anew without some cells: 80 % subsamples, or without some donors each.
+
+    Returns
+    -------
+    list of (rows, vectors)
+        Which of the cells each graph has, and its frequencies, (n_rows, at most n_freq).
+
+    Raises
+    ------
+    InputError
+        If none is wanted, or it is not known how the graph was built.
+    """
+    if n_rebuilt == 0:
+        raise InputError("n_rebuilt is 0")
+    if settings.use_graph:
+        raise InputError(
+            f"the graph came with the cells (obsp[{settings.use_graph!r}]), which do not say how it was built"
+        )
+    donors = donors_of(adata)
+    codes = None if donors is None else donors.cat.codes.to_numpy()
+    rows = subsamples(CellDataset(adata.X, np.empty((adata.n_obs, 0)), donors=codes), n_rebuilt)
+    n_freq = min(n_freq, *(len(some) - 2 for some in rows))
+    return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
+
+
 def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of a graph of some of the cells alone: which cells it has, and (n_rows, at most n_freq) vectors."""
     scaled = "scale" in adata.uns["dataset"]["steps"]
     X = Standard.of(adata.X[rows]).scaled(adata.X) if scaled else adata.X
     features = graph_features(adata, settings, X, rows)[0][rows]
-    found = graph.nearest_neighbors(features, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    return _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), rows)
+
+
+def _neighbors(features: Matrix, settings: Preparation, k: int | None = None) -> graph.Neighbors:
+    k = min(k or settings.k_neighbors, features.shape[0] - 1)
+    return graph.nearest_neighbors(features, k, settings.metric, random_state=settings.random_state)
+
+
+def _frequencies_of(
+    adata: ad.AnnData, settings: Preparation, n_freq: int, found: graph.Neighbors, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of the graph of neighbours among the cells `rows`: which of them it has, and (n_rows, n_freq)."""
     adjacency = graph.adjacency(found, settings.graph_weights)
     kept, _, vectors = graph.frequencies_in_parts(adjacency, n_freq, settings.laplacian == "normalized")
     rows = rows[kept]
     return rows, regress_out(vectors, adata.obsm[COVARIATES][rows]) if COVARIATES in adata.obsm else vectors
+
+
+def graph_frequencies(adata: ad.AnnData, settings: Preparation, n_freq: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of a graph of all cells that may have fallen into parts: rows, and vectors (n_rows, n_freq)."""
+    found = _neighbors(graph_features(adata, settings)[0], settings)
+    return _frequencies_of(adata, settings, n_freq, found, np.arange(adata.n_obs))
+
+
+def other_graphs(adata: ad.AnnData, settings: Preparation, n_freq: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Frequencies of graphs of the same cells that are built in other ways, by what is changed.
+
+    With other numbers of neighbours; and with components of the genes where it is built on genes, on these where it is
+    built on components. An embedding (use_rep) is taken as it is. Returns, of each, what `graph_frequencies` does.
+    """
+    every = np.arange(adata.n_obs)
+    features, basis = graph_features(adata, settings)
+    found, changed = _neighbors(features, settings, max(OTHER_K)), {}
+    for k in sorted({min(k, found.indices.shape[1]) for k in OTHER_K} - {settings.k_neighbors}):
+        fewer = replace(found, indices=found.indices[:, :k], distances=found.distances[:, :k])
+        changed[f"k_neighbors {k}"] = _frequencies_of(adata, settings, n_freq, fewer, every)
+    if not settings.use_rep:
+        is_of_genes = " components of " not in basis
+        n_components = min(OTHER_COMPONENTS, *(side - 1 for side in features.shape)) if is_of_genes else 0
+        with contextlib.suppress(InputError):  # cells may have no direction in the other representation
+            features, basis = graph_features(adata, replace(settings, graph_components=n_components))
+            changed[f"on {basis}"] = _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), every)
+    return changed
+
+
+def add_branches(adata: ad.AnnData, scales: pd.DataFrame) -> pd.DataFrame:
+    """Branches of the leading frequencies that come back, as a table, and in place.
+
+    adata : AnnData with frequencies. It gets obsm["X_branches"] (n_cells, n_branches) and uns["branches"]: by which
+    weights and constant they come from the frequencies, how they are named, and on how many cells they live; nothing
+    where there is none. scales : as from evaluation.scales. Returns what `graph.branch_table` does.
+    """
+    found = graph.branches(adata.obsm["X_freq"], graph.n_beyond_noise(scales, adata.obsm["X_freq"].shape[1]))
+    table = graph.branch_table(found, labels_of(adata))
+    adata.obsm.pop("X_branches", None)
+    adata.uns.pop("branches", None)
+    if len(table):
+        adata.obsm["X_branches"] = found.coordinates
+        own = {"weights": found.weights, "constant": found.constant}
+        adata.uns["branches"] = own | {"name": table["name"].to_numpy(str), "cells": table["cells"].to_numpy()}
+    return table
 
 
 def prepare(source: Source, settings: Preparation) -> ad.AnnData:

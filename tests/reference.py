@@ -3,6 +3,8 @@
 Shares no code with scripts/. Dense matrices in float64, and loops where loops are clearer.
 """
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -251,3 +253,17 @@ def canonical_correlations(one, other):
     S = np.cov(np.hstack([one, other]).T)
     squares = np.linalg.eigvals(np.linalg.inv(S[:n, :n]) @ S[:n, n:] @ np.linalg.inv(S[n:, n:]) @ S[n:, :n])
     return np.sqrt(np.sort(squares.real)[::-1])
+
+
+def varimax(loadings, n_sweeps=100):
+    """Kaiser's rotation of columns, pair by pair, each by the angle of the largest variance of the squares."""
+    turned, n = loadings.copy(), len(loadings)
+    for _ in range(n_sweeps):
+        for i, j in itertools.combinations(range(turned.shape[1]), 2):
+            x, y = turned[:, i].copy(), turned[:, j].copy()
+            u, v = x**2 - y**2, 2 * x * y
+            up = 2 * (u @ v - u.sum() * v.sum() / n)
+            along = u @ u - v @ v - (u.sum() ** 2 - v.sum() ** 2) / n
+            angle = np.arctan2(up, along) / 4
+            turned[:, i], turned[:, j] = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    return turned

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -247,12 +249,12 @@ def test_a_graph_on_components_says_so():
 RECIPE = Preparation(k_neighbors=15, n_freq_comps=2, unconnected="largest")
 
 
-def drawn(shares, seed=0):
+def drawn(shares, seed=0, settings=RECIPE):
     """Cells of 2,000 counts each, with their frequencies; shares : (n_cells, n_genes)."""
     made = ad.AnnData(np.random.default_rng(seed).poisson(2000 * shares).astype(np.float32))
     made.uns["dataset"] = {"name": "made", "steps": ["normalize_total", "log1p", "scale"], "left_out": [], "said": []}
     made.uns["label"] = ""
-    return add_frequencies(with_counts(made, sp.csr_matrix(made.X), RECIPE), RECIPE)
+    return add_frequencies(with_counts(made, sp.csr_matrix(made.X), settings), settings)
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +300,21 @@ def test_why_a_graph_cannot_be_built_anew_is_told(four_kinds):
     for settings, why in ((Preparation(use_graph="old"), "came with the cells"), (Preparation(use_rep="X_no"), "X_no")):
         table = scale_table(cells, settings, 3)
         assert table.empty and list(table) == SCALES and why in table.attrs["why"]
+
+
+def test_as_many_are_kept_as_come_back_where_no_number_is_set(four_kinds):
+    settings = replace(RECIPE, n_freq_comps=0)
+    cells = drawn(four_kinds[1], settings=settings)
+    assert cells.obsm["X_freq"].shape[1] == 3 == len(cells.uns["graph"]["participation"])
+    assert "3 frequencies are kept: the first 3 of 10 come back" in cells.uns["dataset"]["said"][-1]
+    none = drawn(four_kinds[1][:1].repeat(400, axis=0), settings=settings)
+    assert none.obsm["X_freq"].shape[1] == 5 and "no number of them comes back" in none.uns["dataset"]["said"][-1]
+    cells.obsp["old"] = cells.obsp["connectivities"]
+    given = add_frequencies(cells, replace(settings, use_graph="old"))
+    assert (
+        given.obsm["X_freq"].shape[1] == 5
+        and "5 frequencies are kept: the graph came" in given.uns["dataset"]["said"][-1]
+    )
 
 
 @pytest.mark.paul15

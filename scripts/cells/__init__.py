@@ -5,6 +5,7 @@ from scripts.cells.labels import as_labels, batch_columns, label_columns, labels
 from scripts.cells.loading import (
     COUNTS,
     COVARIATES,
+    N_SCALES,
     Preparation,
     describe,
     graph_features,
@@ -47,6 +48,7 @@ __all__ = [
     "MEASURES",
     "MIN_SPLIT",
     "MIN_TRAINING",
+    "N_SCALES",
     "PlantedCells",
     "Planting",
     "Preparation",

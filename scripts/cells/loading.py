@@ -28,6 +28,7 @@ from scripts.sources import Source, species_of
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
 COUNTS = "counts"  # layer of the values before normalisation, where they are counts
 COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
+N_SCALES = 10  # frequencies that are looked for, at least, where the graph is built anew, and kept at most by that
 CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
 MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
 
@@ -44,7 +45,7 @@ class Preparation(Filters):
     batch: str = ""  # column of obs with batches that ComBat takes out; three or more are held out whole; empty: none
     regress: list[str] = field(default_factory=list)  # columns of obs to take out of expression and frequencies
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
-    n_freq_comps: int = 5  # frequencies kept, from the lowest
+    n_freq_comps: int = 5  # frequencies kept, from the lowest; 0: as many as come back
     metric: str = "cosine"  # distance between cells: cosine or euclidean
     graph_genes: int | None = None  # variable genes that the graph is built on; 0: all; None: 3,000 for files, else all
     graph_components: int | None = None  # components of them; 0: genes themselves; None: 300 of variable genes, else 0
@@ -151,7 +152,7 @@ def named_counts(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, 
 
 def _own_set_aside(adata: ad.AnnData, settings: Preparation) -> list[str]:
     """Set aside what the cells hold where the run will write, in place; a sentence on it, if there is any."""
-    names = OWN | {"obs": [*OWN["obs"], *(f"freq_{f}" for f in range(settings.n_freq_comps))]}
+    names = OWN | {"obs": [*OWN["obs"], *(f"freq_{f}" for f in range(settings.n_freq_comps or N_SCALES))]}
     aside = {part: set_aside(adata, part, of_part) for part, of_part in names.items()}
     pairs = [(f"{part}[{a!r}]", f"{part}[{b!r}]") for part, renamed in aside.items() for a, b in renamed.items()]
     if not pairs:

@@ -28,7 +28,7 @@ UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 ASIDE = "_in_file"  # behind the names of what a file holds where a run writes itself
 OWN = {  # what a run writes in the parts that files come with; in obs beside frequencies and measures of quality
     "obs": ("split", "cell_group"),
-    "obsm": ("X_freq", "X_covariates", "X_umap_freq", "X_axes", "X_modules"),
+    "obsm": ("X_freq", "X_covariates", "X_branches", "X_umap_freq", "X_axes", "X_modules"),
     "obsp": ("connectivities",),
 }
 

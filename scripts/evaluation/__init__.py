@@ -3,10 +3,10 @@
 `covariates`, `rankings`, `recovery` and `rivals` also name what they compare.
 """
 
+from scripts.blocks import correlations
 from scripts.evaluation import covariates, rankings, recovery, rivals
 from scripts.evaluation.correlation import (
     compare_with_correlation,
-    correlations,
     depth_of,
     driver_table,
     ranking_overlap,
@@ -25,6 +25,7 @@ from scripts.evaluation.performance import (
     noise_table,
     over_splits,
     performance_over_splits,
+    scale_changes,
     scales,
     structureless,
     truncation_curve,
@@ -58,6 +59,7 @@ __all__ = [
     "rankings",
     "recovery",
     "rivals",
+    "scale_changes",
     "scales",
     "shuffled_drivers",
     "structureless",

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse, stats
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, dense, evenly, variation
+from scripts.blocks import Matrix, correlations, dense, evenly
 from scripts.cells import COUNTS
 from scripts.errors import InputError
 from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
@@ -17,16 +17,6 @@ from scripts.reading import poles
 
 N_STRATA, MIN_STRATUM = 20, 20  # of cells by their depth, at most; cells of each, at least where there are so many
 BLOCK = 20_000_000  # values that are worked on at a time
-
-
-def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
-    """Pearson correlation of every gene with every frequency.
-
-    X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns (n_genes, n_freq); 0 for what does not vary.
-    """
-    y = y - y.mean(axis=0, dtype=np.float64)
-    size = np.sqrt(variation(X))[:, None] * np.linalg.norm(y, axis=0)
-    return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
 
 
 def depth_of(adata: ad.AnnData) -> np.ndarray | None:

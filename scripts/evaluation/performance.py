@@ -12,10 +12,12 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import gen_batches
 
+from scripts import graph
 from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import (
     ALL_CELLS,
     COUNTS,
+    COVARIATES,
     MIN_SPLIT,
     CellDataset,
     Preparation,
@@ -26,7 +28,7 @@ from scripts.cells import (
     transductive_split,
     with_counts,
 )
-from scripts.datasets import add_frequencies, scale_table
+from scripts.datasets import add_frequencies, graph_frequencies, other_graphs, scale_table
 from scripts.errors import InputError
 from scripts.evaluation.correlation import depth_of
 from scripts.measures import held_out_r2
@@ -37,6 +39,7 @@ from scripts.regression import features, regress_out
 MIN_DEPTH, MAX_DEPTH = 4, 2**31 - 1  # counts of cells that can be split in two, in the middle and at most
 NOISE = ["r2", "structureless_r2", "same_half_r2", "other_half_r2"]
 STRUCTURE = 0.1  # share of a frequency that the other half of the counts predicts beyond depth, if there is structure
+HALVES, CHANGES = "halves of the counts", ["changed", "frequency", "together"]
 BLOCK = 500  # cells that are drawn at a time
 
 
@@ -277,6 +280,43 @@ def beyond_depth(adata: ad.AnnData, settings: Preparation, n_found: int) -> np.n
     return shared @ judged.fillna(0).clip(lower=0).to_numpy()
 
 
+def scale_changes(adata: ad.AnnData, settings: Preparation, scales: pd.DataFrame) -> pd.DataFrame:
+    """Which numbers of leading frequencies come back where the graph is built in another way, of the same cells.
+
+    With other numbers of neighbours and another representation, beside the run's own graph; and from either half of the
+    counts, as in `count_splitting`, beside that of the other half.
+
+    Parameters
+    ----------
+    adata, settings
+        As for `datasets.scale_table`.
+    scales : DataFrame
+        As from `scales`; where it is empty, so is this.
+
+    Returns
+    -------
+    DataFrame
+        changed; frequency; together, the smallest canonical correlation of all frequencies up to this one, NaN where
+        the other graph has too few.
+    """
+    tables, n_freq = [], len(scales)
+    if n_freq:
+        edges = sparse.csr_array(adata.obsp["connectivities"])
+        own = np.arange(adata.n_obs), graph.frequencies(edges, n_freq, settings.laplacian == "normalized")[1]
+        if COVARIATES in adata.obsm:
+            own = own[0], regress_out(own[1], adata.obsm[COVARIATES])
+        pairs = {name: (own, other) for name, other in other_graphs(adata, settings, n_freq).items()}
+        with contextlib.suppress(InputError):
+            halves = _split_counts(_counts(adata, settings), settings.random_state)
+            one, other = (graph_frequencies(with_counts(adata, half, settings), settings, n_freq) for half in halves)
+            pairs[HALVES] = one, other
+        for name, (one, other) in pairs.items():
+            _, mine, theirs = np.intersect1d(one[0], other[0], return_indices=True)
+            together = graph.canonical_correlations(one[1][mine], other[1][theirs]).diagonal()
+            tables.append(pd.DataFrame({"changed": name, "frequency": np.arange(len(together)), "together": together}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=CHANGES)
+
+
 def count_splitting(
     adata: ad.AnnData, settings: Preparation, models: dict[str, Callable[[], Predictor]], random_state: int = 0
 ) -> pd.DataFrame:
@@ -317,10 +357,16 @@ def count_splitting(
 def _halves(adata: ad.AnnData, settings: Preparation, random_state: int) -> tuple[ad.AnnData, ad.AnnData]:
     """The same cells with either half of their counts, the first with frequencies, of its largest part."""
     counts = _counts(adata, settings)
+    half, rest = _split_counts(counts, random_state)
+    own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
+    return own, with_counts(adata, rest, settings)[own.obs_names].copy()
+
+
+def _split_counts(counts: sparse.csr_matrix, random_state: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Each count to either half at random."""
     half = counts.copy()
     half.data = np.random.default_rng(random_state).binomial(counts.data.astype(int), 0.5).astype(float)
-    own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
-    return own, with_counts(adata, counts - half, settings)[own.obs_names].copy()
+    return half, counts - half
 
 
 def _counts(adata: ad.AnnData, settings: Preparation) -> sparse.csr_matrix:

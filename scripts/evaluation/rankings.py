@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from scripts.blocks import Matrix, Standard, dense
-from scripts.evaluation.correlation import correlations
+from scripts.blocks import Matrix, Standard, correlations, dense
 from scripts.measures import ends, strongest
 from scripts.models import BilinearForm, multiple_correlation
 

@@ -7,9 +7,9 @@ import pandas as pd
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from scripts.blocks import correlations
 from scripts.cells import CellDataset, PlantedCells, Planting, Preparation, plant, split_rows, torch_splits
 from scripts.datasets import prepare
-from scripts.evaluation.correlation import correlations
 from scripts.measures import expected_average_precision, strongest
 from scripts.models import BilinearForm, BilinearRidge, GeneRidge
 from scripts.sources import resolve

@@ -3,7 +3,15 @@
 Names that come from data (genes, cell types, terms) are escaped, as plotly reads a subset of HTML in every text.
 """
 
-from scripts.figures.cells import frequency_scatter, label_counts, label_scatter, quality_violins, scale_lines, spectrum
+from scripts.figures.cells import (
+    branch_scatter,
+    frequency_scatter,
+    label_counts,
+    label_scatter,
+    quality_violins,
+    scale_lines,
+    spectrum,
+)
 from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
@@ -27,6 +35,7 @@ from scripts.figures.reading import (
     pair_network,
     pole_bars,
     score_scatter,
+    stability_bars,
 )
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "add_layout",
     "agreement_bars",
     "cell_tree_boxes",
+    "branch_scatter",
     "cell_waterfall",
     "cluster_agreement_lines",
     "confusion_cells",
@@ -63,6 +73,7 @@ __all__ = [
     "scale_lines",
     "score_scatter",
     "spectrum",
+    "stability_bars",
     "term_dots",
     "truncation_curves",
 ]

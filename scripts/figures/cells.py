@@ -66,6 +66,20 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
+def branch_scatter(xy: np.ndarray, coordinates: np.ndarray | None, table: pd.DataFrame) -> go.Figure | None:
+    """Cells coloured by each branch, red at its end; None where there is none.
+
+    xy : (n_cells, 2); coordinates : (n_cells, n_branches); table : as from graph.branch_table.
+    """
+    if coordinates is None:
+        return None
+    figure = frequency_scatter(xy, coordinates, np.zeros(len(table)))
+    for note, row in zip(figure.layout.annotations, table.itertuples(), strict=True):
+        note.text = f"Branch {row.branch}: {safe(row.name)}"
+    figure.update_traces(hovertemplate="b = %{customdata:.4f}<extra></extra>")
+    return figure.update_layout(title="Branches over the cells", coloraxis_colorbar_title="b, scaled")
+
+
 def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
     """Cells coloured by a known label or number, those without one (NaN) faint; None if no cell has one.
 

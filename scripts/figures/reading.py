@@ -44,6 +44,21 @@ def _module_titles(freq_vals: np.ndarray, stability: np.ndarray) -> list[str]:
     ]
 
 
+def stability_bars(table: pd.DataFrame) -> go.Figure | None:
+    """How many genes of both poles subsamples share, by method, with the graph built anew and as it is.
+
+    table : as from reading.pole_stability; None for an empty one.
+    """
+    if table.empty:
+        return None
+    figure = go.Figure(layout_template="plotly_white")
+    for name, of_graph in table.groupby("graph", sort=False):
+        spread = {"array": of_graph["both_poles_sd"], "thickness": 1}
+        figure.add_bar(x=of_graph["method"], y=of_graph["both_poles"], error_y=spread, name=f"graph {name}")
+    figure.update_yaxes(title="Jaccard similarity", range=[0, 1])
+    return figure.update_layout(title="Genes of both poles that subsamples of the cells share", barmode="group")
+
+
 def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
     """Genes of both poles of the first module, one panel a frequency; table as from modules.module_table."""
     first = table[table["module"] == 1].groupby("frequency")["stability"].first()

@@ -2,11 +2,13 @@
 
 from scripts.findings.cells import (
     about_batches,
+    about_branches,
     about_cells_of_frequencies,
     about_known_labels,
     about_label_columns,
     about_labels,
     about_quality,
+    about_scale_changes,
     about_scales,
     about_species,
     about_spectrum,
@@ -63,11 +65,13 @@ from scripts.findings.planted import (
     planted_key_figure,
 )
 from scripts.findings.reading import (
+    about_branch_genes,
     about_cell,
     about_cell_spaces,
     about_cell_tree,
     about_divided,
     about_hierarchy,
+    about_pole_stability,
     about_single_genes,
     about_tested_pairs,
     about_trusted,
@@ -79,6 +83,8 @@ from scripts.findings.text import bullets, say, table
 
 __all__ = [
     "about_batches",
+    "about_branch_genes",
+    "about_branches",
     "about_cells_of_frequencies",
     "about_cell",
     "about_cell_spaces",
@@ -113,9 +119,11 @@ __all__ = [
     "about_pairs",
     "about_panel_stability",
     "about_panels",
+    "about_pole_stability",
     "about_prediction",
     "about_products",
     "about_quality",
+    "about_scale_changes",
     "about_scales",
     "about_single_genes",
     "about_species",

@@ -5,7 +5,7 @@ import pandas as pd
 
 from scripts.cells import MEASURES, as_labels, batch_columns, label_columns, labels_of, why_unmeasured
 from scripts.evaluation import STRUCTURE, without_structure
-from scripts.graph import COMES_BACK, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
+from scripts.graph import COMES_BACK, NO_LABEL, label_separation, n_to_keep, near_equal_groups, suggest_n_comps
 from scripts.sources import UNKNOWN, name_counts
 
 SURE = 0.01  # p-value below which labels explain a frequency
@@ -105,6 +105,20 @@ def about_scales(table: pd.DataFrame, n_kept: int) -> list[str]:
     return [*sentences, *_about_number(table, n_kept), *_about_floor(table)]
 
 
+def about_scale_changes(table: pd.DataFrame, n_kept: int) -> list[str]:
+    """With which changes of the graph the frequencies that are kept come back; table : as from scale_changes."""
+    of_last = table[table["frequency"] == n_kept - 1]
+    if of_last.empty:
+        return []
+    back = of_last["together"] >= COMES_BACK
+    told = of_last["changed"] + [f" ({value:.2f})" for value in of_last["together"]]
+    come, do_not = (", ".join(told[kind]) or "none" for kind in (back, ~back))
+    return [
+        f"The first {n_kept} frequencies, as many as are kept, come back with these changes (smallest canonical "
+        f"correlation): {come}; they do not with: {do_not}."
+    ]
+
+
 def _about_number(table: pd.DataFrame, n_kept: int) -> list[str]:
     """How many frequencies to keep, and why."""
     n = n_to_keep(table["comes_back"].to_numpy(), n_kept)
@@ -169,6 +183,32 @@ def figures_of_structure(scales: pd.DataFrame) -> dict[str, str]:
     n_known = scales["structure"].notna().sum()
     told = f"{n_known - len(without_structure(scales))} of {n_known}" if n_known else "not known"
     return {"frequencies with structure beyond depth and noise": told}
+
+
+def about_branches(table: pd.DataFrame, scales: pd.DataFrame) -> list[str]:
+    """Which branches the frequencies that come back have, and what is at their ends.
+
+    table, scales : as from datasets.add_branches and evaluation.scales.
+    """
+    if table.empty:
+        return ["No branch is named: no number of the frequencies that are kept comes back, or only as depth does."]
+    n = len(table) - 1
+    if len(scales):
+        which = "frequency 0, which comes back" if n == 1 else f"the first {n} frequencies, which come back"
+    else:
+        which = f"the {n} kept, of which it was not measured whether they come back"
+    sentences = [f"{len(table)} branches span the space of {which}, and the constant."]
+    named = table[table["name"] != NO_LABEL]
+    sentences += [
+        f"Branch {row.branch} lives on about {row.cells:,.0f} cells; of the {row.tip_cells:,} at its end, "
+        f"{row.label_share:.0%} of those with a label are {row.name}."
+        for row in named.itertuples()
+    ]
+    rest = table[table["name"] == NO_LABEL]
+    if len(rest):
+        told = ", ".join(f"{row.branch} ({row.cells:,.0f} cells)" for row in rest.itertuples())
+        sentences.append(f"At the end of these branches no known label stands out: {told}.")
+    return sentences
 
 
 def about_known_labels(labels: pd.Series) -> list[str]:

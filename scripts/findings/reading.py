@@ -5,7 +5,7 @@ import pandas as pd
 from scripts import hierarchy
 from scripts.findings.text import measured
 from scripts.models import BilinearForm
-from scripts.reading import FDR, is_significant
+from scripts.reading import FDR, anew, is_significant
 
 RETURNS = 0.5  # adjusted Rand index from which on clusters of frequencies come back well enough to be compared with
 
@@ -36,6 +36,41 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
                 f"Frequency {frequency}: prediction needs {table['needed'].sum()} of the modules, but none comes back "
                 "in other cells as it is; read them together, with caution."
             )
+    return sentences
+
+
+def about_branch_genes(table: pd.DataFrame, n_genes: int = 5) -> list[str]:
+    """How well each branch is predicted, and by which genes it is marked; table : as from reading.branch_genes."""
+    return [
+        f"Branch {branch} ({name}): held-out R² {measured(of_branch['r2'].iloc[0], '.2f')}; "
+        f"with its prediction rise {', '.join(of_branch['gene'][of_branch['rank'] <= n_genes])}."
+        for (branch, name), of_branch in table.groupby(["branch", "name"])
+    ]
+
+
+def about_pole_stability(table: pd.DataFrame) -> list[str]:
+    """Which way to read poles comes back most, with the graph built anew and as it is; as from `pole_stability`."""
+    if table.empty:
+        return [f"What comes back with the graph built anew was not measured: {table.attrs.get('why', 'unknown')}."]
+    sentences = []
+    for name, of_graph in table.groupby("graph", sort=False):
+        shared = of_graph.set_index("method").sort_values("both_poles", ascending=False)
+        told = [f"{row.Index} {row.both_poles:.2f} ({row.positive_pole:.2f})" for row in shared.itertuples()]
+        model, rival = (shared.index[shared.index.isin(kind)][0] for kind in (anew.OF_MODELS, anew.OF_CELLS))
+        lead = shared["both_poles"][model] - shared["both_poles"][rival]
+        verdict = "ahead of" if lead > 0 else "behind" if lead < 0 else "level with"
+        sentences.append(
+            f"With the graph {name}, subsamples share of their poles (mean Jaccard; the positive ones in brackets): "
+            f"{', '.join(told)}. What a model gives is {verdict} what correlation gives: {model} and {rival} differ by "
+            f"{lead:+.3f}, with a standard deviation of {shared['both_poles_sd'][model]:.3f} and "
+            f"{shared['both_poles_sd'][rival]:.3f} over pairs of subsamples."
+        )
+    both = table.pivot(index="method", columns="graph", values="both_poles")
+    lost = both[anew.SAME] - both[anew.ANEW]
+    sentences.append(
+        f"Building the graph anew takes {lost[anew.CORRELATION]:.2f} from correlation with single frequencies; most, "
+        f"{lost.max():.2f}, from {lost.idxmax()}."
+    )
     return sentences
 
 

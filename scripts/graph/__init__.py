@@ -1,11 +1,20 @@
 """The cell graph: neighbours, edges, Laplacian, frequencies, and labels on it. Arrays only."""
 
+from scripts.graph.branches import NO_LABEL, Branches, branch_table, branches, kurtosis_rotation
 from scripts.graph.edges import adjacency, knn_graph
 from scripts.graph.eigensolvers import residuals
 from scripts.graph.features import components, pareto_scaled, variable_genes
 from scripts.graph.labels import label_energy, label_separation
 from scripts.graph.neighbors import N_EXACT, Neighbors, entered_neighbors, nearest_neighbors
-from scripts.graph.scales import COMES_BACK, SCALES, frequencies_in_parts, n_to_keep, scale_table
+from scripts.graph.scales import (
+    COMES_BACK,
+    SCALES,
+    canonical_correlations,
+    frequencies_in_parts,
+    n_beyond_noise,
+    n_to_keep,
+    scale_table,
+)
 from scripts.graph.spectrum import (
     dirichlet_energy,
     extend,
@@ -20,11 +29,16 @@ from scripts.graph.spectrum import (
 )
 
 __all__ = [
+    "Branches",
     "COMES_BACK",
+    "NO_LABEL",
     "N_EXACT",
     "Neighbors",
     "SCALES",
     "adjacency",
+    "branch_table",
+    "branches",
+    "canonical_correlations",
     "components",
     "dirichlet_energy",
     "entered_neighbors",
@@ -32,10 +46,12 @@ __all__ = [
     "frequencies",
     "frequencies_in_parts",
     "knn_graph",
+    "kurtosis_rotation",
     "label_energy",
     "label_separation",
     "laplacian",
     "largest_part",
+    "n_beyond_noise",
     "n_to_keep",
     "near_equal_groups",
     "nearest_neighbors",

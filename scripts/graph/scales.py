@@ -157,6 +157,20 @@ def scale_table(
     return pd.DataFrame(columns)[SCALES]
 
 
+def n_beyond_noise(table: pd.DataFrame, n_kept: int) -> int:
+    """The largest number of leading frequencies, of those that are kept, that comes back, and not by depth or noise.
+
+    table : as from `scale_table`, with structureless_lowest, together_lowest of cells without structure, and structure,
+    "no" for a frequency that is shown to hold none beyond depth and noise; of an empty one, by which nothing was
+    measured, it is the number kept. Returns 0 where there is no such number.
+    """
+    if table.empty:
+        return n_kept
+    beyond = table["comes_back"].astype(bool) & ~(table["structureless_lowest"] >= COMES_BACK)
+    beyond &= (table["structure"] != "no").cummin()
+    return int((np.flatnonzero(beyond[:n_kept]) + 1).max(initial=0))
+
+
 def n_to_keep(comes_back: np.ndarray, n_kept: int) -> int:
     """How many frequencies to keep, so that no group is cut: 0 where none come back.
 

@@ -208,10 +208,13 @@ class BilinearForm(Form):
         signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
         return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs
 
-    def combined(self, weights: np.ndarray) -> "BilinearForm":
-        """The form of sums and contrasts of the outputs, such as one class less another; weights : (n_new, n_freq)."""
+    def combined(self, weights: np.ndarray, added: np.ndarray | float = 0.0) -> "BilinearForm":
+        """The form of sums and contrasts of the outputs, such as one class less another.
+
+        weights : (n_new, n_freq); added : (n_new,), to the constants.
+        """
         core = np.tensordot(weights, self.core, axes=1)
-        return BilinearForm(self.basis, core, weights @ self.main, weights @ self.constant, self.genes)
+        return BilinearForm(self.basis, core, weights @ self.main, weights @ self.constant + added, self.genes)
 
     def truncated(self, n_modules: int) -> "BilinearForm":
         """The form with the leading modules of each B_f alone; main effects and constants as they are."""

@@ -12,6 +12,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from scripts.blocks import Matrix, Standard, evenly
 from scripts.cells import MIN_TRAINING, CellDataset, subsamples
 from scripts.errors import InputError
+from scripts.graph import kurtosis_rotation
 from scripts.models.components import target_components
 from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import PolynomialForm, monomials
@@ -123,9 +124,7 @@ class ProgramRidge:
         energy, directions = self._active_subspace(z, y, z_val, y_val, deviation)
         scores, scores_val, tried = z / deviation, z_val / deviation, []
         for k in self._sizes():
-            rotation = kurtosis_rotation(scores @ directions[:, :k])
-            turn = directions[:, :k] @ rotation[:, np.argsort(-energy[:k] @ rotation**2)]
-            turn *= np.where(((scores @ turn) ** 3).sum(axis=0) < 0, -1.0, 1.0)
+            turn = turned(energy[:k], directions[:, :k], scores)
             tried += self._regressions(turn, bounded(scores @ turn), y, bounded(scores_val @ turn), y_val)
         best = _simplest(tried)
         self.n_programs, self.order = best.turn.shape[1], best.order
@@ -140,6 +139,7 @@ class ProgramRidge:
         some = evenly(len(y), MAX_SUBSPACE)
         z, y, model = z[some], y[some], polynomial_ridge(3)
         model.search(z, y, z_val, y_val)
+        self._kernel = model
         energy, directions = active_directions(model, deviation)
         some = subsamples(CellDataset(z, y), N_SUBSAMPLES)
         again = [active_directions(model.refit(z[rows], y[rows]), deviation)[1] for rows in some]
@@ -150,6 +150,19 @@ class ProgramRidge:
             {"n_programs": sizes, "gradient_share": share[: len(sizes)], "correlation": np.mean(smallest, axis=0)}
         )
         return energy, directions
+
+    def again(self, X: Matrix, y: np.ndarray) -> np.ndarray:
+        """Programs of other cells or targets: as many, and by the same kernel, as this model has chosen.
+
+        X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq). Returns t, (n_cells, n_programs).
+        """
+        with few_threads(len(y)):
+            z = target_components(X, y, min(N_COMPONENTS, X.shape[1], X.shape[0] - 1)).coordinates(X)
+            some, deviation = evenly(len(y), MAX_SUBSPACE), Standard.of(z).deviation
+            model = self._kernel.refit(z[some], Standard.of(y).scaled(y)[some])
+            energy, directions = active_directions(model, deviation)
+            k, scores = min(self.n_programs, len(deviation)), z / deviation
+            return bounded(scores @ turned(energy[:k], directions[:, :k], scores))
 
     def _sizes(self) -> list[int]:
         """Numbers of programs whose subspace comes back; where none does, one."""
@@ -202,24 +215,20 @@ def active_directions(model: KernelRidge, deviation: np.ndarray) -> tuple[np.nda
     return values[::-1], vectors[:, ::-1]
 
 
+def turned(energy: np.ndarray, directions: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Directions turned to the largest kurtosis of the scores, that of most energy first, + at the longer tail.
+
+    energy : (k,); directions : (n_components, k), orthonormal; scores : (n_cells, n_components) of standard deviation
+    1. Returns (n_components, k).
+    """
+    rotation = kurtosis_rotation(scores @ directions)
+    turn = directions @ rotation[:, np.argsort(-energy @ rotation**2)]
+    return turn * np.where(((scores @ turn) ** 3).sum(axis=0) < 0, -1.0, 1.0)
+
+
 def smallest_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Smallest canonical correlation of the scores of two subspaces; their orthonormal directions, (n, k) each."""
     return float(np.linalg.svd(first.T @ second, compute_uv=False)[-1])
-
-
-def kurtosis_rotation(scores: np.ndarray, n_steps: int = 200) -> np.ndarray:
-    """Rotation of uncorrelated scores of variance 1, (n_cells, k), to the largest sum of fourth moments, (k, k).
-
-    The varimax criterion on the cells' scores. It is convex, so that stepping to the rotation nearest to its gradient
-    never goes down (Journee et al., J. Mach. Learn. Res. 11, 517, 2010).
-    """
-    rotation = np.eye(scores.shape[1])
-    for _ in range(n_steps):
-        left, _, right = np.linalg.svd(scores.T @ (scores @ rotation) ** 3)
-        rotation, before = left @ right, rotation
-        if np.abs(rotation - before).max() < 1e-6:
-            break
-    return rotation
 
 
 def bounded(indices: np.ndarray) -> np.ndarray:

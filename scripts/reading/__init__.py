@@ -1,8 +1,13 @@
-"""What weights say: modules, their stability, pairs, single cells, and cells never seen."""
+"""What weights say: modules, their stability, pairs, single cells, and cells never seen.
 
+`anew` also names what it compares.
+"""
+
+from scripts.reading import anew
+from scripts.reading.anew import pole_stability
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
-from scripts.reading.modules import main_effect_table, module_table, pole_loadings, poles
+from scripts.reading.modules import branch_genes, main_effect_table, module_table, pole_loadings, poles
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
@@ -14,8 +19,10 @@ __all__ = [
     "Scorer",
     "add_modules",
     "agreement_table",
+    "anew",
     "as_cells",
     "as_mudata",
+    "branch_genes",
     "explain_cell",
     "is_significant",
     "loading_intervals",
@@ -26,6 +33,7 @@ __all__ = [
     "pair_null",
     "pair_table",
     "pole_loadings",
+    "pole_stability",
     "poles",
     "recurrence",
     "resample",

@@ -1,9 +1,11 @@
-"""Modules as lists of genes: poles, and tidy tables of them."""
+"""Modules and branches as lists of genes: poles, and tidy tables of them."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scripts.measures import ends
+from scripts.blocks import correlations
+from scripts.measures import ends, held_out_r2
 from scripts.models import BilinearForm
 
 
@@ -91,3 +93,43 @@ def pole_loadings(form: BilinearForm, n_modules: int = 5, n_genes: int = 50) -> 
             places = np.concatenate(list(poles(loading, n_genes).values()))
             rows += [(f, module, form.genes[i], i, loading[i]) for i in places]
     return pd.DataFrame(rows, columns=["frequency", "module", "gene", "place", "loading"])
+
+
+def branch_genes(form: BilinearForm, adata: ad.AnnData, n_genes: int, hidden: str = "") -> pd.DataFrame:
+    """How well each branch is predicted, and which genes rise with its prediction.
+
+    A branch is a sum of frequencies, so the form of its prediction is that sum of forms. Genes are read by their
+    pattern, the correlation with the prediction over the training cells: weights say what the model uses, patterns what
+    the cells do (Haufe et al., NeuroImage 87, 96, 2014).
+
+    Parameters
+    ----------
+    form : BilinearForm
+        Of the frequencies.
+    adata : AnnData
+        With branches, as from datasets.add_branches, a split, and X as the model sees it.
+    n_genes : int
+        Of each branch, those of the largest positive pattern.
+    hidden : str
+        As in `module_table`.
+
+    Returns
+    -------
+    DataFrame
+        branch, name, r2 (of held-out cells), rank (from 1), gene, pattern; empty where there are no branches.
+    """
+    columns = ["branch", "name", "r2", "rank", "gene", "pattern"]
+    if "branches" not in adata.uns:
+        return pd.DataFrame(columns=columns)
+    known, truth = adata.uns["branches"], adata.obsm["X_branches"]
+    of_branches = form.combined(known["weights"].T, known["constant"])
+    train, test = (np.flatnonzero(adata.obs["split"] == part) for part in ("train", "test"))
+    r2 = held_out_r2(truth[test], of_branches.predict(adata.X[test]), truth[train])
+    patterns = correlations(adata.X[train], of_branches.predict(adata.X[train]))
+    shown = _shown(form.genes, hidden)
+    rows = [
+        (branch, name, r2[branch], rank, form.genes[i], patterns[i, branch])
+        for branch, name in enumerate(known["name"])
+        for rank, i in enumerate(poles(patterns[:, branch] * shown, n_genes)["positive"], start=1)
+    ]
+    return pd.DataFrame(rows, columns=columns)

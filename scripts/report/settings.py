@@ -91,7 +91,7 @@ TYPES: dict[str, Any] = {
     "batch": Text,
     "regress": list[Text],
     "k_neighbors": Count,
-    "n_freq_comps": Count,
+    "n_freq_comps": CountOrNone,
     "metric": Literal["cosine", "euclidean"],
     "graph_genes": CountOrAuto,
     "graph_components": CountOrAuto,

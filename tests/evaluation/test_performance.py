@@ -3,6 +3,7 @@ from functools import partial
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.linear_model import Ridge
@@ -303,3 +304,29 @@ def test_where_there_is_no_structure_the_first_alert_says_so_and_nothing_is_trus
     assert findings.figures_of_structure(table) == {"frequencies with structure beyond depth and noise": "0 of 5"}
     table.loc[1, "structure"] = "yes"
     assert findings.alert_of_structure(table)[0].startswith("Frequencies 0, 2, 3, 4: no structure beyond depth")
+
+
+def test_scales_come_back_from_other_graphs_and_halves_where_there_is_structure():
+    random = np.random.default_rng(0)
+    place = np.where(random.random(300) < 0.9, random.integers(3, size=300), 2 * random.random(300))
+    shares = np.stack([np.interp(place, np.arange(3), kind) for kind in random.dirichlet(np.ones(60), 3).T], axis=1)
+    settings = Preparation(k_neighbors=15, n_freq_comps=2, unconnected="largest")
+    cells = datasets.add_frequencies(cells_of_counts(random.poisson(2000 * shares)), settings)
+    found = performance.scale_changes(cells, settings, pd.DataFrame(index=range(4)))
+    table = found.pivot(index="changed", columns="frequency", values="together")
+    others = [f"k_neighbors {k}" for k in (10, 20, 30)]
+    assert set(table.index) == {
+        *others,
+        "k_neighbors 5",
+        "k_neighbors 7",
+        "on 50 components of all genes",
+        performance.HALVES,
+    }
+    assert (table.loc[[*others, performance.HALVES], 1] > 0.9).all() and table.loc[performance.HALVES, 3] < 0.9
+    said = findings.about_scale_changes(found, 2)
+    assert "k_neighbors 20" in said[0].split("do not")[0]
+    none = datasets.add_frequencies(cells_of_counts(random.poisson(2000 * shares[:1].repeat(300, axis=0))), settings)
+    without = performance.scale_changes(none, settings, pd.DataFrame(index=range(2)))
+    assert (without.loc[without["changed"] == performance.HALVES, "together"] < 0.6).all()
+    assert performance.scale_changes(cells, settings, pd.DataFrame()).empty
+    assert findings.about_scale_changes(found.iloc[:0], 2) == []

@@ -178,3 +178,15 @@ def test_scales_are_drawn_with_the_worst_time_and_the_floor_where_it_is_known():
     np.testing.assert_allclose(figure.data[0].error_y.arrayminus, [0.09, 0.4])
     assert len(figures.scale_lines(table.fillna(0.2)).data) == 3
     assert figures.scale_lines(table.iloc[:0]) is None
+
+
+def test_each_branch_has_a_panel_with_its_name():
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"branch": [0, 1], "name": [EVIL, "no label stands out"]})
+    figure = figures.branch_scatter(random.normal(size=(30, 2)), random.normal(size=(30, 2)), table)
+    assert len(figure.data) == 2
+    assert [note.text for note in figure.layout.annotations] == [
+        f"Branch 0: {safe(EVIL)}",
+        "Branch 1: no label stands out",
+    ]
+    assert figures.branch_scatter(random.normal(size=(30, 2)), None, table.iloc[:0]) is None

@@ -5,6 +5,7 @@ from anndata import AnnData
 
 from scripts import cells, findings, graph
 from scripts.enrichment import OTHER_NAME, WAYS
+from scripts.graph import NO_LABEL
 
 
 def performance(r2, mae, train_mae):
@@ -247,6 +248,18 @@ def test_what_comes_back_without_structure_is_told_beside():
     assert findings.about_scales(empty, 5) == [
         "Whether the frequencies come back was not measured: the graph came with the cells."
     ]
+
+
+def test_branches_are_named_by_what_stands_out_at_their_ends():
+    columns = ["branch", "cells", "tip_cells", "name", "label_share"]
+    table = pd.DataFrame([(0, 1000.4, 500, "a, b", 0.844), (1, 30.2, 15, NO_LABEL, np.nan)], columns=columns)
+    first, named, rest = findings.about_branches(table, scales([0.99]))
+    assert first == "2 branches span the space of frequency 0, which comes back, and the constant."
+    assert named == ("Branch 0 lives on about 1,000 cells; of the 500 at its end, 84% of those with a label are a, b.")
+    assert rest == "At the end of these branches no known label stands out: 1 (30 cells)."
+    assert "was not measured" in findings.about_branches(table, scales([0.9]).iloc[:0])[0]
+    (nothing,) = findings.about_branches(table.iloc[:0], scales([0.5]))
+    assert nothing.startswith("No branch is named")
 
 
 def test_the_lowest_order_that_is_as_good_as_the_best_is_named():

@@ -7,7 +7,7 @@ from scripts.errors import InputError
 from scripts.measures import held_out_r2, r2
 from scripts.models.form import monomials
 from scripts.models.kernel import KernelRidge
-from scripts.models.programs import ProgramRidge, active_directions, kurtosis_rotation, smallest_correlation, terms_of
+from scripts.models.programs import ProgramRidge, active_directions, smallest_correlation, terms_of
 from tests import reference
 
 GENES = [f"g{i}" for i in range(12)]
@@ -99,19 +99,6 @@ def test_active_directions_are_those_of_finite_differences():
     expected = reference.active_subspace(kernel.predict, z.astype(np.float32).astype(float), z.std(axis=0))
     np.testing.assert_allclose((directions * values) @ directions.T, expected, rtol=1e-4, atol=1e-4)
     assert (np.diff(values) <= 0).all()
-
-
-def test_rotation_reaches_the_largest_fourth_moment_and_finds_sources():
-    random = np.random.default_rng(0)
-    sources = random.laplace(size=(2000, 2)) / np.sqrt(2)
-    angles = np.linspace(0, np.pi, 721)
-    turns = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
-    scores = sources @ turns[200]
-    rotation = kurtosis_rotation(scores)
-    np.testing.assert_allclose(rotation @ rotation.T, np.eye(2), atol=1e-10)
-    largest = max(((scores @ turn) ** 4).sum() for turn in turns)
-    assert ((scores @ rotation) ** 4).sum() >= largest * (1 - 1e-4)
-    assert np.abs(np.corrcoef((scores @ rotation).T, sources.T)[:2, 2:]).max(axis=1).min() > 0.99
 
 
 def test_smallest_correlation_is_that_of_the_scores():

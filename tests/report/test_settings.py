@@ -22,7 +22,7 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "layer": [5, None, ["counts"]],
     "label": [3, None],
     "k_neighbors": [0, -1, 2.5, "many", True, None, float("nan"), float("inf"), [10]],
-    "n_freq_comps": [0, "five"],
+    "n_freq_comps": [-1, "five"],
     "metric": ["manhattan", None, 1],
     "graph_components": [-1, 1.5],
     "graph_weights": ["heavy"],

@@ -1,0 +1,127 @@
+"""Branches: the axes of a space of frequencies that single out few cells each, and the labels at their ends. Arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scripts.graph.spectrum import participation
+from scripts.measures import overlap_p_value
+
+TIP = 0.5  # share of the cells that a branch lives on, those furthest out, by which it is named
+STANDS_OUT, SURE = 2.0, 0.01  # times that a label is as common there as anywhere, and its p-value over all labels
+MIN_SHARE, MAX_NAMES = 0.1, 3  # of the cells furthest out, for a label to be in a name, and labels of a name
+NO_LABEL = "no label stands out"
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Coordinates b = constant + v . weights of a cell with the frequencies v; + is the end of the branch.
+
+    Attributes
+    ----------
+    weights : (n_freq, n_branches) float64
+    constant : (n_branches,) float64
+    coordinates : (n_cells, n_branches) float64
+        Of the cells that the branches were found in: orthonormal columns.
+    """
+
+    weights: np.ndarray
+    constant: np.ndarray
+    coordinates: np.ndarray
+
+    @property
+    def lives_on(self) -> np.ndarray:
+        """On about how many cells each branch lives, (n_branches,): its participation number."""
+        return participation(self.coordinates)
+
+
+def kurtosis_rotation(scores: np.ndarray, n_steps: int = 200) -> np.ndarray:
+    """Rotation of uncorrelated scores of equal size, (n_cells, k), to the largest sum of fourth moments, (k, k).
+
+    The varimax criterion on the cells' scores. It is convex, so that stepping to the rotation nearest to its gradient
+    never goes down (Journee et al., J. Mach. Learn. Res. 11, 517, 2010).
+    """
+    rotation = np.eye(scores.shape[1])
+    for _ in range(n_steps):
+        left, _, right = np.linalg.svd(scores.T @ (scores @ rotation) ** 3)
+        rotation, before = left @ right, rotation
+        if np.abs(rotation - before).max() < 1e-6:
+            break
+    return rotation
+
+
+def branches(vectors: np.ndarray, n_leading: int) -> Branches:
+    """Varimax rotation of the leading frequencies with the constant vector beside them: m give m + 1 branches.
+
+    Frequencies run from one end of the tissue to another, and those of one group rotate into each other; their space
+    with the constant holds what is nearly 1 in a few cells and 0 in all others, if it holds anything such. Varimax
+    (Kaiser, Psychometrika 23, 187, 1958) looks for that.
+
+    Parameters
+    ----------
+    vectors : (n_cells, n_freq)
+    n_leading : int
+        How many of them span the space; 0: there are no branches.
+
+    Returns
+    -------
+    Branches
+        That of most cells first.
+    """
+    n_cells, n_freq = vectors.shape
+    if n_leading == 0:
+        return Branches(np.zeros((n_freq, 0)), np.zeros(0), np.zeros((n_cells, 0)))
+    mean = vectors[:, :n_leading].mean(axis=0)
+    # of frequencies that covariates were taken out of, or of a normalised graph, only the space is orthonormal
+    Q, triangle = np.linalg.qr(vectors[:, :n_leading] - mean)
+    beside = np.column_stack([np.full(n_cells, n_cells**-0.5), Q])
+    rotation = kurtosis_rotation(np.sqrt(n_cells) * beside)
+    found = beside @ rotation
+    rotation = rotation * np.where((found**3).sum(axis=0) < 0, -1.0, 1.0)
+    rotation = rotation[:, np.argsort(-participation(found), kind="stable")]
+    weights = np.zeros((n_freq, n_leading + 1))
+    weights[:n_leading] = np.linalg.lstsq(triangle, rotation[1:])[0]  # one that is constant has no part
+    return Branches(weights, n_cells**-0.5 * rotation[0] - mean @ weights[:n_leading], beside @ rotation)
+
+
+def branch_table(found: Branches, labels: pd.Series) -> pd.DataFrame:
+    """How many cells each branch lives on, and which known labels are at its end.
+
+    A label stands out if the cells furthest out hold it at least twice as often as all labelled cells do, more often
+    than chance (hypergeometric, times the number of labels and branches), and a tenth of them does.
+
+    Parameters
+    ----------
+    found : Branches
+    labels : (n_cells,)
+        Groups; NaN for cells without one. Numbers (float) name nothing.
+
+    Returns
+    -------
+    DataFrame
+        branch; cells, that it lives on; tip_cells, those furthest out that it is named by; name, the labels that stand
+        out, the commonest first, at most `MAX_NAMES`; label_share, of the labelled ones of these cells that have one of
+        them (NaN for none).
+    """
+    codes, names = pd.factorize(labels, sort=True)
+    if pd.api.types.is_float_dtype(labels.dtype):
+        codes, names = np.full(len(labels), -1), names[:0]
+    every = np.bincount(codes[codes >= 0], minlength=len(names))
+    rows = []
+    for branch, (coordinate, n_cells) in enumerate(zip(found.coordinates.T, found.lives_on, strict=True)):
+        n_tip = max(1, round(TIP * n_cells))
+        tip = codes[np.argsort(-coordinate, kind="stable")[:n_tip]]
+        held = np.bincount(tip[tip >= 0], minlength=len(names))
+        named = _standing_out(held, every, len(names) * found.coordinates.shape[1])
+        name = ", ".join(str(names[label]) for label in named) or NO_LABEL
+        rows.append((branch, n_cells, n_tip, name, held[named].sum() / held.sum() if len(named) else np.nan))
+    return pd.DataFrame(rows, columns=["branch", "cells", "tip_cells", "name", "label_share"])
+
+
+def _standing_out(held: np.ndarray, every: np.ndarray, n_tests: int) -> np.ndarray:
+    """Labels that stand out, the commonest first; held, every : (n_labels,) cells at the end, and all."""
+    n_held, n_every = held.sum(), every.sum()
+    common = np.flatnonzero((held >= MIN_SHARE * n_held) & (held * n_every >= STANDS_OUT * every * n_held) & (held > 0))
+    sure = [label for label in common if n_tests * overlap_p_value(held[label], n_held, every[label], n_every) < SURE]
+    return np.array(sorted(sure, key=lambda label: -held[label])[:MAX_NAMES], dtype=int)

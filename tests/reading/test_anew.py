@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts import cells, datasets, findings, models, reading
+from scripts.reading import anew
+from tests import reference
+
+SETTINGS = cells.Preparation(n_freq_comps=3)
+
+
+def test_partners_are_found_whatever_their_order_and_sign():
+    random = np.random.default_rng(0)
+    axes = random.normal(size=(400, 4))
+    turned = axes[:, [2, 0, 3, 1]] * [1, -1, 1, -1]
+    both, positive = anew.shared_genes([axes, turned])[0]
+    assert both == 1 and 0.5 <= positive < 0.6  # two of four are the other way round
+    np.testing.assert_array_equal(anew.shared_genes([axes, axes[:, ::-1]])[0], [1, 1])
+    assert anew.shared_genes([axes, random.normal(size=(400, 4))])[0].max() < 0.15
+    assert anew.shared_genes([axes, axes, axes]).shape == (3, 2)
+
+
+@pytest.fixture(scope="module")
+def found(pbmc):
+    adata = pbmc[:300].copy()
+    adata.obsm["X_freq"] = adata.obsm["X_freq"][:, :3]
+    adata = datasets.add_frequencies(adata, cells.Preparation(n_freq_comps=3, unconnected="largest"))
+    datasets.add_branches(adata, pd.DataFrame())
+    split = cells.run_split(adata)
+    ridge, programs = models.BilinearRidge(20, (5,)), models.ProgramRidge(3, orders=("curves",))
+    ridge.fit(split.train, split.val)
+    programs.fit(split.train, split.val)
+    return adata, ridge, programs
+
+
+def test_each_method_is_read_with_either_graph(found):
+    adata, ridge, programs = found
+    table = reading.pole_stability(adata, SETTINGS, ridge, programs, 2)
+    assert list(table) == anew.COLUMNS and len(table) == 12
+    assert table.groupby("graph", sort=False).size().to_dict() == {anew.ANEW: 6, anew.SAME: 6}
+    n_axes = table.set_index("method")["n_axes"]
+    assert (n_axes[[anew.BRANCHES, anew.PREDICTED]] == 4).all() and (n_axes[anew.CORRELATION] == 3).all()
+    assert table["both_poles"].between(0.1, 1).all()
+    said = findings.about_pole_stability(table)
+    assert len(said) == 3 and said[0].startswith("With the graph built anew") and "takes" in said[2]
+    adata = adata.copy()
+    del adata.obsm["X_branches"]
+    assert len(reading.pole_stability(adata, SETTINGS, ridge, programs, 2)) == 8
+
+
+def test_the_same_cells_give_the_same_poles(found):
+    adata, ridge, programs = found
+    one, two = (anew.axis_genes(adata.X, adata.obsm["X_freq"], ridge, programs, 2) for _ in range(2))
+    for method in (*anew.OF_MODELS, *anew.OF_CELLS):
+        np.testing.assert_allclose(one[method], two[method], atol=1e-6)
+    varies = adata.X.std(axis=0) > 1e-3
+    expected = reference.correlations(adata.X[:, varies], adata.obsm["X_freq"])
+    np.testing.assert_allclose(one[anew.CORRELATION][varies], expected, atol=1e-4)
+
+
+def test_why_nothing_could_be_built_anew_is_told(found):
+    adata, ridge, programs = found
+    table = reading.pole_stability(adata, SETTINGS, ridge, programs, 0)
+    assert table.empty and findings.about_pole_stability(table)[0].endswith("was not measured: n_rebuilt is 0.")
+
+
+def test_the_one_that_wins_is_said_both_ways():
+    rows = [
+        (g, m, 3, b, 0.01, b, 0.01)
+        for g in (anew.ANEW, anew.SAME)
+        for m, b in ((anew.PROGRAMS, 0.7), (anew.CORRELATION, 0.6))
+    ]
+    table = pd.DataFrame(rows, columns=anew.COLUMNS)
+    table.loc[3, "both_poles"] = 0.9
+    first, second, third = findings.about_pole_stability(table)
+    assert "is ahead of what correlation gives" in first and "+0.100" in first
+    assert "is behind what correlation gives" in second and "-0.200" in second
+    assert "takes 0.30 from correlation with single frequencies" in third
+
+
+@pytest.mark.slow
+@pytest.mark.paul15
+def test_poles_of_branches_and_programs_of_paul15_come_back(paul15):
+    adata = datasets.add_frequencies(paul15[0].copy(), cells.Preparation(n_freq_comps=6))
+    named = datasets.add_branches(adata, pd.DataFrame())
+    assert len(named) == 7 and (named["label_share"] > 0.7).all()
+    split = cells.run_split(adata)
+    ridge, programs = models.BilinearRidge(), models.ProgramRidge()
+    ridge.fit(split.train, split.val)
+    programs.fit(split.train, split.val)
+    table = reading.pole_stability(adata, cells.Preparation(n_freq_comps=6), ridge, programs, 5)
+    both = table.pivot(index="method", columns="graph", values="both_poles")
+    found = both[anew.ANEW]
+    assert found[anew.PREDICTED] >= 0.75 and found[anew.PROGRAMS] >= 0.69
+    assert found[anew.PREDICTED] > found[anew.CORRELATION] + 0.05
+    lost = both[anew.SAME] - found
+    assert lost[anew.CORRELATION] > 0.05 > lost[anew.PREDICTED]
