@@ -199,8 +199,9 @@ def _in_one_cluster(values: np.ndarray, clusters: np.ndarray) -> tuple[float, fl
 def agreement_with_spaces(clusters: Clusters) -> pd.DataFrame:
     """Whether two spaces give the same clusters: the adjusted Rand index (Hubert & Arabie, J. Classif. 2, 193, 1985).
 
-    Chance is 0. By Ward and Leiden, of all spaces with each other. By k-means, of each space with the frequencies, clusters of one
-    draw of the cells with those of the next, so that frequencies with themselves are what equal spaces would give.
+    Chance is 0. By Ward and Leiden, of all spaces with each other. By k-means, of each space with the frequencies,
+    clusters of one draw of the cells with those of the next, so that frequencies with themselves are what equal spaces
+    would give.
     """
     main = list(clusters.k_means)
     pairs = [*combinations(main, 2), *((FREQUENCIES, name) for name in clusters.ward if name not in main)]
@@ -220,8 +221,10 @@ def agreement_with_spaces(clusters: Clusters) -> pd.DataFrame:
 
 
 def agreement_with_labels(clusters: Clusters, spaces: CellSpaces) -> pd.DataFrame:
-    """Whether Ward's and Leiden's clusters are the known labels, over the cells that have one, by adjusted Rand index and adjusted
-    mutual information (Vinh, Epps & Bailey, JMLR 11, 2837, 2010); no rows where there are not two labels.
+    """Whether Ward's and Leiden's clusters are the known labels, over the cells that have one.
+
+    By adjusted Rand index and adjusted mutual information (Vinh, Epps & Bailey, JMLR 11, 2837, 2010); no rows where
+    there are not two labels.
     """
     rows = []
     known = spaces.labels.notna().to_numpy()

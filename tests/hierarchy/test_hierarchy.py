@@ -65,6 +65,7 @@ def test_a_planted_tree_is_nested_and_its_levels_are_found(planted):
     assert frequencies["n_clusters"].tolist() == [4, 8] and frequencies["n_coarse"].tolist() == [2, 4]
     assert (frequencies["value"] > 0.9).all() and hierarchy.is_nested(frequencies).all()
     found = labelled[(labelled["space"] == hierarchy.FREQUENCIES) & (labelled["measure"] == "ARI")]
+    found = found[found["method"] == hierarchy.WARD]
     assert dict(zip(found["n_clusters"], found["value"], strict=True))[8] == 1
     assert found["value"].idxmax() == found.index[found["n_clusters"] == 8][0]
     said = " ".join(findings.about_hierarchy(nested, agreement, labelled))
@@ -126,10 +127,17 @@ def test_the_adjusted_rand_index_is_that_of_pairs_of_cells(planted):
     both, a, b = (same[0] & same[1]).sum(), same[0].sum(), same[1].sum()
     expected = a * b / len(upper[0])
     index = (both - expected) / ((a + b) / 2 - expected)
-    row = labelled[
-        (labelled["measure"] == "ARI") & (labelled["space"] == "frequencies") & (labelled["n_clusters"] == 4)
-    ]
-    assert row["value"].item() == pytest.approx(index)
+    place = ["measure", "method", "space", "n_clusters"]
+    assert labelled.set_index(place)["value"]["ARI", hierarchy.WARD, "frequencies", 4] == pytest.approx(index)
+
+
+def test_leiden_finds_planted_groups_the_same_each_time(planted):
+    spaces, *_, groups = planted
+    points = spaces.coordinates[hierarchy.FREQUENCIES]
+    found, again = (partitions.leiden_clusters(points, [2, 8]) for _ in range(2))
+    assert pd.crosstab(found[8], groups).astype(bool).to_numpy().sum() == 8
+    assert all(np.array_equal(found[number], again[number]) for number in found)
+    assert len(np.unique(partitions.leiden_clusters(points[:3], [2])[2])) <= 3
 
 
 def test_a_frequency_that_divides_one_cluster_is_told_from_one_that_knows_none():
