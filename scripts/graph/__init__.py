@@ -18,6 +18,7 @@ from scripts.graph.spectrum import (
     solver_for,
     suggest_n_comps,
 )
+from scripts.graph.surrogates import spectral_surrogates
 
 __all__ = [
     "COMES_BACK",
@@ -45,6 +46,7 @@ __all__ = [
     "residuals",
     "scale_table",
     "solver_for",
+    "spectral_surrogates",
     "suggest_n_comps",
     "variable_genes",
 ]
