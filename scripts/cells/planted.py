@@ -17,7 +17,6 @@ BRANCHES = tuple(TREE)
 SPLIT = ("A1", "A2")  # the branches whose difference moves from single genes into pairs
 NULLS = ("linear", "hinges", "link", "linear and smooth", "smooth", "structureless", "shuffled")  # without any pair
 NULL_GENES, NULL_R2 = 30, 0.8  # of null targets that genes make: how many genes do, and the share they explain
-LEAST_CELLS = 0.25  # of all, that show a gene which pairs are made of
 SMOOTH_STEPS = 50  # of a random walk on the graph, that make a field of noise smooth
 REST_SPREAD = 0.5  # standard deviation of the logarithm of the genes' counts at rest
 
@@ -190,7 +189,7 @@ def _counts(activity: np.ndarray, settings: Planting, random: np.random.Generato
 
 
 def with_pairs(
-    X: Matrix, y: np.ndarray, n_pairs: int, share: float, random_state: int = 0, least_cells: float = LEAST_CELLS
+    X: Matrix, y: np.ndarray, n_pairs: int, share: float, random_state: int = 0, least_cells: float = 0.25
 ) -> tuple[np.ndarray, np.ndarray]:
     """Targets to which products of the cells' own genes are added.
 

@@ -231,6 +231,7 @@ def pair_power(
     shares: tuple[float, ...] = (0.005, 0.01, 0.02),
     n_pairs: int = 10,
     random_state: int = 0,
+    least_cells: float = 0.25,
 ) -> pd.DataFrame:
     """How well the scan would have found pairs of these genes in these cells, had there been any.
 
@@ -245,6 +246,8 @@ def pair_power(
     n_pairs : int
         Planted in each frequency.
     random_state : int
+    least_cells : float
+        Share of the cells that show a gene of a pair: of genes that few cells show, few pairs are found.
 
     Returns
     -------
@@ -253,7 +256,7 @@ def pair_power(
     """
     tables = []
     for share in shares:
-        targets, pairs = with_pairs(X, y, n_pairs, share, random_state)
+        targets, pairs = with_pairs(X, y, n_pairs, share, random_state, least_cells)
         cells = condition(X, targets, covariates)
         tables.append(scan_recovery(scan_pairs(cells), cells, pairs).assign(share=share))
     table = pd.concat(tables, ignore_index=True)

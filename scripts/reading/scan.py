@@ -25,6 +25,7 @@ N_MULTIPLIED = 12  # of them, the leading ones, whose products are taken out of 
 CELLS_EACH = 20  # cells for each component, and for each product, at least; genes likewise
 RANK = 1e-8  # singular value, in units of the largest, below which columns say the same
 OWN_T = 4.0  # |t| of a gene, beside components and their products, from which on its own effect is taken out
+MOST_OWN = 200  # such genes, and at most one for 40 cells
 LEFT = 1e-6  # share of the variance that must be left of a gene or a frequency
 BLOCK_VALUES, MIN_BLOCK, MAX_BLOCK = 8_000_000, 256, 1024  # values of a block of genes; genes in it
 BINS, MAX_T = 1000, 50  # of the counts of |T|: bins for each 1, and the end of the last
@@ -148,17 +149,19 @@ def _of_single_genes(X: Matrix, y: np.ndarray, programs: np.ndarray) -> np.ndarr
     What is left of the effect of one gene would pass for its products with all genes that are skewed as it is.
     """
     n_cells, deviation = len(y), np.sqrt(variation(X) / len(y))
-    picked, own = np.empty(0, int), np.empty((n_cells, 0))
-    while True:
-        left = _left_of(y, _orthonormal(np.hstack([programs, own])))
-        t = np.abs(X.T @ left) / np.where(deviation > 0, deviation, np.inf)[:, None] / np.sqrt(n_cells)
-        new = np.setdiff1d(t.argmax(axis=0)[t.max(axis=0) > OWN_T], picked)
-        more = np.concatenate([picked, new])[: n_cells // (2 * CELLS_EACH)]
-        if len(more) == len(picked):
-            return own
-        picked = more
-        own = dense(X[:, picked]).astype(np.float64)
-        own = (own - own.mean(axis=0)) / own.std(axis=0)
+    deviation[deviation == 0] = np.inf
+    basis, picked, most = _orthonormal(programs), np.empty(0, int), min(MOST_OWN, n_cells // (2 * CELLS_EACH))
+    while len(picked) < most:
+        t = np.abs(X.T @ _left_of(y, basis)) / deviation[:, None] / np.sqrt(n_cells)
+        new = np.setdiff1d(t.argmax(axis=0)[t.max(axis=0) > OWN_T], picked)[: most - len(picked)]
+        if not len(new):
+            break
+        picked, columns = np.concatenate([picked, new]), dense(X[:, new]).astype(np.float64)
+        for _ in range(2):  # once is not enough to stay orthogonal
+            columns -= basis @ (basis.T @ columns)
+        basis = np.hstack([basis, linalg.orth(columns, rcond=RANK)])
+    own = dense(X[:, picked]).astype(np.float64)
+    return (own - own.mean(axis=0)) / own.std(axis=0)
 
 
 def _curves(y: np.ndarray, linear: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse, stats
+from sklearn.metrics import average_precision_score
 
 from scripts.cells.planted import NULLS, with_pairs, without_pairs
 from scripts.evaluation.recovery import pair_power, scan_recovery
@@ -59,7 +60,7 @@ def test_scan_is_the_formula(covariates):
     taken = np.hstack([z[:, :3], beside])
     E = reference.left_by(taken, X.astype(np.float64))
     products = np.stack([z[:, i] * z[:, j] for i in range(3) for j in range(i, 3)], axis=1)
-    own, linear = X[:, [0, 5]].astype(np.float64), np.hstack([z, beside])
+    linear = np.hstack([z, beside])
     programs = np.hstack([linear, products])
     left = reference.left_by(programs, y)
     t = [[abs(np.corrcoef(left[:, f], X[:, g])[0, 1]) for g in range(60)] for f in range(2)]
@@ -165,15 +166,25 @@ def test_surrogates_of_a_pair_have_none():
     np.testing.assert_array_equal(largest, largest_of_surrogates(given, knn_graph(X, 10), 5))
 
 
-def test_covariates_and_curves_are_no_pairs():
-    random = np.random.default_rng(0)
+def test_what_covariates_say_is_no_pair():
     X, _ = cells(7, 1000)
-    batch = random.integers(2, size=1000)
-    X[:, 20] += batch
-    X[:, 30] += batch
-    y = np.exp(2.0 * batch[:, None]) + random.normal(size=(1000, 1))
-    unaware, aware = (scan_pairs(condition(X, y, covariates), 1).largest for covariates in (None, batch[:, None] * 1.0))
-    assert aware < 5 and aware <= unaware
+    random = np.random.default_rng(0)
+    batch = random.integers(2, size=(1000, 1)).astype(float)
+    X[:, 30] = np.where(batch[:, 0] == 1, X[:, 20], X[:, 30])  # co-expressed in one batch alone
+    y = 2 * batch + random.normal(size=(1000, 1))
+    unaware, aware = (scan_pairs(condition(X, y, covariates), 1) for covariates in (None, batch))
+    assert unaware.strongest[["i", "j"]].to_numpy().tolist() == [[20, 30]] and unaware.largest > unaware.threshold
+    assert aware.largest < 5
+
+
+def test_a_curve_of_one_index_is_no_pair(monkeypatch):
+    X, _ = cells(7, 1000)
+    random = np.random.default_rng(0)
+    y = np.exp(0.6 * X[:, [10, 20, 30, 40]].sum(axis=1, keepdims=True) / 2) + 0.3 * random.normal(size=(1000, 1))
+    found = scan_pairs(condition(X, y), 1)
+    assert found.largest < found.threshold
+    monkeypatch.setattr(scanning, "_curves", lambda y, linear: np.empty((len(y), 0)))
+    assert scan_pairs(condition(X, y), 1).largest > found.threshold
 
 
 def test_constant_genes_are_left_out():
@@ -237,8 +248,6 @@ def test_recovery_is_average_precision_among_all_pairs():
     given = condition(X, targets)
     T, found = everything(X, targets)
     table = scan_recovery(found, given, pairs)
-    from sklearn.metrics import average_precision_score
-
     i, j = np.triu_indices(60, 1)
     for f in range(2):
         true = np.isin(i * 60 + j, pairs[f] @ [60, 1])
