@@ -178,17 +178,16 @@ def _curves(y: np.ndarray, linear: np.ndarray) -> np.ndarray:
 
 def _with_genes(X: Matrix, conditions: np.ndarray, left: np.ndarray, linear: np.ndarray) -> ConditionedCells:
     n_cells, n_genes = X.shape
-    coefficients = np.empty((linear.shape[1], n_genes), np.float32)
-    blocks = list(_batches(n_genes, _block(n_cells)))
-    for genes in blocks:
-        coefficients[:, genes] = linear.T @ dense(X[:, genes]).astype(np.float64)
-    whole = ConditionedCells(
-        X, conditions, left, linear.astype(np.float32), coefficients, np.ones(n_genes, np.float32), np.arange(n_genes)
-    )
-    size = np.concatenate([whole.genes(np.arange(n_genes)[genes]).std(axis=0, dtype=np.float64) for genes in blocks])
-    varies = size**2 * n_cells > LEFT * variation(X)
-    deviation = np.where(varies, size, 1).astype(np.float32)
-    return replace(whole, deviation=deviation, tested=np.flatnonzero(varies & (variation(X) > 0)))
+    coefficients, size = np.empty((linear.shape[1], n_genes)), np.empty(n_genes)
+    for genes in _batches(n_genes, _block(n_cells)):
+        x = dense(X[:, genes]).astype(np.float64)
+        coefficients[:, genes] = linear.T @ x
+        size[genes] = (x - linear @ coefficients[:, genes]).std(axis=0)
+    total = variation(X)
+    varies = (size**2 * n_cells > LEFT * total) & (total > 0)
+    deviation = np.where(varies, size, 1)
+    parts = (part.astype(np.float32) for part in (linear, coefficients, deviation))
+    return ConditionedCells(X, conditions, left, *parts, tested=np.flatnonzero(varies))
 
 
 def _batches(n: int, size: int) -> list[slice]:
@@ -315,7 +314,8 @@ def scan_table(found: PairScan, genes: list[str], confirmation: np.ndarray | Non
     DataFrame
         frequency, rank, gene_i, gene_j, t, p_value (two-sided, against N(0, 1)), adjusted_p (Bonferroni over all pairs
         and frequencies), fdr, called (adjusted_p <= 0.05), and confirmed (same sign and p < 0.05 in the other cells;
-        NaN where there are none). A pair that is not called may be one all the same: see `evaluation.pair_power`.
+        NaN where there are none). A pair that is not called may be one all the same: `evaluation.recovery.pair_power`
+        says how large it must be.
     """
     table = found.strongest.assign(
         gene_i=np.take(genes, found.strongest["i"]), gene_j=np.take(genes, found.strongest["j"])
