@@ -40,9 +40,10 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	@PYTHONPATH="$$PWD" $(VENV)/jupyter lab notebooks
 
-bench: $(INSTALLED)  ## print each measured speed as a ratio
+bench: $(INSTALLED)  ## print each measured speed as a ratio, and what the scan of pairs finds by chance
 	@$(VENV)/python -m benchmarks.speed
 	@$(VENV)/python -m benchmarks.scaling
+	@$(VENV)/python -m benchmarks.pair_nulls
 
 $(INSTALLED): requirements.txt
 	@command -v "$$PYTHON" >/dev/null || { printf "error: %s not found; install Python 3.11 or newer, or name it: make PYTHON=...\n" "$$PYTHON" >&2; exit 1; }

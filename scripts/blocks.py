@@ -32,6 +32,13 @@ def cells_with(X: Matrix) -> np.ndarray:
     return np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
 
 
+def share_shown(X: Matrix) -> np.ndarray:
+    """Share of the cells in which each gene is above its smallest value, (n_genes,): of scaled counts, not 0."""
+    if isinstance(X, np.ndarray):
+        return (X.min(axis=0) < X).mean(axis=0)
+    return cells_with(sparse.csr_array(X)) / X.shape[0]
+
+
 def variation(X: Matrix) -> np.ndarray:
     """Sum of the squared deviations of each gene from its mean, (n_genes,) float64; 0 for constant genes."""
     mean = gene_means(X)

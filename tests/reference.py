@@ -267,3 +267,32 @@ def varimax(loadings, n_sweeps=100):
             angle = np.arctan2(up, along) / 4
             turned[:, i], turned[:, j] = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     return turned
+
+
+def pair_statistics(r, E):
+    """sum_c r e_i e_j / sqrt(sum_c (r e_i e_j)^2) of every pair of genes and each column of r; (freq, genes, genes)."""
+    T = np.zeros((r.shape[1], E.shape[1], E.shape[1]))
+    for f in range(r.shape[1]):
+        for i in range(E.shape[1]):
+            for j in range(E.shape[1]):
+                product = r[:, f] * E[:, i] * E[:, j]
+                if product.any():
+                    T[f, i, j] = product.sum() / np.sqrt((product**2).sum())
+    return T
+
+
+def left_by(columns, values):
+    """Residuals of ordinary least squares on a constant and columns, by the normal equations."""
+    A = np.column_stack([np.ones(len(columns)), columns])
+    return values - A @ np.linalg.lstsq(A, values, rcond=1e-9)[0]
+
+
+def benjamini_hochberg(p):
+    """Adjusted p of each p: the least, over all that are as large or larger, of n p / rank."""
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    least = 1.0
+    for rank in range(len(p), 0, -1):
+        least = min(least, len(p) * p[order[rank - 1]] / rank)
+        adjusted[order[rank - 1]] = least
+    return adjusted

@@ -13,7 +13,7 @@ from scripts.cells.loading import (
     named_counts,
     with_counts,
 )
-from scripts.cells.planted import SPLIT, PlantedCells, Planting, plant
+from scripts.cells.planted import NULLS, SPLIT, PlantedCells, Planting, plant, with_pairs, without_pairs
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.reading import LOGS, name_in_file, needed, read, scaled, stored
 from scripts.cells.splits import (
@@ -49,6 +49,7 @@ __all__ = [
     "MIN_SPLIT",
     "MIN_TRAINING",
     "N_SCALES",
+    "NULLS",
     "PlantedCells",
     "Planting",
     "Preparation",
@@ -88,4 +89,6 @@ __all__ = [
     "transductive_splits",
     "why_unmeasured",
     "with_counts",
+    "with_pairs",
+    "without_pairs",
 ]

@@ -1,16 +1,23 @@
-"""Planted truth: counts of cells on a branching tree, with known genes and gene pairs that tell branches apart."""
+"""Planted truth: counts of cells on a branching tree, with known genes and gene pairs that tell branches apart.
+
+And targets made for cells as they are, of their own genes: with known pairs, and without any.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from scripts.blocks import Standard, dense
+from scripts.blocks import Matrix, Standard, dense, share_shown, variation
 from scripts.errors import InputError
-from scripts.graph import frequencies, knn_graph
+from scripts.graph import frequencies, knn_graph, largest_part
 
 TREE = {"trunk": "", "A": "trunk", "B": "trunk", "A1": "A", "A2": "A"}  # branch -> its parent
 BRANCHES = tuple(TREE)
 SPLIT = ("A1", "A2")  # the branches whose difference moves from single genes into pairs
+NULLS = ("linear", "hinges", "link", "linear and smooth", "smooth", "structureless", "shuffled")  # without any pair
+NULL_GENES, NULL_R2 = 30, 0.8  # of null targets that genes make: how many genes do, and the share they explain
+SMOOTH_STEPS = 50  # of a random walk on the graph, that make a field of noise smooth
 REST_SPREAD = 0.5  # standard deviation of the logarithm of the genes' counts at rest
 
 
@@ -179,3 +186,96 @@ def _counts(activity: np.ndarray, settings: Planting, random: np.random.Generato
     # a Poisson whose mean is gamma distributed is a negative binomial
     counts = random.poisson(mean * random.gamma(1 / settings.dispersion, settings.dispersion, mean.shape))
     return np.where(random.random(mean.shape) < settings.dropout, 0, counts)
+
+
+def with_pairs(
+    X: Matrix, y: np.ndarray, n_pairs: int, share: float, random_state: int = 0, least_cells: float = 0.25
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets to which products of the cells' own genes are added.
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes)
+        Dense or sparse; genes are drawn at random, each at most once for a target.
+    y : (n_cells, n_targets)
+    n_pairs : int
+        Of each target, others for each.
+    share : float
+        Of the variance of the sum, for each pair; what products have in common is not reckoned with.
+    random_state : int
+    least_cells : float
+        Share of the cells above a gene's smallest value that it must show to be drawn: few cells cannot show a pair.
+
+    Returns
+    -------
+    targets : (n_cells, n_targets) float64, and pairs : (n_targets, n_pairs, 2) int, i < j
+    """
+    random, n_targets = np.random.default_rng(random_state), y.shape[1]
+    genes = np.flatnonzero((share_shown(X) >= least_cells) & (variation(X) > 0))
+    if 2 * n_pairs > len(genes) or not 0 < n_pairs * share < 1:
+        raise InputError(f"{n_pairs} pairs of {share} of the variance each cannot be made of {len(genes)} genes")
+    drawn = [random.permutation(genes)[: 2 * n_pairs].reshape(n_pairs, 2) for _ in range(n_targets)]
+    pairs = np.sort(np.array(drawn), axis=2)
+    first, second = (_standardized(dense(X[:, pairs[..., side].ravel()])) for side in (0, 1))
+    products = _standardized(first * second).reshape(len(y), n_targets, n_pairs)
+    sign = random.choice([-1, 1], (n_targets, n_pairs))
+    rest = np.sqrt(1 - n_pairs * share) * _standardized(y)
+    return rest + np.sqrt(share) * (products * sign).sum(axis=2), pairs
+
+
+def without_pairs(
+    null: str, X: np.ndarray, y: np.ndarray, adjacency: sparse.csr_array, counts: Matrix, random_state: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells and targets in which no product of two genes says anything that genes alone, or the graph, do not.
+
+    Parameters
+    ----------
+    null : str
+        "linear": in 30 genes, with noise; "hinges": above a threshold of each of 30 genes; "link": a monotone curve of
+        one linear index; "smooth": a random field on the graph; "linear and smooth": both in equal parts;
+        "structureless": counts of cells that differ by chance and depth alone, and the frequencies of their own graph;
+        "shuffled": the targets of other cells.
+    X : (n_cells, n_genes) float32, y : (n_cells, n_targets)
+    adjacency : (n_cells, n_cells)
+    counts : (n_cells, n_genes)
+        Of the same cells: "structureless" takes depth and means from them.
+    random_state : int
+
+    Returns
+    -------
+    X : (n_kept, n_genes) float32, and y : (n_kept, n_targets) float64
+    """
+    random = np.random.default_rng([NULLS.index(null), random_state])
+    if null == "shuffled":
+        return X, y[random.permutation(len(y))]
+    if null == "structureless":
+        total, mean = (np.asarray(counts.sum(axis=axis), dtype=np.float64).ravel() for axis in (1, 0))
+        cells = normalised(random.poisson(total[:, None] * (mean / mean.sum())))
+        graph = knn_graph(cells, 10)
+        kept = largest_part(graph)
+        return cells[kept], frequencies(graph[kept][:, kept], y.shape[1])[1]
+    by_genes = _standardized(np.stack([_by_genes(null, X, random) for _ in range(y.shape[1])], axis=1))
+    noise = random.normal(size=y.shape)
+    step = adjacency.multiply(1 / np.asarray(adjacency.sum(axis=1)).reshape(-1, 1)).tocsr()
+    smooth = random.normal(size=y.shape)
+    for _ in range(SMOOTH_STEPS):
+        smooth = step @ smooth
+    signal = {"smooth": _standardized(smooth), "linear and smooth": _standardized(by_genes + _standardized(smooth))}
+    return X, np.sqrt(NULL_R2) * signal.get(null, by_genes) + np.sqrt(1 - NULL_R2) * noise
+
+
+def _by_genes(null: str, X: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A null target's part that genes make, one by one or by one index, (n_cells,)."""
+    genes = random.permutation(np.flatnonzero(np.ptp(X, axis=0)))[:NULL_GENES]
+    x = _standardized(X[:, genes])
+    if null == "hinges":
+        x = _standardized(np.maximum(x - np.quantile(x, random.uniform(0.2, 0.8, len(genes)), axis=0).diagonal(), 0))
+    index = x @ random.normal(size=len(genes))
+    return np.tanh(2 * index / index.std()) if null == "link" else index
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    """Columns to mean 0 and standard deviation 1, constant ones to 0; float64."""
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    deviation = centred.std(axis=0)
+    return centred / np.where(deviation > 0, deviation, 1)

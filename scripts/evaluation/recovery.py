@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from scripts.blocks import correlations
-from scripts.cells import CellDataset, PlantedCells, Planting, Preparation, plant, split_rows, torch_splits
+from scripts.cells import CellDataset, PlantedCells, Planting, Preparation, plant, split_rows, torch_splits, with_pairs
 from scripts.datasets import prepare
 from scripts.measures import expected_average_precision, strongest
 from scripts.models import BilinearForm, BilinearRidge, GeneRidge
+from scripts.reading import ConditionedCells, PairScan, condition, scan_pairs
 from scripts.sources import resolve
 
 BILINEAR, COMPONENTS, LINEAR, CORRELATION, PRODUCTS, CO_EXPRESSION, PLANTED = (
@@ -198,6 +200,67 @@ def seen_by_components(cells: PlantedCells, random_state: int = 0) -> pd.DataFra
     table = pd.DataFrame({"genes": cells.role, "share_in_components": (basis**2).sum(axis=1)})
     table = table.groupby("genes", sort=False)["share_in_components"].agg(n_genes="size", share_in_components="mean")
     return table.assign(if_random=basis.shape[1] / len(basis)).reset_index()
+
+
+def scan_recovery(found: PairScan, cells: ConditionedCells, pairs: np.ndarray) -> pd.DataFrame:
+    """How well a scan finds planted pairs among all pairs; pairs : (n_freq, n_pairs, 2) int, planted in each frequency.
+
+    Returns
+    -------
+    DataFrame
+        frequency, auprc (average precision among all pairs of the frequency), n_called (pairs past the threshold),
+        precision (share of them that are planted, NaN where none is), recall (share of the planted that are called).
+        A pair that shares a gene with a planted one counts as false.
+    """
+    rows = []
+    for frequency, planted in enumerate(pairs):
+        places = pd.DataFrame({"frequency": frequency, "i": planted.min(axis=1), "j": planted.max(axis=1)})
+        t = np.sort(np.nan_to_num(np.abs(cells.statistics(places))))[::-1]
+        hits = np.arange(1, len(t) + 1)
+        precision = hits / np.maximum(found.at_least(t, frequency), hits)
+        n_called = int(found.at_least(np.array([found.threshold]), frequency)[0])
+        n_true = int((t >= found.threshold).sum())
+        rows.append((frequency, precision.mean(), n_called, n_true / n_called if n_called else np.nan, n_true / len(t)))
+    return pd.DataFrame(rows, columns=["frequency", "auprc", "n_called", "precision", "recall"])
+
+
+def pair_power(
+    X: np.ndarray | sparse.csr_array,
+    y: np.ndarray,
+    covariates: np.ndarray | None = None,
+    shares: tuple[float, ...] = (0.005, 0.01, 0.02),
+    n_pairs: int = 10,
+    random_state: int = 0,
+    least_cells: float = 0.25,
+) -> pd.DataFrame:
+    """How well the scan would have found pairs of these genes in these cells, had there been any.
+
+    Pairs of genes are planted into the frequencies as they are (`cells.with_pairs`), and all pairs are scanned.
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes) float32, dense or sparse; y : (n_cells, n_freq)
+    covariates : (n_cells, n_features), optional
+    shares : tuple of float
+        Of a frequency's variance that each pair makes up; each takes as long as the scan.
+    n_pairs : int
+        Planted in each frequency.
+    random_state : int
+    least_cells : float
+        Share of the cells that show a gene of a pair: of genes that few cells show, few pairs are found.
+
+    Returns
+    -------
+    DataFrame
+        share, and the columns of `scan_recovery`.
+    """
+    tables = []
+    for share in shares:
+        targets, pairs = with_pairs(X, y, n_pairs, share, random_state, least_cells)
+        cells = condition(X, targets, covariates)
+        tables.append(scan_recovery(scan_pairs(cells), cells, pairs).assign(share=share))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["share", *table.columns.drop("share")]]
 
 
 def krumsiek_edges(genes: list[str]) -> np.ndarray:

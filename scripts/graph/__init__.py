@@ -27,6 +27,7 @@ from scripts.graph.spectrum import (
     solver_for,
     suggest_n_comps,
 )
+from scripts.graph.surrogates import spectral_surrogates
 
 __all__ = [
     "Branches",
@@ -61,6 +62,7 @@ __all__ = [
     "residuals",
     "scale_table",
     "solver_for",
+    "spectral_surrogates",
     "suggest_n_comps",
     "variable_genes",
 ]

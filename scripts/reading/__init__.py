@@ -10,12 +10,24 @@ from scripts.reading.containers import add_modules, as_mudata
 from scripts.reading.modules import branch_genes, main_effect_table, module_table, pole_loadings, poles
 from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
 from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
+from scripts.reading.scan import (
+    ConditionedCells,
+    PairScan,
+    condition,
+    is_confirmed,
+    largest_of_surrogates,
+    replication_rates,
+    scan_pairs,
+    scan_table,
+)
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
 from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules
 
 __all__ = [
+    "ConditionedCells",
     "FDR",
     "N_MODULES",
+    "PairScan",
     "Scorer",
     "add_modules",
     "agreement_table",
@@ -23,8 +35,11 @@ __all__ = [
     "as_cells",
     "as_mudata",
     "branch_genes",
+    "condition",
     "explain_cell",
+    "is_confirmed",
     "is_significant",
+    "largest_of_surrogates",
     "loading_intervals",
     "main_effect_table",
     "module_scores",
@@ -36,7 +51,10 @@ __all__ = [
     "pole_stability",
     "poles",
     "recurrence",
+    "replication_rates",
     "resample",
+    "scan_pairs",
+    "scan_table",
     "score",
     "strongest_of_first_modules",
     "strongest_pairs",

@@ -1,0 +1,75 @@
+"""Pairs that the scan finds where there are none, and where some were planted: `python -m benchmarks.pair_nulls`.
+
+On Paul15's cells and genes: 20 runs on targets, or cells, without any pair; pairs planted into its own genes; on made
+cells of as many; and what the scan itself finds, beside surrogates of the same smoothness, with its time and memory.
+"""
+
+import resource
+import sys
+import time
+
+import numpy as np
+
+from scripts import cells, datasets, evaluation, reading
+from scripts.blocks import dense
+
+N_RUNS = 20
+POWER = ((0.005, 0.25), (0.01, 0.25), (0.02, 0.25), (0.01, 0.1), (0.01, 0.0))  # share of variance, of cells
+
+
+def null_runs(adata) -> None:
+    """A line for each run, and how many call any pair."""
+    n_found = 0
+    for run in range(N_RUNS):
+        null = cells.NULLS[run % len(cells.NULLS)]
+        X, y = dense(adata.X), adata.obsm["X_freq"]
+        made = cells.without_pairs(null, X, y, adata.obsp["connectivities"], adata.layers["counts"], run)
+        found = reading.scan_pairs(reading.condition(*made), 10)
+        n_found += found.largest >= found.threshold
+        print(f"{null}: largest |T| {found.largest:.2f} (called from {found.threshold:.2f})", flush=True)
+    print(f"runs without any pair in which one is called: {n_found} of {N_RUNS} (bound 1)", flush=True)
+
+
+def power(adata) -> None:
+    """Pairs planted into the cells' own genes, and made cells with as many genes that do nothing."""
+    X, y = dense(adata.X), adata.obsm["X_freq"]
+    for share, least_cells in POWER:
+        rows = evaluation.recovery.pair_power(X, y, shares=(share,), least_cells=least_cells)
+        n_called = rows["n_called"].sum()
+        precision = (rows["precision"] * rows["n_called"]).sum() / max(n_called, 1)
+        print(
+            f"pairs of {share:.1%} of the variance, of genes in {least_cells:.0%} of the cells or more: "
+            f"AUPRC {rows['auprc'].mean():.2f} (bound .7 at 1%, 25%), {precision:.2f} of {n_called} called are planted "
+            f"(bound .95), recall {rows['recall'].mean():.2f}",
+            flush=True,
+        )
+    made = cells.plant(cells.Planting(n_cells=2730, n_noise=3000))
+    given = reading.condition(made.X, made.y @ made.contrast.T)
+    rows = evaluation.recovery.scan_recovery(reading.scan_pairs(given), given, made.pairs[None])
+    print(f"made cells, {made.X.shape[1]:,} genes: AUPRC {rows['auprc'].iloc[0]:.3f} (bound .98)", flush=True)
+
+
+def own_pairs(adata) -> None:
+    """What is called, with how long it took, beside surrogates."""
+    used = time.process_time()
+    given = reading.condition(dense(adata.X), adata.obsm["X_freq"])
+    found = reading.scan_pairs(given)
+    used = time.process_time() - used
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    print(f"{found.n_tests:,} tests: {used:.1f} s of a core (bound 30), at most {peak:.2f} GB (bound 1)", flush=True)
+    n_called = int((np.abs(found.strongest["t"]) >= found.threshold).sum())
+    largest = reading.largest_of_surrogates(given, adata.obsp["connectivities"])
+    shown = ", ".join(f"{t:.2f}" for t in largest)
+    print(f"called: {n_called}; largest |T| {found.largest:.2f}, of surrogates {shown}", flush=True)
+
+
+def main() -> None:
+    """Print all of it."""
+    adata = datasets.myeloid_dev_freq()[0]
+    own_pairs(adata)
+    power(adata)
+    null_runs(adata)
+
+
+if __name__ == "__main__":
+    main()
