@@ -251,3 +251,14 @@ def canonical_correlations(one, other):
     S = np.cov(np.hstack([one, other]).T)
     squares = np.linalg.eigvals(np.linalg.inv(S[:n, :n]) @ S[:n, n:] @ np.linalg.inv(S[n:, n:]) @ S[n:, :n])
     return np.sqrt(np.sort(squares.real)[::-1])
+
+
+def hc3(X, y):
+    """Least squares, cell by cell: each residual as the model fitted without its own cell gives it, up to 1 - h."""
+    bread = np.linalg.inv(X.T @ X)
+    weights = bread @ X.T @ y
+    meat = np.zeros_like(bread)
+    for row, value in zip(X, y, strict=True):
+        left_out = (value - row @ weights) / (1 - row @ bread @ row)
+        meat += left_out**2 * np.outer(row, row)
+    return weights, np.sqrt(np.diag(bread @ meat @ bread))

@@ -33,6 +33,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "reading",
     "evaluation",
     "classes",
+    "programs",
     "enrichment",
     "figures",
     "findings",

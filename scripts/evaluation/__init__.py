@@ -24,6 +24,7 @@ from scripts.evaluation.performance import (
     over_splits,
     performance_over_splits,
     scales,
+    structureless_cells,
     truncation_curve,
 )
 
@@ -54,5 +55,6 @@ __all__ = [
     "rivals",
     "scales",
     "shuffled_drivers",
+    "structureless_cells",
     "truncation_curve",
 ]

@@ -161,6 +161,11 @@ TYPES: dict[str, Any] = {
     "permutation_num": Count,
     "enrichr_online": Flag,
     "noncommercial_sets": Flag,
+    # 07_programs
+    "program_genes": Count,
+    "program_shown": Count,
+    "hide_program_genes": Annotated[Text, AfterValidator(_expression)],
+    "n_divisions": Count,
     # 09_classes
     "classes": Text,
     "min_class_cells": Annotated[Whole, Field(ge=8)],  # fewer are not in all parts of the cells
