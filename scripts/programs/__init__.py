@@ -10,6 +10,7 @@ from scripts.programs.reading import (
     response,
 )
 from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, program_terms
+from scripts.programs.triples import gene_triples, gene_triples_of_pairs
 
 __all__ = [
     "LEVEL",
@@ -21,6 +22,8 @@ __all__ = [
     "divided",
     "fit_programs",
     "gene_lists",
+    "gene_triples",
+    "gene_triples_of_pairs",
     "polynomial_shares",
     "program_ends",
     "program_table",
