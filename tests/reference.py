@@ -267,3 +267,14 @@ def varimax(loadings, n_sweeps=100):
             angle = np.arctan2(up, along) / 4
             turned[:, i], turned[:, j] = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     return turned
+
+
+def hc3(X, y):
+    """Least squares, cell by cell: each residual as the model fitted without its own cell gives it, up to 1 - h."""
+    bread = np.linalg.inv(X.T @ X)
+    weights = bread @ X.T @ y
+    meat = np.zeros_like(bread)
+    for row, value in zip(X, y, strict=True):
+        left_out = (value - row @ weights) / (1 - row @ bread @ row)
+        meat += left_out**2 * np.outer(row, row)
+    return weights, np.sqrt(np.diag(bread @ meat @ bread))

@@ -26,6 +26,7 @@ FIGURES = {
     "04_interpret": 6,
     "05_compare": 6,
     "06_go_terms": 2,
+    "07_programs": 1,
     "08_hierarchy": 4,
     "09_classes": 2,
     "appendix_planted_truth": 5,
@@ -126,7 +127,7 @@ def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_pat
         return re.findall(r"\[\d/\d\] (\w+) \.\.\.", done.stderr)
 
     assert executed({}) == []
-    later = ["05_compare", "06_go_terms", "08_hierarchy", "09_classes"]  # these read cells that 04 adds to
+    later = ["05_compare", "06_go_terms", "07_programs", "08_hierarchy", "09_classes"]  # read cells that 04 adds to
     assert executed({"fdr": 0.01}) == ["04_interpret", *later]
     assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["fdr"] == 0.01
 
