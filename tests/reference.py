@@ -296,3 +296,14 @@ def benjamini_hochberg(p):
         least = min(least, len(p) * p[order[rank - 1]] / rank)
         adjusted[order[rank - 1]] = least
     return adjusted
+
+
+def hc3(X, y):
+    """Least squares, cell by cell: each residual as the model fitted without its own cell gives it, up to 1 - h."""
+    bread = np.linalg.inv(X.T @ X)
+    weights = bread @ X.T @ y
+    meat = np.zeros_like(bread)
+    for row, value in zip(X, y, strict=True):
+        left_out = (value - row @ weights) / (1 - row @ bread @ row)
+        meat += left_out**2 * np.outer(row, row)
+    return weights, np.sqrt(np.diag(bread @ meat @ bread))

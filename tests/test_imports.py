@@ -34,6 +34,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "evaluation",
     "classes",
     "hierarchy",
+    "programs",
     "enrichment",
     "figures",
     "findings",

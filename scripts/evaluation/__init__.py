@@ -28,6 +28,7 @@ from scripts.evaluation.performance import (
     scale_changes,
     scales,
     structureless,
+    structureless_cells,
     truncation_curve,
     without_structure,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "scales",
     "shuffled_drivers",
     "structureless",
+    "structureless_cells",
     "truncation_curve",
     "without_structure",
 ]

@@ -22,6 +22,7 @@ from scripts.figures.models import (
     loss_curves,
     performance_dots,
     predicted_against_true,
+    response_surface,
     truncation_curves,
 )
 from scripts.figures.planted import network_bars, pair_cells, recovery_curves
@@ -69,6 +70,7 @@ __all__ = [
     "predicted_against_true",
     "quality_violins",
     "recovery_curves",
+    "response_surface",
     "sample_cells",
     "scale_lines",
     "score_scatter",

@@ -5,7 +5,8 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from scripts.figures.style import COLOURS, empty_panels, in_panel, safe_names
+from scripts.figures.style import COLOURS, DIVERGING, WEBGL_FROM, empty_panels, in_panel, marker_size, safe_names
+from scripts.programs import Response
 
 
 def loss_curves(history: pd.DataFrame) -> go.Figure:
@@ -146,3 +147,22 @@ def confusion_cells(counts: pd.DataFrame) -> go.Figure | None:
     axis = {"type": "category", "dtick": 1}
     figure.update_xaxes(**axis, title="taken for").update_yaxes(**axis, title="class", autorange="reversed")
     return figure.update_layout(title="Held-out cells of each class", height=300 + 22 * len(counts))
+
+
+def response_surface(response: Response | None) -> go.Figure | None:
+    """A frequency over two programs: what the polynomial says, and cells that it has not met; None if there is none."""
+    if response is None:
+        return None
+    surface, frequency = response.surface, response.frequency
+    highest = float(np.quantile(np.abs(response.y), 0.98)) or 1.0
+    contour = {"colorscale": DIVERGING, "zmin": -highest, "zmax": highest, "opacity": 0.7}
+    bar = {"title": f"frequency {frequency}<br>(SD)"}
+    figure = go.Figure(layout_template="plotly_white")
+    figure.add_contour(x=surface.columns, y=surface.index, z=surface.to_numpy(), colorbar=bar, **contour)
+    colours = {"color": response.y, "colorscale": DIVERGING, "cmin": -highest, "cmax": highest}
+    marker = {"size": marker_size(len(response.y)), "line": {"width": 0.3, "color": "#444"}, **colours}
+    scatter = go.Scattergl if len(response.y) >= WEBGL_FROM else go.Scatter
+    figure.add_trace(scatter(x=response.t[:, 0], y=response.t[:, 1], mode="markers", marker=marker, showlegend=False))
+    title = f"Frequency {frequency} over two programs: predicted (surface), and of cells not met (points)"
+    first, second = response.names
+    return figure.update_layout(title=title, xaxis_title=first, yaxis_title=second, height=520)

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from scripts import classes
+from scripts import classes, programs
 from scripts.cells import ALL_CELLS
 from scripts.classes import LabelledCells
 from scripts.findings.text import measured
+from scripts.programs import Programs
 
 MANY_SPLITS = 10  # more than there are ways to hold donors out
 MATTERS = 0.01  # least gain of R2 that calls for a higher order: the digits shown tell it apart
 COMES_BACK = 0.5  # Jaccard of a module's genes with its partner's from which on it is the same
+KINDS = {2: "pairs", 3: "triples"}  # products of programs, by order
 UNJUDGED = "the held-out cells, or the training cells, hardly vary along"
 
 
@@ -249,3 +251,95 @@ def figures_of_classes(table: pd.DataFrame) -> dict[str, str]:
         return {}
     mean = classes.summary(table)["accuracy"]
     return {f"held-out accuracy of classes, {name}": f"{mean[name]:.1%}" for name in mean.index}
+
+
+def about_programs(fitted: Programs | None, ends: pd.DataFrame) -> list[str]:
+    """How many programs there are, and what each goes with; ends : as from programs.program_ends."""
+    if fitted is None:
+        return ["There are too few cells, or donors too unequal, to divide them in halves: no programs are fitted."]
+    what = "program is" if len(ends) == 1 else "programs are"
+    sentences = [
+        f"{len(ends)} {what} fitted to {len(fitted.half):,} cells; what is "
+        f"said of cells, ends and predictions here is of the {len(fitted.other):,} others."
+    ]
+    for row in ends.to_dict("records"):
+        r = {name.removeprefix("r_"): value for name, value in row.items() if name.startswith("r_")}
+        strongest = max(r, key=lambda name: abs(r[name]))
+        most = [f"{row[end] or 'no one label'} at its {end} end" for end in ("high", "low")]
+        named = f": {most[0]}, {most[1]}" if row["high"] or row["low"] else ""
+        sentences.append(
+            f"Program {row['program']} goes most with frequency {strongest} (r {r[strongest]:.2f}){named}."
+        )
+    return sentences
+
+
+def about_polynomials(shares: pd.DataFrame) -> list[str]:
+    """What carries the prediction of each frequency; shares : as from programs.polynomial_shares."""
+    sentences = []
+    for frequency, table in shares.groupby("frequency"):
+        groups = table.groupby("group")["share"].sum().sort_values(ascending=False)
+        told = ", ".join(f"{name} {share:.0%}" for name, share in groups.items())
+        best = table.iloc[0]
+        names = best["programs"].split()
+        who = f"program {names[0]}" if len(names) == 1 else f"programs {', '.join(names)}"
+        sentences.append(
+            f"Frequency {frequency}: of the variance of its prediction, {told}; the largest part is {who} "
+            f"({best['group']}, {best['share']:.0%})."
+        )
+    return sentences
+
+
+def about_program_terms(terms: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
+    """Which programs together tell which frequencies apart, and whether that would be found again.
+
+    terms, counts : as from programs.program_terms.
+    """
+    if counts.empty or terms.empty:
+        return ["No product of programs is tested: there are too few cells, or there is a single program."]
+    sentences = []
+    for order, kind in KINDS.items():
+        of_order = counts[counts["order"] == order]
+        real = of_order[of_order["cells"] == programs.REAL]
+        if real.empty:
+            sentences.append(f"There are no {kind} of programs to test.")
+            continue
+        back, others = real["called_replicated"].mean(), real["others_replicated"].mean()
+        nulls = of_order[of_order["cells"] != programs.REAL]
+        beside = "; ".join(f"{row.cells}: {row.n_called} of {row.n_terms}" for row in nulls.itertuples())
+        own = terms[terms["order"] == order]
+        sentences.append(
+            f"{own['called'].sum()} of {len(own)} {kind} of programs and frequencies are called in the run's division "
+            f"(Bonferroni, {programs.LEVEL}; {beside or 'no null was possible'}). Over {len(real)} divisions of the "
+            f"cells, {real['n_called'].mean():.1f} are called on average; in the other half {measured(back, '.0%')} of "
+            f"them have the same sign and p < {programs.LEVEL}, and {measured(others, '.0%')} of those not called."
+        )
+    called = terms[terms["called"].astype(bool)]
+    if called.empty:
+        sentences.append("No two or three programs tell a frequency apart together, beyond what each does on its own.")
+    return sentences + [_in_words(row) for row in called.sort_values("p").itertuples()]
+
+
+def _in_words(term) -> str:
+    """A called term: the sign of its effect, and whether it came back."""
+    *first, last = term.programs.split()
+    level = "higher" if term.weight > 0 else "lower"
+    back = "the same in the other half" if term.replicated else "not the same in the other half"
+    again = "" if pd.isna(term.called_again) else f", called again in {term.called_again:.0%} of the other divisions"
+    high, beyond = ("both", "one by one") if term.order == 2 else ("all", "alone and in pairs")
+    return (
+        f"Programs {', '.join(first)} and {last}, {high} high: {level} frequency {term.frequency} than they give "
+        f"{beyond} (adjusted p {term.adjusted_p:.1g}; {back}{again})."
+    )
+
+
+def figures_of_programs(counts: pd.DataFrame) -> dict[str, str]:
+    """Key figures: called products of programs, and which share of them replicates; counts as above."""
+    real = counts[counts["cells"] == programs.REAL]
+    figures = {}
+    for order, kind in KINDS.items():
+        if len(of_order := real[real["order"] == order]):
+            back = measured(of_order["called_replicated"].mean(), ".0%")
+            of_others = measured(of_order["others_replicated"].mean(), ".0%")
+            figures[f"{kind} of programs called"] = f"{of_order['n_called'].iloc[0]} of {of_order['n_terms'].iloc[0]}"
+            figures[f"{kind} of programs found again in the other half"] = f"{back} (of others {of_others})"
+    return figures

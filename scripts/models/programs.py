@@ -177,13 +177,14 @@ class ProgramRidge:
         for order in self.orders:
             kept = terms_of(order, t.shape[1])
             fits = [
-                Ridge(penalty * len(y), fit_intercept=False).fit(features[:, kept], y) for penalty in self.penalties
+                Ridge(penalty * len(y), fit_intercept=False).fit(features[:, kept], y).coef_.reshape(y.shape[1], -1)
+                for penalty in self.penalties
             ]
-            errors = np.array([(y_val - held_out[:, kept] @ fit.coef_.T) ** 2 for fit in fits])
+            errors = np.array([(y_val - held_out[:, kept] @ fit.T) ** 2 for fit in fits])
             best = errors.mean(axis=1).argmin(axis=0)
             each = range(y.shape[1])
             weights = np.zeros((y.shape[1], len(kept)))
-            weights[:, kept] = [fits[best[f]].coef_[f] for f in each]
+            weights[:, kept] = [fits[best[f]][f] for f in each]
             weights /= scale.scale_
             error = np.mean([errors[best[f], :, f] for f in each], axis=0)
             keys = pd.MultiIndex.from_product([[t.shape[1]], [order], self.penalties, each], names=SEARCHED)

@@ -161,6 +161,11 @@ TYPES: dict[str, Any] = {
     "permutation_num": Count,
     "enrichr_online": Flag,
     "noncommercial_sets": Flag,
+    # 07_programs
+    "program_genes": Count,
+    "program_shown": Count,
+    "hide_program_genes": Annotated[Text, AfterValidator(_expression)],
+    "n_divisions": Count,
     # 08_hierarchy
     "max_tree_cells": Annotated[Whole, Field(ge=50)],
     "cluster_numbers": Annotated[list[Several], Field(min_length=1)],

@@ -14,18 +14,19 @@ import pytest
 from anndata import AnnData
 
 from scripts.cells.splits import ALL_CELLS, INDUCTIVE
-from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, SQUARES
+from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, ORDERS, PROGRAMS, SQUARES
 from scripts.report.run import Run
 from tests.chain_runs import SMALL, report
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "01_data": 3,
-    "02_visualize": 2,
+    "02_visualize": 4,
     "03_train": 5,
     "04_interpret": 6,
-    "05_compare": 6,
+    "05_compare": 7,
     "06_go_terms": 2,
+    "07_programs": 1,
     "08_hierarchy": 4,
     "09_classes": 2,
     "appendix_planted_truth": 5,
@@ -67,7 +68,7 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert len(small_run.load_table("history.csv")) == 20
     assert len(small_run.load_table("comparison.csv")) == 3
     performance = small_run.load_table("performance.csv")
-    models = [MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, BLACK_BOX]
+    models = [MEAN, LINEAR, SQUARES, BILINEAR, DESCENT, PROGRAMS, *ORDERS, BLACK_BOX]
     assert performance.loc[performance["protocol"] == ALL_CELLS, "model"].drop_duplicates().tolist() == models
     assert set(performance.loc[performance["protocol"] == INDUCTIVE, "model"]) == {LINEAR, BILINEAR}
     assert performance["split"].nunique() == 2
@@ -126,7 +127,7 @@ def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_pat
         return re.findall(r"\[\d/\d\] (\w+) \.\.\.", done.stderr)
 
     assert executed({}) == []
-    later = ["05_compare", "06_go_terms", "08_hierarchy", "09_classes"]  # these read cells that 04 adds to
+    later = ["05_compare", "06_go_terms", "07_programs", "08_hierarchy", "09_classes"]  # read cells that 04 adds to
     assert executed({"fdr": 0.01}) == ["04_interpret", *later]
     assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["fdr"] == 0.01
 

@@ -1,0 +1,32 @@
+"""Programs of one half of the cells, read, and their products tested on the other half."""
+
+from scripts.programs.divisions import Programs, divided, fit_programs
+from scripts.programs.reading import (
+    Response,
+    gene_lists,
+    polynomial_shares,
+    program_ends,
+    program_table,
+    response,
+)
+from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, program_terms
+from scripts.programs.triples import gene_triples, gene_triples_of_pairs
+
+__all__ = [
+    "LEVEL",
+    "LINEAR",
+    "REAL",
+    "STRUCTURELESS",
+    "Programs",
+    "Response",
+    "divided",
+    "fit_programs",
+    "gene_lists",
+    "gene_triples",
+    "gene_triples_of_pairs",
+    "polynomial_shares",
+    "program_ends",
+    "program_table",
+    "program_terms",
+    "response",
+]
