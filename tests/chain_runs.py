@@ -21,7 +21,7 @@ SMALL = {
     "n_seeds": 2,
     "n_pairs": 10,
     "n_bootstraps": 10,
-    "n_shuffles": 19,
+    "n_surrogates": 1,
     "panel_sizes": [5, 25],
     "n_permutations": 20,
     "cluster_numbers": [3, 6, 12],

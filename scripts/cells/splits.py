@@ -288,16 +288,6 @@ def drawn_again(cells: CellDataset, random: np.random.Generator) -> np.ndarray:
     return np.sort(np.concatenate([np.flatnonzero(cells.donors == donor) for donor in drawn]))
 
 
-def shuffled(cells: CellDataset, random: np.random.Generator) -> np.ndarray:
-    """An order of the cells in which each takes the place of any other, or of any other of its donor; (n_cells,)."""
-    donors = np.zeros(len(cells), int) if cells.donors is None else cells.donors
-    order = np.empty(len(cells), int)
-    for donor in np.unique(donors):
-        rows = np.flatnonzero(donors == donor)
-        order[rows] = rows[random.permutation(len(rows))]
-    return order
-
-
 def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
     """X (n_cells, n_genes) float32 and y (n_cells, n_freq) float64 of a CellDataset.
 

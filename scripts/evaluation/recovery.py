@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from scripts.blocks import correlations
+from scripts.blocks import correlations, share_shown
 from scripts.cells import CellDataset, PlantedCells, Planting, Preparation, plant, split_rows, torch_splits, with_pairs
 from scripts.datasets import prepare
 from scripts.measures import expected_average_precision, strongest
@@ -32,6 +32,7 @@ PAIRS, SILENT_PAIRS, PAIR_GENES, PROGRAM_GENES, PANEL = (
     "program genes of A1 and A2",
     "named pairs predict held-out cells",
 )
+RECOVERY = ["frequency", "auprc", "n_called", "precision", "recall"]  # columns
 # Regulators of each gene in the Boolean rules of Krumsiek et al., PLoS ONE 6, e22649 (2011), Table 1; its effect on
 # itself is left out, as a pair has two genes
 KRUMSIEK_REGULATORS = {
@@ -221,7 +222,7 @@ def scan_recovery(found: PairScan, cells: ConditionedCells, pairs: np.ndarray) -
         n_called = int(found.at_least(np.array([found.threshold]), frequency)[0])
         n_true = int((t >= found.threshold).sum())
         rows.append((frequency, precision.mean(), n_called, n_true / n_called if n_called else np.nan, n_true / len(t)))
-    return pd.DataFrame(rows, columns=["frequency", "auprc", "n_called", "precision", "recall"])
+    return pd.DataFrame(rows, columns=RECOVERY)
 
 
 def pair_power(
@@ -244,7 +245,7 @@ def pair_power(
     shares : tuple of float
         Of a frequency's variance that each pair makes up; each takes as long as the scan.
     n_pairs : int
-        Planted in each frequency.
+        Planted in each frequency; fewer where there are not so many genes, none where there are not two.
     random_state : int
     least_cells : float
         Share of the cells that show a gene of a pair: of genes that few cells show, few pairs are found.
@@ -252,15 +253,15 @@ def pair_power(
     Returns
     -------
     DataFrame
-        share, and the columns of `scan_recovery`.
+        share, and the columns of `scan_recovery`; no rows where nothing can be planted.
     """
-    tables = []
-    for share in shares:
+    n_pairs = min(n_pairs, int((share_shown(X) >= least_cells).sum()) // 2)
+    columns, rows = ["share", *RECOVERY], []
+    for share in shares if n_pairs else ():
         targets, pairs = with_pairs(X, y, n_pairs, share, random_state, least_cells)
         cells = condition(X, targets, covariates)
-        tables.append(scan_recovery(scan_pairs(cells), cells, pairs).assign(share=share))
-    table = pd.concat(tables, ignore_index=True)
-    return table[["share", *table.columns.drop("share")]]
+        rows.append(scan_recovery(scan_pairs(cells), cells, pairs).assign(share=share)[columns])
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
 def krumsiek_edges(genes: list[str]) -> np.ndarray:

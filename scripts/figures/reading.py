@@ -88,19 +88,19 @@ def main_effect_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 
     return figure.update_layout(title="Main effects of single genes, beside the modules")
 
 
-def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> go.Figure:
-    """Genes on a circle, their pairs as lines: width by |weight|, red for positive and blue for negative weights.
+def pair_network(table: pd.DataFrame, n_pairs: int = 20) -> go.Figure:
+    """Genes on a circle, their pairs as lines: width by |T|, red where T is positive and blue where it is negative.
 
-    Of each frequency the significant pairs, at most n_pairs; where there are none, the strongest ones, dotted, as the
-    panel's title says. table : as from pairs.pair_table.
+    Of each frequency the pairs that are called, at most n_pairs; where there are none, the strongest ones, dotted, as
+    the panel's title says. table : as from reading.scan_table.
     """
     titles, drawn = [], []
     for frequency, listed in table.groupby("frequency"):
-        found = listed[(listed["adjusted_p"] <= fdr) & ((listed["low"] > 0) | (listed["high"] < 0))]
-        shown = (listed if found.empty else found).nsmallest(n_pairs, "rank")
-        titles.append(f"Frequency {frequency}: {len(found) or 'none'} significant")
-        drawn.append((shown, "dot" if found.empty else "solid"))
-    figure = empty_panels(titles or ["No pair has a weight"], spacing=0.06, height=430)
+        called = listed[listed["called"]]
+        shown = (listed if called.empty else called).nsmallest(n_pairs, "rank")
+        titles.append(f"Frequency {frequency}: {len(called) or 'none'} called")
+        drawn.append((shown, "dot" if called.empty else "solid"))
+    figure = empty_panels(titles or ["No pair can be tested"], spacing=0.06, height=430)
     for panel, (shown, dash) in enumerate(drawn):
         places = _circle(shown)
         for line in _lines(shown, places, dash):
@@ -108,7 +108,7 @@ def pair_network(table: pd.DataFrame, fdr: float = 0.05, n_pairs: int = 20) -> g
         figure.add_trace(_gene_names(places), **in_panel(panel))
     figure.update_xaxes(visible=False, range=[-1.7, 1.7]).update_yaxes(visible=False, range=[-1.4, 1.4])
     return figure.update_layout(
-        title=f"Gene pairs (FDR {fdr}; at most {n_pairs} drawn): red positive, blue negative weights"
+        title=f"Gene pairs (at most {n_pairs} drawn): both high, red: higher, blue: lower frequency; dotted: not called"
     )
 
 
@@ -131,12 +131,10 @@ def _lines(shown: pd.DataFrame, places: dict[str, tuple[float, float]], dash: st
     lines = []
     for row in shown.iloc[::-1].itertuples():  # the strongest last, on top
         (x, y), (to_x, to_y) = places[row.gene_i], places[row.gene_j]
-        width = max(0.5, MAX_WIDTH * abs(row.weight) / shown["weight"].abs().max())
-        text = (
-            f"{safe(row.gene_i)} × {safe(row.gene_j)}<br>weight {row.weight:.3g} ({row.low:.3g} to {row.high:.3g})"
-            f"<br>adjusted p {row.adjusted_p:.2g}"
-        )
-        line = {"width": width, "color": POSITIVE if row.weight > 0 else NEGATIVE, "dash": dash}
+        width = max(0.5, MAX_WIDTH * abs(row.t) / max(shown["t"].abs().max(), 1))
+        known = "not tested" if pd.isna(row.adjusted_p) else f"adjusted p {row.adjusted_p:.2g}"
+        text = f"{safe(row.gene_i)} × {safe(row.gene_j)}<br>T {row.t:.3g}<br>{known}"
+        line = {"width": width, "color": POSITIVE if row.t > 0 else NEGATIVE, "dash": dash}
         middle = {"x": [x, (x + to_x) / 2, to_x], "y": [y, (y + to_y) / 2, to_y]}
         lines.append(go.Scatter(**middle, mode="lines", line=line, opacity=0.7, text=text, hoverinfo="text"))
     return lines

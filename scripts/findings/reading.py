@@ -1,11 +1,12 @@
 """Sentences on modules, pairs, single cells, and groups within groups of cells."""
 
+import numpy as np
 import pandas as pd
 
 from scripts import hierarchy
 from scripts.findings.text import measured
 from scripts.models import BilinearForm
-from scripts.reading import FDR, anew, is_significant
+from scripts.reading import PairScan, anew
 
 RETURNS = 0.5  # adjusted Rand index from which on clusters of frequencies come back well enough to be compared with
 
@@ -84,29 +85,66 @@ def about_cell(table: pd.DataFrame, cell: str) -> list[str]:
     ]
 
 
-def about_tested_pairs(table: pd.DataFrame, fdr: float = FDR) -> list[str]:
-    """How many pairs of each frequency are significant, and which is the strongest; table as from `pair_table`."""
-    sentences = []
+def about_tested_pairs(table: pd.DataFrame) -> list[str]:
+    """Which pairs of genes say of each frequency what programs and single genes do not; as from `scan_table`."""
+    sentences, without = [], []
     for frequency, listed in table.groupby("frequency"):
-        if listed["adjusted_p"].isna().all():
+        called = listed[listed["called"]]
+        if listed["p_value"].isna().all():
             sentences.append(
                 f"Frequency {frequency}: its pairs are not tested, as no structure beyond depth and noise is shown."
             )
-            continue
-        found = listed[is_significant(listed, fdr)]
-        if found.empty:
-            least = listed["adjusted_p"].min()
+        elif called.empty:
+            without.append(frequency)
+        else:
+            top = called.loc[called["rank"].idxmin()]
             sentences.append(
-                f"Frequency {frequency}: none of the {len(listed)} strongest pairs is significant at FDR {fdr} with an "
-                f"interval that leaves out 0 (smallest adjusted p {least:.2g})."
+                f"Frequency {frequency}: {len(called)} {'pair' if len(called) == 1 else 'pairs'} of genes called, "
+                f"{called['confirmed'].sum()} confirmed in held-out cells; the strongest is "
+                f"{top['gene_i']} x {top['gene_j']} (T {top['t']:.1f}, adjusted p {top['adjusted_p']:.2g}): both high, "
+                f"{'higher' if top['t'] > 0 else 'lower'} frequency {frequency}."
             )
-            continue
-        top = found.loc[found["rank"].idxmin()]
+    if without:
+        largest = table.loc[table["frequency"].isin(without), "t"].abs().max()
         sentences.append(
-            f"Frequency {frequency}: {len(found)} of the {len(listed)} strongest pairs "
-            f"{'is' if len(found) == 1 else 'are'} significant at FDR {fdr}; the strongest is {top['gene_i']} x "
-            f"{top['gene_j']} (weight {top['weight']:.2g}, 95% interval {top['low']:.2g} to {top['high']:.2g}, "
-            f"adjusted p {top['adjusted_p']:.2g})."
+            f"No pair of genes says more of {_frequencies(without)} than programs and single genes do (largest |T| "
+            f"{largest:.2f}): read pairs as pairs of programs (notebook 07)."
+        )
+    return sentences or ["No pair of genes can be tested: fewer than two genes vary."]
+
+
+def _frequencies(numbers: list[int]) -> str:
+    return f"frequenc{'y' if len(numbers) == 1 else 'ies'} {', '.join(map(str, numbers))}"
+
+
+def about_pair_scan(found: PairScan, surrogates: np.ndarray, power: pd.DataFrame, rates: pd.DataFrame) -> list[str]:
+    """How far the scan of pairs can be trusted, and what it would have seen.
+
+    As from scan_pairs, largest_of_surrogates, evaluation.recovery.pair_power, and replication_rates.
+    """
+    sentences = [
+        f"{found.n_tests:,} products are tested, of all pairs of genes with each frequency; a pair is called from |T| "
+        f"{found.threshold:.2f} on, and the largest |T| is {found.largest:.2f}."
+    ]
+    if len(surrogates):
+        several = len(surrogates) > 1
+        reach = f"{surrogates.min():.2f} to {surrogates.max():.2f}" if several else f"{surrogates.max():.2f}"
+        sentences.append(
+            f"The largest |T| of {len(surrogates)} surrogate{'s' if several else ''}, without any pair, is {reach}."
+        )
+    for share, planted in power.groupby("share"):
+        n_called = planted["n_called"].sum()
+        precision = (planted["precision"] * planted["n_called"]).sum() / n_called if n_called else np.nan
+        sentences.append(
+            f"Of pairs planted that make up {share:.1%} of a frequency's variance each, {planted['recall'].mean():.0%} "
+            f"are called; of what is called then, {measured(precision, '.0%')} is planted."
+        )
+    of_found, *random = rates.itertuples()
+    if of_found.n_pairs:
+        kinds = [f"{measured(row.replicated, '.0%')} of those {row.pairs.removeprefix('random, ')}" for row in random]
+        sentences.append(
+            f"Of the {of_found.n_pairs} pairs looked for in the held-out cells, {of_found.replicated:.0%} have the "
+            f"same sign and p < 0.05 there; of random pairs {', '.join(kinds)}."
         )
     return sentences
 
@@ -135,11 +173,11 @@ def about_single_genes(main_effects: pd.DataFrame, n_genes: int = 5) -> list[str
     return sentences
 
 
-def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, fdr: float = FDR) -> dict[str, str]:
-    """Key figures: trusted modules and significant pairs; as from reading.trusted_modules and reading.pair_table."""
+def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, n_tests: int) -> dict[str, str]:
+    """Key figures: trusted modules and pairs that are called, of n_tests; as from trusted_modules and scan_table."""
     return {
         "trusted modules": f"{trusted['trusted'].sum()} of {len(trusted)}",
-        "significant gene pairs": f"{is_significant(tested, fdr).sum()} of {tested['adjusted_p'].count()} tested",
+        "gene pairs called": f"{tested['called'].sum()} of {n_tests:,} tested",
     }
 
 

@@ -6,7 +6,7 @@ from scripts.models.form import BilinearForm, PolynomialForm, monomials
 from scripts.models.gene_ridge import GeneRidge
 from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
 from scripts.models.programs import ProgramRidge
-from scripts.models.ridge import BilinearRidge, Refit, refit_with_errors
+from scripts.models.ridge import BilinearRidge
 
 __all__ = [
     "BilinearForm",
@@ -19,14 +19,12 @@ __all__ = [
     "PolynomialModel",
     "Predictor",
     "ProgramRidge",
-    "Refit",
     "TILT",
     "arrays_to_fit",
     "check_genes",
     "monomials",
     "multiple_correlation",
     "polynomial_ridge",
-    "refit_with_errors",
     "solve_kernel",
     "target_components",
 ]

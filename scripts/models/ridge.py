@@ -16,7 +16,7 @@ from scripts.errors import InputError
 from scripts.models.components import Components, target_components
 from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm
-from scripts.models.moments import Moments, penalty_of_each
+from scripts.models.moments import Moments
 from scripts.parallel import few_threads
 
 N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
@@ -136,19 +136,17 @@ class BilinearRidge:
         standard = [(block - self._feature_mean) @ self._weights for block in self._features(X, self._n_pair)]
         return self._mean + self._scale * np.concatenate(standard)
 
-    def refit(self, X: Matrix, y: np.ndarray, pairs: bool = True) -> "BilinearRidge":
+    def refit(self, X: Matrix, y: np.ndarray) -> "BilinearRidge":
         """A fit to other cells or targets with the penalties and numbers of components that this one has chosen.
 
-        Components are computed again: they depend on the cells and on the targets, so intervals and the null must
-        include how much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to
+        Components are computed again: they depend on the cells and on the targets, so intervals must include how
+        much they vary. Penalties are kept: a new choice would let the size of all weights jump from fit to
         fit.
 
         Parameters
         ----------
         X : (n_cells, n_genes) array or sparse matrix; y : (n_cells, n_freq)
             As from `checked_arrays`.
-        pairs : bool
-            False leaves the interactions out: main effects alone.
         """
         model = copy(self)
         model.components = target_components(X, y, min(self.main_components, X.shape[1], X.shape[0] - 1))
@@ -157,44 +155,14 @@ class BilinearRidge:
         n_main = model.components.axes.shape[1]
         model._n_pair = min(self._n_pair, n_main)
         moments = Moments.of(model._features(X, model._n_pair), (y - model._mean) / model._scale, n_main)
-        model._feature_mean, model._weights = moments.mean, np.zeros_like(moments.cross)
-        used = len(moments.gram) if pairs else n_main
+        model._feature_mean, model._weights = moments.mean, np.empty_like(moments.cross)
         for f, (main, pair) in enumerate(self._penalties()):
-            model._weights[:used, f] = moments.solve(used, main, (pair,))[0][:, f]
+            model._weights[:, f] = moments.solve(len(moments.gram), main, (pair,))[0][:, f]
         return model
-
-    def product_covariance(self, X: Matrix, y: np.ndarray) -> np.ndarray:
-        """Covariance of the weights of the products, given the components, (n_freq, n_products, n_products).
-
-        A^-1 (sum_c e_c^2 phi_c phi_c^T) A^-1 / n^2, with the penalised covariance A of the features phi: this sandwich
-        (White, Econometrica 48, 817, 1980) allows for cells whose targets are noisier than others'. X, y : the cells
-        and targets that this model was fitted to.
-        """
-        standard, n_main = (y - self._mean) / self._scale, self.components.axes.shape[1]
-        n_features, start = len(self._weights), 0
-        gram, meat = np.zeros((n_features, n_features)), np.zeros((y.shape[1], n_features, n_features))
-        for block in self._features(X, self._n_pair):
-            block -= self._feature_mean
-            gram += block.T @ block
-            left = standard[start : start + len(block)] - block @ self._weights
-            for f, residual in enumerate(left.T):
-                weighted = block * residual[:, None]
-                meat[f] += weighted.T @ weighted
-            start += len(block)
-        gram /= len(y)
-        each = [penalty_of_each(gram.diagonal(), n_main, *penalties) for penalties in self._penalties()]
-        rows = np.array([np.linalg.inv(gram + np.diag(penalty))[n_main:] for penalty in each])
-        scale = (self._scale / len(y))[:, None, None]
-        return scale**2 * (rows @ meat @ rows.swapaxes(1, 2))
 
     def _penalties(self) -> np.ndarray:
         """The chosen ones, (n_freq, 2): of main effects and of pairs."""
         return self.chosen[["main_penalty", "pair_penalty"]].to_numpy()
-
-    @property
-    def pair_axes(self) -> np.ndarray:
-        """Components whose products the fit uses, (n_genes, r)."""
-        return self.components.axes[:, : self._n_pair]
 
     def form(self, genes: list[str]) -> BilinearForm:
         """What was fitted, as the object that modules, pairs and scores are read from; genes : names of all genes."""
@@ -250,39 +218,3 @@ def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:
         strongest = close & (pair == pair[close].max())
         chosen.append(int(np.where(strongest, mse[:, f], np.inf).argmin()))
     return chosen
-
-
-@dataclass(frozen=True)
-class Refit:
-    """A fit with the size and the penalties of an earlier one.
-
-    Attributes
-    ----------
-    form : BilinearForm
-    axes : (n_genes, r) float64
-        Components whose products the fit uses.
-    covariance : (n_freq, n_products, n_products) float64
-        Of the weights of these products, given the components.
-    squares_only : bool
-    """
-
-    form: BilinearForm
-    axes: np.ndarray
-    covariance: np.ndarray
-    squares_only: bool
-
-    def standard_errors(self, frequency: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Of the weights 2 B_f[i, j] of given pairs, (n_pairs,); frequency, i, j : (n_pairs,) int."""
-        a, b = self.axes[i], self.axes[j]  # 2 a^T S b = ((a + b)^T S (a + b) - (a - b)^T S (a - b)) / 2
-        slope = (products(a + b, self.squares_only) - products(a - b, self.squares_only)) / 2
-        variance = np.empty(len(slope))
-        for f in np.unique(frequency):
-            of_f = frequency == f
-            variance[of_f] = np.einsum("pk,pk->p", slope[of_f] @ self.covariance[f], slope[of_f])
-        return np.sqrt(variance.clip(np.finfo(float).tiny))
-
-
-def refit_with_errors(chosen: BilinearRidge, X: Matrix, y: np.ndarray, genes: list[str]) -> Refit:
-    """`BilinearRidge.refit`, and what the standard errors of its pairs need; X, y : as from `checked_arrays`."""
-    model = chosen.refit(X, y)
-    return Refit(model.form(genes), model.pair_axes, model.product_covariance(X, y), model.squares_only)

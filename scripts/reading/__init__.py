@@ -7,9 +7,15 @@ from scripts.reading import anew
 from scripts.reading.anew import pole_stability
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
-from scripts.reading.modules import branch_genes, main_effect_table, module_table, pole_loadings, poles
-from scripts.reading.pairs import FDR, is_significant, pair_null, pair_table, resample, strongest_pairs
-from scripts.reading.resampling import loading_intervals, strongest_of_first_modules
+from scripts.reading.modules import (
+    branch_genes,
+    main_effect_table,
+    module_table,
+    pole_loadings,
+    poles,
+    strongest_pairs,
+)
+from scripts.reading.resampling import loading_intervals, resampled_loadings, strongest_of_first_modules
 from scripts.reading.scan import (
     ConditionedCells,
     PairScan,
@@ -25,7 +31,6 @@ from scripts.reading.stability import agreement_table, module_stability, recurre
 
 __all__ = [
     "ConditionedCells",
-    "FDR",
     "N_MODULES",
     "PairScan",
     "Scorer",
@@ -38,21 +43,18 @@ __all__ = [
     "condition",
     "explain_cell",
     "is_confirmed",
-    "is_significant",
     "largest_of_surrogates",
     "loading_intervals",
     "main_effect_table",
     "module_scores",
     "module_stability",
     "module_table",
-    "pair_null",
-    "pair_table",
     "pole_loadings",
     "pole_stability",
     "poles",
     "recurrence",
     "replication_rates",
-    "resample",
+    "resampled_loadings",
     "scan_pairs",
     "scan_table",
     "score",

@@ -1,28 +1,20 @@
-"""Refits of a chosen bilinear ridge: to resampled cells, for intervals, and to shuffled targets, for the null."""
-
-from collections.abc import Callable
+"""Refits of a chosen bilinear ridge to resampled cells, for intervals of loadings."""
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
-from scripts.cells import CellDataset, checked_arrays, drawn_again, shuffled
+from scripts.cells import CellDataset, checked_arrays, drawn_again
 from scripts.errors import InputError
-from scripts.models import BilinearForm, BilinearRidge, refit_with_errors
+from scripts.models import BilinearForm, BilinearRidge
 from scripts.parallel import side_by_side
 
-NULLS = ("residuals", "targets")  # what is shuffled over the cells
 
-
-def bootstrap(
-    chosen: BilinearRidge,
-    train: CellDataset,
-    genes: list[str],
-    read: Callable[[BilinearForm], tuple],
-    n_bootstraps: int = 30,
-) -> list[np.ndarray]:
-    """What is read from fits to training cells, or where they are known whole donors, drawn again with replacement.
+def resampled_loadings(
+    chosen: BilinearRidge, train: CellDataset, form: BilinearForm, listed: pd.DataFrame, n_bootstraps: int = 30
+) -> np.ndarray:
+    """Loadings in fits to training cells, or where they are known whole donors, drawn again with replacement.
 
     Penalties and numbers of components are kept, components are computed again in each refit. The frequencies of the
     cells stay as they are: intervals do not include what another cell graph would change.
@@ -30,27 +22,26 @@ def bootstrap(
     Parameters
     ----------
     chosen : BilinearRidge
-        Fitted.
+        Fitted to the cells of train; form : what it fitted.
     train : CellDataset
-    genes : list of str
-    read : function
-        From a BilinearForm to a tuple of arrays of fixed shapes; the forms themselves are not kept.
+    listed : DataFrame
+        As from `pole_loadings`.
     n_bootstraps : int
         At least 10.
 
     Returns
     -------
-    list of (n_bootstraps, ...) float64, one for each array read
+    (n_bootstraps, n_listed) for `loading_intervals`
     """
     if n_bootstraps < 10:
         raise InputError(f"n_bootstraps={n_bootstraps} are too few for an interval: take at least 10")
     X, y = checked_arrays(train)
 
-    def one(seed: int) -> tuple:
+    def one(seed: int) -> np.ndarray:
         rows = drawn_again(train, np.random.default_rng([1, seed]))
-        return read(chosen.refit(X[rows], y[rows]).form(genes))
+        return matched_loadings(form, chosen.refit(X[rows], y[rows]).form(form.genes), listed)
 
-    return [np.array(values) for values in zip(*side_by_side(one, range(n_bootstraps)), strict=True)]
+    return np.array(side_by_side(one, range(n_bootstraps)))
 
 
 def normal_interval(
@@ -59,53 +50,13 @@ def normal_interval(
     """Bounds of the interval around an estimate whose standard error is the spread over bootstraps.
 
     Student's t with as many degrees of freedom as bootstraps allow: a few dozen of them do not reach the outer
-    percentiles. A ridge shrinks weights, so the interval is for the shrunken weight.
+    percentiles. A ridge shrinks weights, so the interval is for what is shrunken.
 
     estimate : (...); resampled : (n_bootstraps, ...). Returns low and high, (...).
     """
     quantile = stats.t.ppf((1 + coverage) / 2, len(resampled) - 1)
     reach = quantile * resampled.std(axis=0, ddof=1)
     return estimate - reach, estimate + reach
-
-
-def shuffled_refits(
-    chosen: BilinearRidge,
-    train: CellDataset,
-    genes: list[str],
-    read: Callable,
-    n_shuffles: int = 20,
-    null: str = "residuals",
-) -> list:
-    """What is read from fits to targets shuffled over the training cells, or over those of each donor.
-
-    The frequencies of a cell stay together.
-
-    Parameters
-    ----------
-    read : function
-        From a Refit to whatever is wanted of it.
-    null : str
-        "residuals": main effects are fitted alone, what they leave of the targets is shuffled and added to them again
-        (Freedman & Lane, J. Bus. Econ. Stat. 1, 292, 1983), so that genes with main effects alone, to which the
-        components turn, do not pass for pairs. "targets": the targets themselves are shuffled.
-
-    Penalties are those chosen on the true targets. Chosen again on shuffled ones they would be the strongest tried,
-    null weights would vanish, and every weight would seem significant just because some frequency can be predicted.
-    """
-    if null not in NULLS:
-        raise InputError(f"null={null!r} is not known: choose {' or '.join(map(repr, NULLS))}")
-    X, y = checked_arrays(train)
-    explained = 0.0
-    if null == "residuals":
-        main = chosen.refit(X, y, pairs=False).form(genes)
-        explained = main.constant + np.asarray(X @ main.main.T)
-    left = y - explained
-
-    def one(seed: int):
-        order = shuffled(train, np.random.default_rng([2, seed]))
-        return read(refit_with_errors(chosen, X, explained + left[order], genes))
-
-    return side_by_side(one, range(n_shuffles))
 
 
 def matched_loadings(form: BilinearForm, other: BilinearForm, listed: pd.DataFrame) -> np.ndarray:

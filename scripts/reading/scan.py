@@ -9,7 +9,7 @@ a self-normalised sum, close to N(0, 1) where the product says nothing, and with
 up (de la Pena, Lai & Shao, Self-Normalized Processes, 2009). Both sums are matrix products over blocks of genes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,6 +127,10 @@ def condition(
     n_components : int
     """
     n_cells, n_genes = X.shape
+    X = sparse.csc_array(X) if sparse.issparse(X) else X
+    if min(X.shape) < 2 or not variation(X).any():  # no pair, or nothing to tell it by
+        constant = _orthonormal(np.empty((n_cells, 0)))
+        return _with_genes(X, constant, np.zeros(y.shape), constant)
     n_linear = max(1, min(n_components, n_cells // CELLS_EACH, n_genes - 1))
     z = target_components(X, y, n_linear).coordinates(X)
     z /= z.std(axis=0)
@@ -135,7 +139,6 @@ def condition(
     n_multiplied = min(N_MULTIPLIED, n_taken, int(np.sqrt(2 * n_cells / CELLS_EACH + 0.25) - 0.5))
     i, j = np.triu_indices(n_multiplied)
     covariates = np.empty((n_cells, 0)) if covariates is None else covariates
-    X = sparse.csc_array(X) if sparse.issparse(X) else X
     programs = np.hstack([z, z[:, i] * z[:, j], covariates])
     own = _of_single_genes(X, y, programs)
     curves = _curves(y, np.hstack([z, covariates, own]))
@@ -299,7 +302,9 @@ def _merged(kept: tuple, genes_i: np.ndarray, genes_j: np.ndarray, t: np.ndarray
     return i[best], j[best], t[best]
 
 
-def scan_table(found: PairScan, genes: list[str], confirmation: np.ndarray | None = None) -> pd.DataFrame:
+def scan_table(
+    found: PairScan, genes: list[str], confirmation: np.ndarray | None = None, without_structure: Collection[int] = ()
+) -> pd.DataFrame:
     """Tidy table of the strongest pairs, as saved in pairs.csv.
 
     Parameters
@@ -308,6 +313,9 @@ def scan_table(found: PairScan, genes: list[str], confirmation: np.ndarray | Non
     genes : list of str
     confirmation : (n_strongest,), optional
         Their T in cells that the scan has not seen, as from `ConditionedCells.statistics`.
+    without_structure : collection of int
+        Frequencies that may be depth and noise alone: their pairs are not called, and p_value, adjusted_p and fdr are
+        NaN.
 
     Returns
     -------
@@ -323,6 +331,9 @@ def scan_table(found: PairScan, genes: list[str], confirmation: np.ndarray | Non
     table = _with_p(table, found.n_tests)
     table["fdr"] = found.false_discovery_rate(table["t"].to_numpy())
     table["confirmed"] = np.nan if confirmation is None else is_confirmed(table["t"].to_numpy(), confirmation)
+    lacking = table["frequency"].isin(without_structure)
+    table.loc[lacking, ["p_value", "adjusted_p", "fdr"]] = np.nan
+    table["called"] &= ~lacking
     return table[COLUMNS]
 
 
@@ -375,6 +386,8 @@ def replication_rates(
     random = np.random.default_rng(random_state)
     drawn = pairs.loc[pairs.index.repeat(N_LIKE), ["frequency", "i", "j"]]
     tested = np.intersect1d(first.tested, other.tested)
+    if len(tested) < 2:
+        pairs = drawn = pairs.iloc[:0]
     like = {
         "found": pairs,
         "random, of like expression": _of_like_expression(drawn, first.X, tested, random),
@@ -390,6 +403,8 @@ def replication_rates(
 def _of_like_expression(
     pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
 ) -> pd.DataFrame:
+    if pairs.empty:
+        return pairs
     order = tested[np.argsort(share_shown(X)[tested], kind="stable")]
     reach = max(1, int(LIKE_RANKS * len(order)))
     place = np.zeros(X.shape[1], int)
@@ -403,6 +418,8 @@ def _of_like_expression(
 def _of_like_correlation(
     pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
 ) -> pd.DataFrame:
+    if pairs.empty:
+        return pairs
     pool = random.choice(tested, (max(10_000, 10 * len(pairs)), 2))
     pool = pool[pool[:, 0] != pool[:, 1]]
     correlation = _correlations(X, pool)

@@ -137,8 +137,7 @@ TYPES: dict[str, Any] = {
     "hide_genes": Annotated[Text, AfterValidator(_expression)],
     "n_pairs": Count,
     "n_bootstraps": Annotated[Whole, Field(ge=10)],  # fewer give no interval
-    "n_shuffles": Annotated[Whole, Field(ge=19)],  # fewer cannot give an adjusted p of 0.05
-    "fdr": Share,
+    "n_surrogates": CountOrNone,
     "cell": Text,
     # 05_compare
     "panel_genes": Count,

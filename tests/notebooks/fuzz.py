@@ -33,7 +33,7 @@ SMALL = {
     "main_components": 20,
     "pair_components": [4, 6],
     "n_bootstraps": 10,
-    "n_shuffles": 19,
+    "n_surrogates": 1,
     "n_pairs": 5,
     "n_permutations": 5,
     "panel_sizes": [5],

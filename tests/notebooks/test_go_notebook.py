@@ -32,7 +32,7 @@ def run(tmp_path, weights, monkeypatch):
     rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
     performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
     modules = module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1)
-    pairs = pd.DataFrame({"frequency": [0], "rank": [1], "gene_i": ["Gene1"], "gene_j": ["Gene2"], "weight": [0.1]})
+    pairs = pd.DataFrame({"frequency": [0], "rank": [1], "gene_i": ["Gene1"], "gene_j": ["Gene2"], "t": [7.1]})
     comparison = compare_with_correlation(form, correlations(adata.X, adata.obsm["X_freq"]), adata.uns["freq_vals"], 5)
     folder = tmp_path / "run"
     Run(folder, "01_data").save(cells=adata, facts={"data": "made up"})
@@ -40,9 +40,9 @@ def run(tmp_path, weights, monkeypatch):
     noise = noise.assign(structureless_r2=0.3, same_half_r2=0.45, other_half_r2=0.4)
     performance = performance.assign(protocol="cells left out", split=0)
     Run(folder, "03_train").save(model=form, performance=performance, noise=noise)
-    Run(folder, "04_interpret", {"fdr": 0.05}).save(
+    Run(folder, "04_interpret", {"n_pairs": 1}).save(
         modules=modules,
-        pairs=pairs.assign(low=0.05, high=0.2, p_value=0.01, adjusted_p=0.02),
+        pairs=pairs.assign(p_value=1e-9, adjusted_p=0.02, fdr=0.02, called=True, confirmed=True),
         main_effects=main_effect_table(form, 10),
     )
     Run(folder, "05_compare").save(comparison=comparison)

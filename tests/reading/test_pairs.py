@@ -6,20 +6,12 @@ import pytest
 
 from scripts.cells.splits import CellDataset, checked_arrays
 from scripts.figures.reading import eigenvalue_spectrum, pair_network
-from scripts.findings.reading import about_tested_pairs
+from scripts.findings.reading import about_pair_scan, about_tested_pairs, figures_of_reading
 from scripts.models.form import BilinearForm
-from scripts.models.ridge import BilinearRidge, refit_with_errors
-from scripts.reading.modules import module_table, pole_loadings
-from scripts.reading.pairs import (
-    COLUMNS,
-    is_significant,
-    pair_null,
-    pair_table,
-    pair_weights,
-    resample,
-    strongest_pairs,
-)
-from scripts.reading.resampling import bootstrap, loading_intervals, matched_loadings, normal_interval, shuffled_refits
+from scripts.models.ridge import BilinearRidge
+from scripts.reading.modules import module_table, pole_loadings, strongest_pairs
+from scripts.reading.resampling import loading_intervals, matched_loadings, normal_interval, resampled_loadings
+from scripts.reading.scan import COLUMNS, condition, replication_rates, scan_pairs, scan_table
 from scripts.reading.stability import agreement_table
 from tests import reference
 
@@ -45,26 +37,17 @@ def fitted(train, val, n_pair: int = 10) -> BilinearRidge:
     return model
 
 
-def found_pairs(train, val, n_pair: int = 10, n_shuffles: int = 30, n_bootstraps: int = 10) -> pd.DataFrame:
-    model = fitted(train, val, n_pair)
-    form = model.form(GENES)
-    pairs = strongest_pairs(form, 20)
-    weights, _ = resample(model, train, form, pairs, pole_loadings(form, 1, 5), n_bootstraps)
-    return pair_table(pairs, weights, pair_null(model, train, GENES, pairs, n_shuffles))
-
-
 def test_strongest_pairs_are_those_of_the_dense_matrix(weights, monkeypatch):
-    monkeypatch.setattr("scripts.reading.pairs.BLOCK_VALUES", 200)  # several blocks
+    monkeypatch.setattr("scripts.reading.modules.BLOCK_VALUES", 200)  # several blocks
     form = BilinearForm.from_factors(*weights, genes=GENES)
     pairs = strongest_pairs(form, 30)
     for frequency, B in enumerate(reference.interaction_matrices(*weights)):
         i, j = np.triu_indices(40, 1)
         order = np.argsort(-np.abs(B[i, j]))[:30]
         listed = pairs[pairs["frequency"] == frequency]
-        assert list(zip(listed["i"], listed["j"], strict=True)) == list(zip(i[order], j[order], strict=True))
-        np.testing.assert_allclose(listed["weight"], 2 * B[i, j][order], rtol=1e-8)
         assert listed["gene_i"].tolist() == [GENES[a] for a in i[order]]
-    np.testing.assert_allclose(pair_weights(form, pairs), pairs["weight"], rtol=1e-8)
+        assert listed["gene_j"].tolist() == [GENES[b] for b in j[order]]
+        np.testing.assert_allclose(listed["weight"], 2 * B[i, j][order], rtol=1e-8)
 
 
 def test_all_pairs_are_listed_where_there_are_few(weights):
@@ -84,7 +67,9 @@ def test_many_genes_need_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e8  # 30,000 x 30,000 weights would be 7.2e9
-    np.testing.assert_allclose(pair_weights(form, pairs), pairs["weight"])
+    i, j = (pairs[gene].str[1:].astype(int) for gene in ("gene_i", "gene_j"))
+    expected = 2 * np.einsum("pr,rs,ps->p", basis[i], form.core[0], basis[j])
+    np.testing.assert_allclose(expected, pairs["weight"])
 
 
 @pytest.mark.parametrize("squares_only", [False, True])
@@ -95,67 +80,62 @@ def test_refit_to_the_same_cells_is_the_same_fit(squares_only):
     form, again = model.form(GENES), model.refit(*checked_arrays(train)).form(GENES)
     for X in (train.x.numpy(), val.x.numpy()):
         np.testing.assert_allclose(again.predict(X), form.predict(X), rtol=1e-6, atol=1e-8)
-    main = model.refit(*checked_arrays(train), pairs=False).form(GENES)
-    np.testing.assert_array_equal(main.core, 0)
 
 
-@pytest.mark.slow
-def test_standard_errors_are_the_spread_over_new_targets():
-    train, val = cells(0, pair=0.5)
-    model = fitted(train, val)
-    X, y = checked_arrays(train)
-    fit = refit_with_errors(model, X, y, GENES)
-    pairs = strongest_pairs(fit.form, 10)
-    random, truth = np.random.default_rng(0), fit.form.predict(X)
-    again = [model.refit(X, truth + random.normal(size=y.shape)).form(GENES) for _ in range(60)]
-    spread = np.std([pair_weights(form, pairs) for form in again], axis=0)
-    expected = fit.standard_errors(*(pairs[name].to_numpy() for name in ("frequency", "i", "j")))
-    assert 0.7 < np.median(expected / spread) < 1.3
+def read(seed: int, pair: float, lacking=()):
+    """Pairs as notebook 04 reads them: (scan, table, training cells, held-out cells)."""
+    train, held_out = (condition(*part.arrays()) for part in cells(seed, pair=pair, n_cells=1600))
+    found = scan_pairs(train)
+    return found, scan_table(found, GENES, held_out.statistics(found.strongest), lacking), train, held_out
 
 
-@pytest.mark.slow
-def test_planted_pairs_are_found():
-    table = found_pairs(*cells(1, pair=1.0, n_cells=1600), n_pair=40)
+def test_planted_pairs_are_called_and_confirmed_and_the_page_says_so():
+    found, table, train, held_out = read(1, pair=1.0)
     assert table.columns.tolist() == COLUMNS
     assert table["gene_i"].map(type).eq(str).all() and table["gene_j"].map(type).eq(str).all()
-    assert ((table["low"] < table["weight"]) & (table["weight"] < table["high"])).all()
-    for frequency, planted in enumerate([("g3", "g9"), ("g6", "g12")]):
-        listed = table[table["frequency"] == frequency].set_index(["gene_i", "gene_j"])
-        assert listed.loc[planted, "rank"] <= 3  # genes that are expressed with the two stand in for them
-        assert listed.loc[planted, "low"] > 0 and listed.loc[planted, "adjusted_p"] <= 0.05
-    assert "strongest is g6 x g12" in about_tested_pairs(table)[1]
+    for frequency, planted in enumerate([["g3", "g9"], ["g6", "g12"]]):
+        first = table[table["frequency"] == frequency].iloc[0]
+        assert first[["gene_i", "gene_j"]].tolist() == planted and first["called"] and first["confirmed"]
+    said = about_tested_pairs(table)
+    assert "the strongest is g6 x g12 (T " in said[1] and said[1].endswith("both high, higher frequency 1.")
+    rates = replication_rates(found.strongest[table["called"]], train, held_out)
+    power = pd.DataFrame({"share": [0.01, 0.01], "recall": [0.5, 0.7], "precision": [1.0, np.nan], "n_called": [3, 0]})
+    about = about_pair_scan(found, np.array([4.1, 3.9]), power, rates)
+    assert f"{2 * 40 * 39 // 2:,} products are tested" in about[0]
+    assert about[1] == "The largest |T| of 2 surrogates, without any pair, is 3.90 to 4.10."
+    assert "1.0% of a frequency's variance each, 60% are called; of what is called then, 100% is planted" in about[2]
+    assert about[3].startswith(f"Of the {table['called'].sum()} pairs looked for in the held-out cells, ")
+    assert len(about_pair_scan(found, np.empty(0), power.iloc[:0], rates.assign(n_pairs=0))) == 1
+    trusted = pd.DataFrame({"trusted": [True, False]})
+    assert figures_of_reading(trusted, table, found.n_tests) == {
+        "trusted modules": "1 of 2", "gene pairs called": f"{table['called'].sum()} of 1,560 tested",
+    }  # fmt: skip
 
 
-def with_a_finding(seeds, make) -> int:
-    return sum(is_significant(found_pairs(*make(seed))).any() for seed in seeds)
-
-
-def shuffled(seed: int):
-    parts = cells(seed, pair=1.0)
-    random = np.random.default_rng(seed)
-    return [CellDataset(part.x, part.y[random.permutation(len(part))]) for part in parts]
-
-
-@pytest.mark.slow
-def test_shuffled_targets_have_no_significant_pair_in_19_of_20_runs():
-    assert with_a_finding(range(20), shuffled) <= 1
-
-
-@pytest.mark.slow
 def test_genes_with_main_effects_alone_do_not_pass_for_pairs():
-    assert with_a_finding(range(20), lambda seed: cells(seed, main=1.0)) <= 2
+    tables = [read(seed, pair=0.0)[1] for seed in range(10)]
+    assert sum(table["called"].any() for table in tables) <= 1
+    quiet = next(table for table in tables if not table["called"].any())
+    (said,) = about_tested_pairs(quiet)
+    assert said.startswith("No pair of genes says more of frequencies 0, 1 than programs and single genes do (largest")
+    assert f"{quiet['t'].abs().max():.2f}" in said
 
 
-def test_settings_that_cannot_work_are_named():
+def test_pairs_of_frequencies_without_structure_are_not_tested():
+    _, table, _, _ = read(1, pair=1.0, lacking=[0])
+    untested = table["frequency"] == 0
+    assert table.loc[untested, ["p_value", "adjusted_p", "fdr"]].isna().all(axis=None)
+    assert not table.loc[untested, "called"].any() and table.loc[~untested, "called"].any()
+    assert about_tested_pairs(table)[0].startswith("Frequency 0: its pairs are not tested")
+    assert pair_network(table).layout.annotations[0].text == "Frequency 0: none called"
+
+
+def test_too_few_bootstraps_are_named():
     train, val = cells(0)
     model = fitted(train, val)
-    pairs = strongest_pairs(model.form(GENES), 3)
-    with pytest.raises(ValueError, match="n_shuffles=10 .* at least 19"):
-        pair_null(model, train, GENES, pairs, n_shuffles=10)
-    with pytest.raises(ValueError, match="null='cells' is not known: choose 'residuals' or 'targets'"):
-        shuffled_refits(model, train, GENES, len, 20, "cells")
+    form = model.form(GENES)
     with pytest.raises(ValueError, match="n_bootstraps=2 .* at least 10"):
-        bootstrap(model, train, GENES, len, 2)
+        resampled_loadings(model, train, form, pole_loadings(form, 1, 3), 2)
 
 
 def test_intervals_are_as_wide_as_the_spread():
@@ -196,8 +176,7 @@ def test_loading_intervals_hold_the_loadings_and_narrow_with_more_cells():
         model = fitted(train, val)
         form = model.form(GENES)
         listed = pole_loadings(form, 1, 3)
-        _, loadings = resample(model, train, form, strongest_pairs(form, 3), listed, 20)
-        table = loading_intervals(listed, loadings)
+        table = loading_intervals(listed, resampled_loadings(model, train, form, listed, 20))
         assert table.columns.tolist() == ["frequency", "module", "gene", "loading", "low", "high"]
         assert ((table["low"] < table["loading"]) & (table["loading"] < table["high"])).all()
         widths.append((table["high"] - table["low"]).mean())
@@ -205,24 +184,34 @@ def test_loading_intervals_hold_the_loadings_and_narrow_with_more_cells():
 
 
 def table_of(adjusted_p: float) -> pd.DataFrame:
-    rows = [(0, 1, "<b>a</b>", "b", -2.0, -3.0, -1.0, 0.01, adjusted_p), (0, 2, "b", "c", 1.0, 0.5, 1.5, 0.01, 0.9)]
+    called = adjusted_p <= 0.05
+    rows = [
+        (0, 1, "<b>a</b>", "b", -7.0, 1e-12, adjusted_p, 0.01, called, called),
+        (0, 2, "b", "c", 3.0, 0.003, 0.9, 0.9, False, False),
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_network_draws_significant_pairs_with_escaped_names():
+def test_network_draws_called_pairs_with_escaped_names():
     figure = pair_network(table_of(0.01))
-    assert figure.layout.annotations[0].text == "Frequency 0: 1 significant"
+    assert figure.layout.annotations[0].text == "Frequency 0: 1 called"
     lines = [trace for trace in figure.data if trace.mode == "lines"]
     assert [(line.line.color, line.line.dash) for line in lines] == [("#2166ac", "solid")]
-    assert "&lt;b&gt;a" in lines[0].text and "<b>" not in figure.to_json().replace("\\u003c", "<")
+    assert "&lt;b&gt;a" in lines[0].text and "T -7" in lines[0].text and "adjusted p 0.01" in lines[0].text
+    assert "<b>" not in figure.to_json().replace("\\u003c", "<")
     none = pair_network(table_of(0.5))
-    assert none.layout.annotations[0].text == "Frequency 0: none significant"
-    assert len([trace for trace in none.data if trace.mode == "lines"]) == 2
+    assert none.layout.annotations[0].text == "Frequency 0: none called"
+    assert [trace.line.dash for trace in none.data if trace.mode == "lines"] == ["dot", "dot"]
 
 
-def test_sentences_say_when_nothing_is_significant():
-    assert about_tested_pairs(table_of(0.01))[0].startswith("Frequency 0: 1 of the 2 strongest pairs is significant")
-    assert "none of the 2 strongest pairs is significant" in about_tested_pairs(table_of(0.5))[0]
+def test_sentences_say_what_is_called_and_when_nothing_is():
+    assert about_tested_pairs(table_of(0.01)) == [
+        "Frequency 0: 1 pair of genes called, 1 confirmed in held-out cells; the strongest is <b>a</b> x b (T -7.0, "
+        "adjusted p 0.01): both high, lower frequency 0."
+    ]
+    (none,) = about_tested_pairs(table_of(0.5))
+    assert none.startswith("No pair of genes says more of frequency 0 than") and "(largest |T| 7.00)" in none
+    assert about_tested_pairs(table_of(0.5).iloc[:0]) == ["No pair of genes can be tested: fewer than two genes vary."]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -235,14 +224,10 @@ def test_a_frequency_without_interactions_has_no_pairs_and_stops_nothing(constan
     model = fitted(train, train)
     form = model.form(genes)
     pairs, poles = strongest_pairs(form, 5), pole_loadings(form, 3, 5)
-    weights, loadings = resample(model, train, form, pairs, poles, 10)
-    null = pair_null(model, train, genes, pairs, 19)
-    table = pair_table(pairs, weights, null)
-    assert set(table["frequency"]) == {0, 1, 2} - set(constant) and table["adjusted_p"].between(0, 1).all()
-    lacking = pair_table(pairs, weights, null, [0, 1, 2])
-    assert lacking["adjusted_p"].isna().all() and not is_significant(lacking, 1.0).any()
-    assert all("are not tested" in sentence for sentence in about_tested_pairs(lacking))
-    assert len(about_tested_pairs(table)) == 3 - len(constant) and pair_network(table).data is not None
+    loadings = resampled_loadings(model, train, form, poles, 10)
+    assert set(pairs["frequency"]) == {0, 1, 2} - set(constant)
+    tested = scan_table(scan_pairs(condition(x, y)), genes)
+    assert not tested["called"].any() and about_tested_pairs(tested) and pair_network(tested).data is not None
     assert np.isfinite(loading_intervals(poles, loadings)[["low", "high"]]).all(axis=None)
     agreement = agreement_table([form, form])
     assert agreement["first_module_jaccard"].isna().tolist() == [f in constant for f in range(3)]

@@ -213,6 +213,21 @@ def test_tiny_data_and_constant_frequencies_stop_nothing(n_cells, n_genes):
     assert not largest_of_surrogates(condition(X, y), knn_graph(X, min(10, n_cells - 1)), 1).any() or n_cells > 12
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(("n_cells", "n_genes"), [(1, 30), (2, 30), (40, 1)])
+def test_where_held_out_cells_cannot_tell_nothing_is_confirmed(n_cells, n_genes, kind):
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, n_genes)).astype(np.float32), random.normal(size=(60, 2))
+    first, other = condition(kind(X), y), condition(kind(X[:n_cells]), y[:n_cells])
+    found = scan_pairs(first, 5)
+    table = scan_table(found, [str(i) for i in range(n_genes)], other.statistics(found.strongest))
+    assert len(table) == (10 if n_genes > 1 else 0) and not table["confirmed"].any()
+    rates = replication_rates(found.strongest, first, other)
+    assert rates["n_pairs"].tolist() == [0, 0, 0] and rates["replicated"].isna().all()
+    assert len(pair_power(kind(X), y, shares=(0.01,))) == (2 if n_genes > 1 else 0)
+
+
 def test_a_gene_of_its_own_effect_is_in_no_pair():
     X, y = cells(9, 600)
     y[:, 0] += np.abs(X[:, 25]) + X[:, 25] ** 2

@@ -35,7 +35,7 @@ READERS = {
 }
 TABLES = [name for name in READERS if name.endswith(".csv")]
 COLUMNS = {  # of tables without genes and loadings
-    "pairs.csv": ("gene_i", "weight"),
+    "pairs.csv": ("gene_i", "t"),
     "performance.csv": ("model", "r2"),
     "noise.csv": ("model", "r2"),
 }

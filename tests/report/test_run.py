@@ -52,7 +52,7 @@ def filled(folder):
     train = notebook(folder, "03_train", lr=0.1)
     train.load_cells()
     train.save(model=Model("fitted"), history=pd.DataFrame({"epoch": [1]}))
-    read = notebook(folder, "04_interpret", fdr=0.05)
+    read = notebook(folder, "04_interpret", n_pairs=50)
     adata = read.load_cells()
     read.need("model.safetensors")
     read.save(cells=adata, modules=pd.DataFrame({"gene": ["NA", "7"], "loading": [0.1 + 0.2, np.nan]}))
