@@ -25,9 +25,9 @@ from scripts.graph.spectrum import (
     part_of_cells,
     participation,
     solver_for,
+    spectral_surrogates,
     suggest_n_comps,
 )
-from scripts.graph.surrogates import spectral_surrogates
 
 __all__ = [
     "Branches",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scripts.graph import surrogates
+from scripts.graph import spectrum
 from scripts.graph.edges import knn_graph
 from scripts.graph.spectrum import laplacian
 
@@ -13,7 +13,7 @@ def graph():
 
 def test_each_coefficient_keeps_its_size_and_draws_its_sign(graph):
     signals = np.random.default_rng(1).normal(size=(120, 2))
-    made = surrogates.spectral_surrogates(graph, signals, 20, random_state=0)
+    made = spectrum.spectral_surrogates(graph, signals, 20, random_state=0)
     assert made.shape == (20, 120, 2)
     _, vectors = np.linalg.eigh(laplacian(graph).toarray())
     np.testing.assert_allclose(np.abs(vectors.T @ made), np.abs(vectors.T @ signals)[None].repeat(20, 0), atol=1e-6)
@@ -22,10 +22,10 @@ def test_each_coefficient_keeps_its_size_and_draws_its_sign(graph):
 
 
 def test_few_bands_keep_the_signal_and_its_smoothness(graph, monkeypatch):
-    monkeypatch.setattr(surrogates, "N_STEPS", 10)
+    monkeypatch.setattr(spectrum, "N_STEPS", 10)
     signal, L = np.random.default_rng(1).normal(size=(120, 1)), laplacian(graph)
-    np.testing.assert_allclose(surrogates._ritz_parts(L, signal[:, 0]).sum(axis=0), signal[:, 0])
-    for made in surrogates.spectral_surrogates(graph, signal, 5):
+    np.testing.assert_allclose(spectrum._ritz_parts(L, signal[:, 0]).sum(axis=0), signal[:, 0])
+    for made in spectrum.spectral_surrogates(graph, signal, 5):
         np.testing.assert_allclose(np.linalg.norm(made), np.linalg.norm(signal))
         np.testing.assert_allclose((made * (L @ made)).sum(), (signal * (L @ signal)).sum(), rtol=0.15)
 
@@ -33,6 +33,6 @@ def test_few_bands_keep_the_signal_and_its_smoothness(graph, monkeypatch):
 def test_a_signal_of_few_eigenvectors_or_none_stops_nothing(graph):
     _, vectors = np.linalg.eigh(laplacian(graph).toarray())
     signals = np.stack([vectors[:, 3], np.zeros(120)], axis=1)
-    made = surrogates.spectral_surrogates(graph, signals, 3)
+    made = spectrum.spectral_surrogates(graph, signals, 3)
     np.testing.assert_allclose(np.abs(made[:, :, 0]), np.abs(vectors[:, 3])[None].repeat(3, 0), atol=1e-6)
     assert not made[:, :, 1].any()
