@@ -28,6 +28,10 @@ from scripts.findings.comparison import (
 )
 from scripts.findings.covariates import about_covariates, about_missing_covariates, figures_of_covariates
 from scripts.findings.enrichment import (
+    CORRELATION,
+    MODULES,
+    about_axes,
+    about_background,
     about_chance,
     about_enrichment,
     about_frequencies,
@@ -35,8 +39,8 @@ from scripts.findings.enrichment import (
     about_lists,
     about_online,
     about_symbols,
+    figures_of_terms,
     libraries_key_figure,
-    terms_key_figure,
 )
 from scripts.findings.models import (
     about_class_cells,
@@ -78,9 +82,13 @@ from scripts.findings.reading import (
 from scripts.findings.text import bullets, say, table
 
 __all__ = [
+    "CORRELATION",
+    "MODULES",
     "about_batches",
     "about_cells_of_frequencies",
     "about_cell",
+    "about_axes",
+    "about_background",
     "about_cell_spaces",
     "about_cell_tree",
     "about_chance",
@@ -141,9 +149,9 @@ __all__ = [
     "figures_of_models",
     "figures_of_reading",
     "figures_of_structure",
+    "figures_of_terms",
     "libraries_key_figure",
     "planted_key_figure",
     "say",
     "table",
-    "terms_key_figure",
 ]
