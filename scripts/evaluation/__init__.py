@@ -13,7 +13,7 @@ from scripts.evaluation.correlation import (
     shuffled_drivers,
 )
 from scripts.evaluation.covariates import covariate_table
-from scripts.evaluation.markers import marker_recovery, marker_summary
+from scripts.evaluation.markers import TOGETHER, marker_intervals, marker_recovery, marker_summary, with_rival
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
     STRUCTURE,
@@ -32,6 +32,7 @@ from scripts.evaluation.performance import (
 )
 
 __all__ = [
+    "TOGETHER",
     "STRUCTURE",
     "beyond_depth",
     "compare_with_correlation",
@@ -44,6 +45,7 @@ __all__ = [
     "forms_of_donors",
     "forms_of_subsamples",
     "inductive_table",
+    "marker_intervals",
     "marker_recovery",
     "marker_summary",
     "noise_table",
@@ -63,4 +65,5 @@ __all__ = [
     "structureless",
     "truncation_curve",
     "without_structure",
+    "with_rival",
 ]

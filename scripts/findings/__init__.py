@@ -21,6 +21,8 @@ from scripts.findings.cells import (
 from scripts.findings.comparison import (
     about_comparison,
     about_drivers,
+    about_marker_rival,
+    about_marker_sources,
     about_markers,
     about_panel_stability,
     about_panels,
@@ -111,6 +113,8 @@ __all__ = [
     "about_inductive",
     "about_libraries",
     "about_lists",
+    "about_marker_rival",
+    "about_marker_sources",
     "about_markers",
     "about_missing_covariates",
     "about_named_pairs",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from scripts.evaluation import panel_lead, panel_summary, rankings
+from scripts.evaluation import TOGETHER, panel_lead, panel_summary, rankings
 from scripts.findings.models import UNJUDGED, about_unjudged
 from scripts.findings.text import measured
 
@@ -120,6 +120,41 @@ def about_markers(summary: pd.DataFrame, n_markers: int, n_genes: int = 25) -> l
         f"Of the first {n_genes} genes, {most} has most markers among them ({summary['precision'].max():.0%}, by "
         f"chance {summary.iloc[0]['expected_precision']:.1%}); {widest} names genes of most "
         f"lineages ({summary['lineages'].max():.1f} a frequency).",
+    ]
+
+
+def about_marker_rival(summary: pd.DataFrame, intervals: pd.DataFrame) -> list[str]:
+    """Whether any method names more markers than one line without a model; as from evaluation.marker_intervals."""
+    if intervals.empty:
+        return []
+    best = summary["average_precision"].drop(TOGETHER).idxmax()
+    own, other = (_interval(summary, intervals, method) for method in (TOGETHER, best))
+    lead, low, high = intervals.loc[best, ["lead", "lead_low", "lead_high"]]
+    verdict = "is ahead of" if low > 0 else "is behind" if high < 0 else "is not clearly apart from"
+    return [
+        "The multiple correlation of each gene with all frequencies together, one line without a model, "
+        f"{verdict} the best method for a single frequency: average precision {own}, {best} {other}; difference "
+        f"{lead:+.3f} ({low:+.3f} to {high:+.3f}). Intervals are 95%, over markers drawn anew."
+    ]
+
+
+def _interval(summary: pd.DataFrame, intervals: pd.DataFrame, method: str) -> str:
+    low, high = intervals.loc[method, ["low", "high"]]
+    return f"{summary.loc[method, 'average_precision']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def about_marker_sources(markers: pd.DataFrame, dataset: str) -> list[str]:
+    """How many markers were published with these very cells: no independent proof.
+
+    A paper is the data set's own if the name is that of its first author and year, as in paul15. markers : as from
+    sources.load_markers.
+    """
+    cited = markers["source"].str.extract(r"^(\w+).*?\b\d\d(\d\d)\b").fillna("").agg("".join, axis=1).str.lower()
+    n_own = int((cited == dataset.lower()).sum())
+    if not n_own:
+        return []
+    return [
+        f"{n_own} of these {len(markers)} markers cite the paper of the data set itself: they are no independent proof."
     ]
 
 
