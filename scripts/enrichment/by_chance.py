@@ -35,17 +35,19 @@ def mean_expression(adata) -> np.ndarray:
 
 
 def random_lists(
-    gene_lists: GeneLists, tested: TestedSets, expression: np.ndarray, n_lists: int, seed: int = 0
+    gene_lists: GeneLists, tested: TestedSets, expression: np.ndarray | None, n_lists: int, seed: int = 0
 ) -> np.ndarray:
-    """Random stand-ins for the lists, in turn: as many genes, each from the same tenth of mean expression.
+    """Random stand-ins for the lists, in turn: as many genes of the background, each as likely as any other.
 
-    expression : (n_measured,), of the genes of tested.symbol. Returns (n_background, n_lists) of 0 and 1.
+    expression : (n_measured,), of the genes of tested.symbol: each from the same tenth of mean expression. Returns (n_background, n_lists) of 0 and 1.
     """
     random = np.random.default_rng(seed)
     level = np.zeros(len(tested.background))
-    of_gene = dict(zip(tested.symbol, expression - expression.min(), strict=True))
-    np.maximum.at(level, [*tested.position.values()], [of_gene[gene] for gene in tested.position])
-    bins = (rankdata(level, "ordinal") - 1).astype(int) * N_BINS // len(level)
+    bins = np.zeros(len(level), dtype=int)
+    if expression is not None:
+        of_gene = dict(zip(tested.symbol, expression - expression.min(), strict=True))
+        np.maximum.at(level, [*tested.position.values()], [of_gene[gene] for gene in tested.position])
+        bins = (rankdata(level, "ordinal") - 1).astype(int) * N_BINS // len(level)
     pools = [np.flatnonzero(bins == number) for number in range(N_BINS)]
     lists = [
         np.bincount(bins[[*{tested.position[gene] for gene in tested.inside(genes)}]], minlength=N_BINS)
@@ -117,7 +119,7 @@ def counted_by_chance(
 def chance(
     gene_lists: GeneLists,
     tested: TestedSets,
-    expression: np.ndarray,
+    expression: np.ndarray | None = None,
     n_lists: int = 200,
     fdr: float = 0.05,
     seed: int = 0,

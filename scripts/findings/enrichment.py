@@ -152,9 +152,24 @@ def about_chance(counts: pd.Series, fdr: float) -> list[str]:
         else "That fits the nominal rate."
     )
     return [
-        f"Of {n_lists} random lists, as many genes and of similar mean expression, {n_with} ({n_with / n_lists:.1%}) "
+        f"Of {n_lists} random lists, as many genes of the same background, {n_with} ({n_with / n_lists:.1%}) "
         f"have a term at FDR {fdr}; the nominal rate is {fdr:.1%} of lists. {verdict} They have "
         f"{counts['terms of all'] / n_lists:.2f} terms on average and {counts['most terms of a list']} at most."
+    ]
+
+
+def about_expression(counts: pd.Series, fdr: float) -> list[str]:
+    """Whether genes of like expression have terms by that alone; counts : as from enrichment.chance, with expression."""
+    n_lists, n_with = counts["random lists"], counts["with a term"]
+    if not n_lists:
+        return []
+    verdict = (
+        "Genes of this expression share terms whatever else they are: a term of a list may be that of its expression."
+        if binom.sf(n_with - 1, n_lists, fdr) < 0.05
+        else "Expression alone gives the lists no terms."
+    )
+    return [
+        f"Of as many random lists of the same mean expression {n_with} ({n_with / n_lists:.1%}) have one. {verdict}"
     ]
 
 

@@ -21,8 +21,9 @@ def test_genes_that_no_library_knows_do_not_make_random_lists_look_chosen():
     libraries = gene_sets.Libraries({"random": members}, {"random": "here"})
     measured = [*known, *(f"unheard{i}" for i in range(15_000))]
     tested = sets.tested_sets(measured, libraries)
-    counts = by_chance.chance({POLE: known[:50]}, tested, random.random(len(measured)), n_lists=1000)
-    assert binom.sf(counts["with a term"] - 1, 1000, 0.05) > 0.05
+    for expression in (None, random.random(len(measured))):
+        counts = by_chance.chance({POLE: known[:50]}, tested, expression, n_lists=1000)
+        assert binom.sf(counts["with a term"] - 1, 1000, 0.05) > 0.05
 
 
 def test_random_directions_find_the_program_of_genes_that_go_together():
@@ -87,6 +88,17 @@ def test_random_lists_have_terms_at_no_more_than_the_nominal_rate():
     counts = by_chance.chance({POLE: measured[:50]}, tested, random.random(1000), n_lists=500)
     assert counts["random lists"] == 500 and counts["with a term"] / 500 < 0.075
     assert "fits the nominal rate" in findings.about_chance(counts, 0.05)[0]
+    assert "Expression alone gives the lists no terms" in findings.about_expression(counts, 0.05)[0]
     often = pd.Series({"random lists": 200, "with a term": 40, "terms of all": 80, "most terms of a list": 9})
     said = findings.about_chance(often, 0.05)[0]
     assert "40 (20.0%)" in said and "more than chance allows for" in said and "0.40 terms on average" in said
+
+
+def test_terms_of_well_expressed_genes_are_told_from_the_level_of_the_test():
+    genes = [f"g{i}" for i in range(600)]
+    members = {"strong": genes[:60]} | {f"set {i}": genes[60 + 9 * i : 75 + 9 * i] for i in range(58)}
+    tested = sets.tested_sets(genes, gene_sets.Libraries({"one": members}, {"one": "here"}))
+    lists, expression = {POLE: genes[:60:2]}, -np.arange(600.0)
+    plain, matched = (by_chance.chance(lists, tested, level, 400) for level in (None, expression))
+    assert binom.sf(plain["with a term"] - 1, 400, 0.05) > 0.05 and matched["with a term"] == 400
+    assert "may be that of its expression" in findings.about_expression(matched, 0.05)[0]
