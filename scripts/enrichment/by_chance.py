@@ -39,7 +39,8 @@ def random_lists(
 ) -> np.ndarray:
     """Random stand-ins for the lists, in turn: as many genes of the background, each as likely as any other.
 
-    expression : (n_measured,), of the genes of tested.symbol: each from the same tenth of mean expression. Returns (n_background, n_lists) of 0 and 1.
+    expression : (n_measured,), of the genes of tested.symbol: if given, each gene comes from the same tenth of it.
+    Returns (n_background, n_lists) of 0 and 1.
     """
     random = np.random.default_rng(seed)
     level = np.zeros(len(tested.background))

@@ -159,7 +159,7 @@ def about_chance(counts: pd.Series, fdr: float) -> list[str]:
 
 
 def about_expression(counts: pd.Series, fdr: float) -> list[str]:
-    """Whether genes of like expression have terms by that alone; counts : as from enrichment.chance, with expression."""
+    """Whether genes of like expression have terms by that alone; counts : enrichment.chance, given expression."""
     n_lists, n_with = counts["random lists"], counts["with a term"]
     if not n_lists:
         return []
@@ -168,9 +168,7 @@ def about_expression(counts: pd.Series, fdr: float) -> list[str]:
         if binom.sf(n_with - 1, n_lists, fdr) < 0.05
         else "Expression alone gives the lists no terms."
     )
-    return [
-        f"Of as many random lists of the same mean expression {n_with} ({n_with / n_lists:.1%}) have one. {verdict}"
-    ]
+    return [f"Of as many random lists of like mean expression {n_with} ({n_with / n_lists:.1%}) have one. {verdict}"]
 
 
 def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: str, freq_vals: np.ndarray) -> list[str]:
