@@ -166,7 +166,7 @@ def about_expression(counts: pd.Series, fdr: float) -> list[str]:
     verdict = (
         "Genes of this expression share terms whatever else they are: a term of a list may be that of its expression."
         if binom.sf(n_with - 1, n_lists, fdr) < 0.05
-        else "Expression alone gives the lists no terms."
+        else "That is no more than the nominal rate allows."
     )
     return [f"Of as many random lists of like mean expression {n_with} ({n_with / n_lists:.1%}) have one. {verdict}"]
 
