@@ -149,8 +149,8 @@ def about_marker_sources(markers: pd.DataFrame, dataset: str) -> list[str]:
     A paper is the data set's own if the name is that of its first author and year, as in paul15. markers : as from
     sources.load_markers.
     """
-    cited = markers["source"].str.extract(r"^(\w+).*?\b\d\d(\d\d)\b").fillna("").agg("".join, axis=1).str.lower()
-    n_own = int((cited == dataset.lower()).sum())
+    author, year = markers["source"].str.extract(r"^(\w+).*?\b\d\d(\d\d)\b").fillna("").to_numpy(dtype=object).T
+    n_own = int((pd.Series(author + year, dtype=object).str.lower() == dataset.lower()).sum())
     if not n_own:
         return []
     return [

@@ -171,6 +171,10 @@ def test_intervals_over_markers_hold_the_average_precision_and_tell_the_rival_ap
     n_own = table["source"].str.startswith("Paul et al. 2015").sum()
     assert f"{n_own} of these {len(table)} markers cite" in findings.about_marker_sources(measured, "paul15")[0]
     assert findings.about_marker_sources(measured, "pbmc68k") == []
+    none = measured.iloc[:0]
+    nothing = markers.marker_intervals([orders], genes, none)
+    assert nothing.empty and findings.about_marker_rival(summary, nothing) == []
+    assert findings.about_marker_sources(none, "paul15") == []
 
 
 def test_marker_table_without_a_column_is_refused(tmp_path):
