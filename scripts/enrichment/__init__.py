@@ -16,6 +16,7 @@ from scripts.enrichment.gene_lists import (
     module_lists,
     of_their_frequency,
     pole_lists,
+    program_lists,
 )
 from scripts.enrichment.ranking import ranked
 from scripts.enrichment.sets import OTHER_NAME, WAYS, TestedSets, coverage, expressed, symbol_counts, tested_sets
@@ -52,6 +53,7 @@ __all__ = [
     "of_their_frequency",
     "over_representation",
     "pole_lists",
+    "program_lists",
     "ranked",
     "summarise",
     "symbol_counts",

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata
 
 from scripts.blocks import Matrix, evenly
-from scripts.enrichment.gene_lists import MAX_CELLS, GeneLists, markers_of_ends
+from scripts.enrichment.gene_lists import MAX_CELLS, GeneLists, axis_lists
 from scripts.enrichment.sets import TestedSets
 from scripts.enrichment.terms import LIST, n_findings, over_representation, with_findings
 
@@ -76,12 +76,7 @@ def direction_lists(
     X = X[evenly(X.shape[0], MAX_CELLS)]
     signal = np.random.default_rng(seed).normal(size=(X.shape[0], n_directions)).astype(X.dtype)
     axes = np.asarray(X @ (X.T @ (signal - signal.mean(axis=0))))
-    best = markers_of_ends(X, axes, n_genes, share)
-    return {
-        (0, f"direction {number}", pole): [genes[i] for i in places]
-        for number, of_direction in enumerate(zip(*best.values(), strict=True), start=1)
-        for pole, places in zip(best, of_direction, strict=True)
-    }
+    return axis_lists(X, axes, genes, n_genes, share, "direction")
 
 
 def counted(table: pd.DataFrame, of_methods: dict[str, GeneLists], fdr: float = 0.05) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 from scripts.blocks import Matrix, dense, evenly
 from scripts.errors import InputError
 from scripts.models import BilinearForm
+from scripts.programs import Programs
 from scripts.reading import poles
 
 GeneLists = dict[tuple[int, str, str], list[str]]  # genes of each (frequency, source, pole)
@@ -86,6 +87,31 @@ def markers_of_ends(X: Matrix, axes: np.ndarray, n_genes: int, share: float) -> 
         rank_sums.append(at_end @ rankdata(dense(columns[:, some].T), axis=1).T)
     best = np.argsort(-np.concatenate(rank_sums, axis=1), axis=1, kind="stable")[:, :n_genes]
     return {"positive": best[:n_axes], "negative": best[n_axes:]}
+
+
+def axis_lists(X: Matrix, axes: np.ndarray, genes: list[str], n_genes: int, share: float, source: str) -> GeneLists:
+    """Genes that mark the cells at either end of each axis; see `markers_of_ends`.
+
+    X : (n_cells, n_genes); axes : (n_cells, n_axes); genes : their names. The source of a list is "program 1" etc.
+    where that is "program", its frequency 0.
+    """
+    best = markers_of_ends(X, axes, n_genes, share)
+    return {
+        (0, f"{source} {number}", pole): [genes[i] for i in places]
+        for number, of_axis in enumerate(zip(*best.values(), strict=True), start=1)
+        for pole, places in zip(best, of_axis, strict=True)
+    }
+
+
+def program_lists(fitted: Programs | None, X: Matrix, genes: list[str], n_genes: int, share: float = 0.1) -> GeneLists:
+    """`axis_lists` of programs, of cells that they were not fitted to; no list where there is no program.
+
+    fitted : as from programs.fit_programs; X : (n_cells, n_genes) of all cells.
+    """
+    if fitted is None:
+        return {}
+    rows = fitted.other[evenly(len(fitted.other), MAX_CELLS)]
+    return axis_lists(X[rows], fitted.t[rows], genes, n_genes, share, "program")
 
 
 def axis_correlations(form: BilinearForm, X: Matrix, frequencies: np.ndarray, gene_lists: GeneLists) -> pd.Series:

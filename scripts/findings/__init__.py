@@ -34,6 +34,7 @@ from scripts.findings.covariates import about_covariates, about_missing_covariat
 from scripts.findings.enrichment import (
     CORRELATION,
     MODULES,
+    PROGRAMS,
     about_axes,
     about_background,
     about_chance,
@@ -44,6 +45,7 @@ from scripts.findings.enrichment import (
     about_lists,
     about_online,
     about_symbols,
+    about_terms_of_programs,
     figures_of_terms,
     libraries_key_figure,
 )
@@ -95,6 +97,7 @@ from scripts.findings.text import bullets, say, table
 __all__ = [
     "CORRELATION",
     "MODULES",
+    "PROGRAMS",
     "about_batches",
     "about_branch_genes",
     "about_branches",
@@ -150,6 +153,7 @@ __all__ = [
     "about_species",
     "about_spectrum",
     "about_structure",
+    "about_terms_of_programs",
     "about_donors",
     "about_stability",
     "about_symbols",

@@ -6,9 +6,10 @@ from scipy.stats import binom
 
 from scripts.enrichment import DIRECTIONS, ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
 from scripts.findings.cells import is_explained, runs
+from scripts.findings.text import measured
 from scripts.sources import UNKNOWN, Libraries, is_enrichrs
 
-MODULES, CORRELATION = "modules about their frequency", "correlation"  # methods of enrichment.counted
+MODULES, CORRELATION, PROGRAMS = "modules about their frequency", "correlation", "programs"  # of enrichment.counted
 
 
 def about_enrichment(summary: pd.DataFrame, counts: pd.DataFrame, fdr: float) -> list[str]:
@@ -51,6 +52,23 @@ def about_enrichment(summary: pd.DataFrame, counts: pd.DataFrame, fdr: float) ->
         for row in summary[summary["significant_terms"] > 0].itertuples()
     ]
     return sentences
+
+
+def about_terms_of_programs(counts: pd.DataFrame, fdr: float) -> list[str]:
+    """Whether the ends of programs have terms, and whether chance has as many.
+
+    counts : as from enrichment.counted, row PROGRAMS, and from enrichment.counted_by_chance.
+    """
+    own, chance = counts.loc[PROGRAMS], counts.loc[DIRECTIONS]
+    if not own["lists"]:
+        return ["There is no program whose genes could be tested for gene-set terms."]
+    beyond = "more than" if own["findings"] > chance["high"] else "no more than"
+    return [
+        f"{own['with_a_term']:.0f} of {own['lists']:.0f} ends of programs have a term at FDR {fdr}, of those of random "
+        f"directions {measured(chance['share'], '.0%')}. The programs have "
+        f"{_number(own['findings'], 'distinct finding')}, as many random directions {chance['findings']:.1f} on "
+        f"average, {chance['low']:.0f} to {chance['high']:.0f} in nine of ten draws: {beyond} chance gives."
+    ]
 
 
 def _number(n: float, what: str) -> str:

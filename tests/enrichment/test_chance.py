@@ -1,5 +1,7 @@
 """How often chance finds a term, and what is said of it beside the modules."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
@@ -39,6 +41,33 @@ def test_random_directions_find_the_program_of_genes_that_go_together():
     assert row["lists"] == 24 and row["share"] > 0.3 and 1 <= row["low"] <= row["findings"] <= row["high"]
     random_rate = by_chance.chance(lists, tested, np.ones(300), 400)["with a term"] / 400
     assert random_rate < 0.1  # genes drawn one by one are no null for genes that go together
+
+
+def test_the_ends_of_programs_are_read_of_cells_that_they_were_not_fitted_to():
+    random = np.random.default_rng(0)
+    genes, t = [f"g{i}" for i in range(200)], random.normal(size=(600, 1))
+    X = random.normal(size=(600, 200))
+    X[:, :10] += 3 * t
+    X[:300] = random.normal(size=(300, 200))  # the half that the program came from says nothing here
+    half, other = np.arange(300), np.arange(300, 600)
+    found = SimpleNamespace(t=t, half=half, other=other)
+    lists = gene_lists.program_lists(found, X, genes, 10)
+    assert set(lists) == {(0, "program 1", "positive"), (0, "program 1", "negative")}
+    assert set(lists[0, "program 1", "positive"]) == set(genes[:10])
+    assert gene_lists.program_lists(None, X, genes, 10) == {}
+
+
+def test_the_page_says_whether_programs_have_more_terms_than_chance():
+    counts = pd.DataFrame(
+        {"lists": [10, 100], "with_a_term": [6, 40], "share": [0.6, 0.4], "findings": [7.0, 2.5]},
+        index=[findings.PROGRAMS, by_chance.DIRECTIONS],
+    ).assign(low=1.0, high=4.0)
+    (said,) = findings.about_terms_of_programs(counts, 0.05)
+    assert said.startswith("6 of 10 ends of programs") and "40%" in said and "more than chance gives" in said
+    counts.loc[by_chance.DIRECTIONS, "high"] = 7
+    assert "no more than chance gives" in findings.about_terms_of_programs(counts, 0.05)[0]
+    counts.loc[findings.PROGRAMS, "lists"] = 0
+    assert "no program" in findings.about_terms_of_programs(counts, 0.05)[0]
 
 
 def test_a_module_is_about_its_frequency_if_its_axis_is_correlated_with_it():
