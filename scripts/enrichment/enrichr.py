@@ -1,4 +1,4 @@
-"""The online service Enrichr, for those who ask for it: it is sent the gene lists and the measured genes."""
+"""The online service Enrichr, for those who ask for it: it is sent the gene lists and the background."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ LATER = "; try again later. What was sent until then stays there"
 
 
 def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: float = 120.0) -> pd.DataFrame:
-    """Over-representation as Enrichr computes it, with the measured genes as the background.
+    """Over-representation as Enrichr computes it, with the same background.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
     end = time.monotonic() + limit
     tables = [pd.DataFrame(columns=ONLINE)]
     for key, genes in gene_lists.items():
-        symbols = [tested.background[tested.position[gene]] for gene in genes]
+        symbols = [tested.symbol[gene] for gene in tested.inside(genes)]
         try:
             found = within(max(0.0, end - time.monotonic()), lambda sent=symbols: _send(sent, names, tested.background))
         except TimeoutError:

@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 from scripts.blocks import Matrix, dense, evenly
 from scripts.errors import InputError
 from scripts.models import BilinearForm
+from scripts.programs import Programs
 from scripts.reading import poles
 
 GeneLists = dict[tuple[int, str, str], list[str]]  # genes of each (frequency, source, pole)
@@ -38,8 +39,7 @@ def end_lists(
     """Genes that mark the cells at either end of a module's axis u . x, the best first.
 
     Loadings u say which genes the model reads: of many that go together, perhaps a few. What a pole stands for is asked
-    of the cells at its end instead: their genes are those of the largest Wilcoxon rank sum, as scanpy ranks the markers
-    of a group of cells against all others.
+    of the cells at its end instead; see `markers_of_ends`.
 
     Parameters
     ----------
@@ -57,25 +57,96 @@ def end_lists(
     GeneLists
         The source of a list is "module 1" etc.
     """
-    if not 0 < share <= 0.5:
-        raise InputError(f"end_share={share} is not possible: choose a share of the cells up to 0.5")
     if not gene_lists:
         return {}
     X = X[evenly(X.shape[0], MAX_CELLS)]
-    keys = [(frequency, f"module {source.split()[1]}", pole) for frequency, source, pole in gene_lists]
-    numbers = [int(source.split()[1]) for _, source, _ in keys]
-    loadings, n_end = form.modules(max(numbers))[1], max(1, int(share * X.shape[0]))
-    axes = np.stack([loadings[f, :, number - 1] for number, (f, _, _) in zip(numbers, keys, strict=True)], axis=1)
-    orders = np.argsort(X @ axes.astype(X.dtype), axis=0, kind="stable").T
-    at_end = np.zeros((len(keys), X.shape[0]))
-    for row, order, (_, _, pole) in zip(at_end, orders, keys, strict=True):
-        row[order[-n_end:] if pole == "positive" else order[:n_end]] = 1
+    read = list(dict.fromkeys(_module_of(key) for key in gene_lists))
+    best = markers_of_ends(X, _axes(form, X, read), n_genes, share)
+    return {
+        (frequency, f"module {number}", pole): [form.genes[i] for i in best[pole][read.index((frequency, number))]]
+        for (_, _, pole), (frequency, number) in zip(gene_lists, map(_module_of, gene_lists), strict=True)
+    }
+
+
+def markers_of_ends(X: Matrix, axes: np.ndarray, n_genes: int, share: float) -> dict[str, np.ndarray]:
+    """Genes of the largest Wilcoxon rank sum, as scanpy ranks the markers of a group of cells against all others.
+
+    X : (n_cells, n_genes); axes : (n_cells, n_axes), whose outer shares of the cells are the groups. Returns the places
+    of the genes, the best first, of each pole's ends: {"positive": (n_axes, n_genes), "negative": the same}.
+    """
+    if not 0 < share <= 0.5:
+        raise InputError(f"end_share={share} is not possible: choose a share of the cells up to 0.5")
+    n_axes, n_end = axes.shape[1], max(1, int(share * len(axes)))
+    at_end = np.zeros((2 * n_axes, len(axes)))
+    for number, order in enumerate(np.argsort(axes, axis=0, kind="stable").T):
+        at_end[number, order[-n_end:]] = 1
+        at_end[n_axes + number, order[:n_end]] = 1
     rank_sums = []
     columns = sparse.csc_array(X) if sparse.issparse(X) else X
     for some in gen_batches(X.shape[1], GENES_AT_A_TIME):
         rank_sums.append(at_end @ rankdata(dense(columns[:, some].T), axis=1).T)
     best = np.argsort(-np.concatenate(rank_sums, axis=1), axis=1, kind="stable")[:, :n_genes]
-    return {key: [form.genes[i] for i in genes] for key, genes in zip(keys, best, strict=True)}
+    return {"positive": best[:n_axes], "negative": best[n_axes:]}
+
+
+def axis_lists(X: Matrix, axes: np.ndarray, genes: list[str], n_genes: int, share: float, source: str) -> GeneLists:
+    """Genes that mark the cells at either end of each axis; see `markers_of_ends`.
+
+    X : (n_cells, n_genes); axes : (n_cells, n_axes); genes : their names. The source of a list is "program 1" etc.
+    where that is "program", its frequency 0.
+    """
+    best = markers_of_ends(X, axes, n_genes, share)
+    return {
+        (0, f"{source} {number}", pole): [genes[i] for i in places]
+        for number, of_axis in enumerate(zip(*best.values(), strict=True), start=1)
+        for pole, places in zip(best, of_axis, strict=True)
+    }
+
+
+def program_lists(fitted: Programs | None, X: Matrix, genes: list[str], n_genes: int, share: float = 0.1) -> GeneLists:
+    """`axis_lists` of programs, of cells that they were not fitted to; no list where there is no program.
+
+    fitted : as from programs.fit_programs; X : (n_cells, n_genes) of all cells.
+    """
+    if fitted is None:
+        return {}
+    rows = fitted.other[evenly(len(fitted.other), MAX_CELLS)]
+    return axis_lists(X[rows], fitted.t[rows], genes, n_genes, share, "program")
+
+
+def axis_correlations(form: BilinearForm, X: Matrix, frequencies: np.ndarray, gene_lists: GeneLists) -> pd.Series:
+    """Correlation of each module's axis u . x with its frequency, by (frequency, number of the module).
+
+    X : (n_cells, n_genes); frequencies : (n_cells, n_freq); gene_lists : as from module_lists or end_lists.
+    """
+    read = list(dict.fromkeys(_module_of(key) for key in gene_lists))
+    index = pd.MultiIndex.from_tuples(read, names=["frequency", "module"]) if read else []
+    if not read:
+        return pd.Series(index=index, dtype=float)
+    axes, targets = _axes(form, X, read), frequencies[:, [frequency for frequency, _ in read]]
+    axes, targets = (values - values.mean(axis=0) for values in (axes.astype(np.float64), targets))
+    size = np.linalg.norm(axes, axis=0) * np.linalg.norm(targets, axis=0)
+    return pd.Series(np.divide((axes * targets).sum(axis=0), size, out=np.zeros_like(size), where=size > 0), index)
+
+
+def of_their_frequency(gene_lists: GeneLists, correlations: pd.Series, least: float = 0.3) -> GeneLists:
+    """Lists of modules that are about their frequency: the axis is correlated with it by `least` or more.
+
+    The others bend a frequency within its branches: their genes do not tell its ends apart. correlations : as from
+    axis_correlations.
+    """
+    return {key: genes for key, genes in gene_lists.items() if abs(correlations[_module_of(key)]) >= least}
+
+
+def _module_of(key: tuple[int, str, str]) -> tuple[int, int]:
+    """Frequency and number of the module that a list is of."""
+    return key[0], int(key[1].split()[1])
+
+
+def _axes(form: BilinearForm, X: Matrix, read: list[tuple[int, int]]) -> np.ndarray:
+    """Axes u . x of some modules, (n_cells, n_modules); read : their frequencies and numbers."""
+    loadings = form.modules(max(number for _, number in read))[1]
+    return np.asarray(X @ np.stack([loadings[f, :, number - 1] for f, number in read], axis=1).astype(X.dtype))
 
 
 def pole_lists(weights: np.ndarray, genes: list[str], n_genes: int, source: str) -> GeneLists:

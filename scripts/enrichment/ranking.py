@@ -23,7 +23,7 @@ def ranked(
     permutation_num: int = 75,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Gene sets that gather at either end of a full ranking of the genes (gseapy.prerank), the surest first.
+    """Gene sets that gather at either end of a ranking of all background genes (gseapy.prerank), the surest first.
 
     Parameters
     ----------
@@ -46,7 +46,9 @@ def ranked(
     n_genes = len(tested.background)  # a set of them all gathers nowhere, and gseapy refuses it
     sets = {number: members for number, members in tested.codes.items() if min_size <= len(members) < n_genes}
     options = {"min_size": min_size, "max_size": len(genes), "permutation_num": permutation_num, "seed": seed}
-    rows_of = {code(tested.position[gene]): row for row, gene in reversed([*enumerate(genes)])}
+    rows_of = {
+        code(tested.position[gene]): row for row, gene in reversed([*enumerate(genes)]) if gene in tested.position
+    }
     gene_of = {name: genes[row] for name, row in rows_of.items()}
 
     def table(frequency: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from scripts.evaluation.correlation import (
     shuffled_drivers,
 )
 from scripts.evaluation.covariates import covariate_table
-from scripts.evaluation.markers import marker_recovery, marker_summary
+from scripts.evaluation.markers import TOGETHER, marker_intervals, marker_recovery, marker_summary, with_rival
 from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
 from scripts.evaluation.performance import (
     STRUCTURE,
@@ -34,6 +34,7 @@ from scripts.evaluation.performance import (
 )
 
 __all__ = [
+    "TOGETHER",
     "STRUCTURE",
     "beyond_depth",
     "compare_with_correlation",
@@ -46,6 +47,7 @@ __all__ = [
     "forms_of_donors",
     "forms_of_subsamples",
     "inductive_table",
+    "marker_intervals",
     "marker_recovery",
     "marker_summary",
     "noise_table",
@@ -67,4 +69,5 @@ __all__ = [
     "structureless_cells",
     "truncation_curve",
     "without_structure",
+    "with_rival",
 ]

@@ -15,8 +15,8 @@ SURE = 5  # -log10 adjusted p from which on the colour stays the same: what is j
 def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str, str]], n_terms: int = 2) -> go.Figure:
     """Log-scaled significance, -log10 adjusted p, of the top terms of every gene list, over all lists.
 
-    table : as from enrichment.fold; lists : (frequency, source, pole) of every gene list, the columns. Terms, the rows,
-    are clustered (average linkage), so that those of the same lists stand together.
+    table : as from enrichment.with_findings; lists : (frequency, source, pole) of every gene list, the columns.
+    Terms, the rows, are clustered (average linkage), so that those of the same lists stand together.
     """
     top = _top_terms(table, n_terms)
     if top.empty:
@@ -44,7 +44,7 @@ def enrichment_heatmap(table: pd.DataFrame, lists: list[tuple[int, str, str]], n
 def term_dots(table: pd.DataFrame, lists: list[tuple[int, str, str]], n_terms: int = 3) -> go.Figure:
     """Top terms of every gene list as dots: size is the number of shared genes, colour is significance.
 
-    table : as from enrichment.fold; lists : (frequency, source, pole) of every gene list, the columns.
+    table : as from enrichment.with_findings; lists : (frequency, source, pole) of every gene list, the columns.
     """
     chosen = table.set_index(LIST).index.isin(lists) if len(table) else np.zeros(0, dtype=bool)
     table = table[chosen]
@@ -82,9 +82,9 @@ def term_dots(table: pd.DataFrame, lists: list[tuple[int, str, str]], n_terms: i
 
 
 def _top_terms(table: pd.DataFrame, n_terms: int) -> pd.DataFrame:
-    """The best terms of each list that are not folded into others."""
-    kept = table[table["folded_into"] == ""].sort_values([*LIST, "adjusted_p"], kind="stable")
-    return kept.groupby(LIST).head(n_terms)
+    """The best term of each list's first findings."""
+    in_order = table.sort_values([*LIST, "adjusted_p"], kind="stable")
+    return in_order.drop_duplicates([*LIST, "finding"]).groupby(LIST).head(n_terms)
 
 
 def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:

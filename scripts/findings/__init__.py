@@ -23,6 +23,8 @@ from scripts.findings.cells import (
 from scripts.findings.comparison import (
     about_comparison,
     about_drivers,
+    about_marker_rival,
+    about_marker_sources,
     about_markers,
     about_panel_stability,
     about_panels,
@@ -30,15 +32,22 @@ from scripts.findings.comparison import (
 )
 from scripts.findings.covariates import about_covariates, about_missing_covariates, figures_of_covariates
 from scripts.findings.enrichment import (
+    CORRELATION,
+    MODULES,
+    PROGRAMS,
+    about_axes,
+    about_background,
     about_chance,
     about_enrichment,
+    about_expression,
     about_frequencies,
     about_libraries,
     about_lists,
     about_online,
     about_symbols,
+    about_terms_of_programs,
+    figures_of_terms,
     libraries_key_figure,
-    terms_key_figure,
 )
 from scripts.findings.models import (
     about_class_cells,
@@ -87,11 +96,16 @@ from scripts.findings.reading import (
 from scripts.findings.text import bullets, say, table
 
 __all__ = [
+    "CORRELATION",
+    "MODULES",
+    "PROGRAMS",
     "about_batches",
     "about_branch_genes",
     "about_branches",
     "about_cells_of_frequencies",
     "about_cell",
+    "about_axes",
+    "about_background",
     "about_cell_spaces",
     "about_cell_tree",
     "about_chance",
@@ -104,6 +118,7 @@ __all__ = [
     "about_divided",
     "about_drivers",
     "about_enrichment",
+    "about_expression",
     "about_floor",
     "about_frequencies",
     "about_genes",
@@ -114,6 +129,8 @@ __all__ = [
     "about_inductive",
     "about_libraries",
     "about_lists",
+    "about_marker_rival",
+    "about_marker_sources",
     "about_markers",
     "about_missing_covariates",
     "about_named_pairs",
@@ -137,6 +154,7 @@ __all__ = [
     "about_species",
     "about_spectrum",
     "about_structure",
+    "about_terms_of_programs",
     "about_donors",
     "about_stability",
     "about_symbols",
@@ -159,9 +177,9 @@ __all__ = [
     "figures_of_programs",
     "figures_of_reading",
     "figures_of_structure",
+    "figures_of_terms",
     "libraries_key_figure",
     "planted_key_figure",
     "say",
     "table",
-    "terms_key_figure",
 ]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from scripts.evaluation import panel_lead, panel_summary, rankings
+from scripts.evaluation import TOGETHER, panel_lead, panel_summary, rankings
 from scripts.findings.models import UNJUDGED, about_unjudged
 from scripts.findings.text import measured
 
@@ -123,12 +123,47 @@ def about_markers(summary: pd.DataFrame, n_markers: int, n_genes: int = 25) -> l
     ]
 
 
+def about_marker_rival(summary: pd.DataFrame, intervals: pd.DataFrame) -> list[str]:
+    """Whether any method names more markers than one line without a model; as from evaluation.marker_intervals."""
+    if intervals.empty:
+        return []
+    best = summary["average_precision"].drop(TOGETHER).idxmax()
+    own, other = (_interval(summary, intervals, method) for method in (TOGETHER, best))
+    lead, low, high = intervals.loc[best, ["lead", "lead_low", "lead_high"]]
+    verdict = "is ahead of" if low > 0 else "is behind" if high < 0 else "is not clearly apart from"
+    return [
+        "The multiple correlation of each gene with all frequencies together, one line without a model, "
+        f"{verdict} the best method for a single frequency: average precision {own}, {best} {other}; difference "
+        f"{lead:+.3f} ({low:+.3f} to {high:+.3f}). Intervals are 95%, over markers drawn anew."
+    ]
+
+
+def _interval(summary: pd.DataFrame, intervals: pd.DataFrame, method: str) -> str:
+    low, high = intervals.loc[method, ["low", "high"]]
+    return f"{summary.loc[method, 'average_precision']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def about_marker_sources(markers: pd.DataFrame, dataset: str) -> list[str]:
+    """How many markers were published with these very cells: no independent proof.
+
+    A paper is the data set's own if the name is that of its first author and year, as in paul15. markers : as from
+    sources.load_markers.
+    """
+    author, year = markers["source"].str.extract(r"^(\w+).*?\b\d\d(\d\d)\b").fillna("").to_numpy(dtype=object).T
+    n_own = int((pd.Series(author + year, dtype=object).str.lower() == dataset.lower()).sum())
+    if not n_own:
+        return []
+    return [
+        f"{n_own} of these {len(markers)} markers cite the paper of the data set itself: they are no independent proof."
+    ]
+
+
 def figures_of_comparison(comparison: pd.DataFrame, panels: pd.DataFrame, n_genes: int) -> dict[str, str]:
     """Key figures: overlap with the correlated genes, and what a panel of n_genes genes predicts."""
     mean, chance = comparison["best_jaccard"].mean(), comparison["expected_jaccard"].mean()
     r2 = panel_summary(panels[panels["n_genes"] == n_genes]).set_index("method")["mean"]
-    named, rival = rankings.PANEL, rankings.CORRELATION
+    methods = (rankings.PANEL, rankings.LINEAR, rankings.CORRELATION)  # the linear panel chooses as greedily
     return {
         "Jaccard of modules and correlated genes": f"{mean:.3f} (random genes: {chance:.3f})",
-        f"R² of {n_genes} genes": f"{measured(r2[named], '.3f')} {named}, {measured(r2[rival], '.3f')} {rival}",
+        f"R² of {n_genes} genes": ", ".join(f"{measured(r2[method], '.3f')} {method}" for method in methods),
     }

@@ -4,30 +4,100 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from scripts.enrichment import ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
+from scripts.enrichment import DIRECTIONS, ONLINE, OTHER_NAME, SERVICE, WAYS, GeneLists, TestedSets, ask
 from scripts.findings.cells import is_explained, runs
+from scripts.findings.text import measured
 from scripts.sources import UNKNOWN, Libraries, is_enrichrs
 
+MODULES, CORRELATION, PROGRAMS = "modules about their frequency", "correlation", "programs"  # of enrichment.counted
 
-def about_enrichment(summary: pd.DataFrame, rival: pd.DataFrame, fdr: float) -> list[str]:
-    """How many gene lists have a significant term, the modules' beside the rival's; both as enrichment.summarise."""
+
+def about_enrichment(summary: pd.DataFrame, counts: pd.DataFrame, fdr: float) -> list[str]:
+    """How many poles of modules have a term, how many findings that is, and whether the rival or chance have more.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As from enrichment.summarise, of the modules that are about their frequency.
+    counts : DataFrame
+        As from enrichment.counted, rows MODULES and CORRELATION, and from enrichment.counted_by_chance.
+    fdr : float
+    """
     if summary.empty:
-        return ["No module was tested for gene-set terms: none is trusted, or no gene-set library could be had."]
-    n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
-    lead = n_found * len(rival) - n_rival * len(summary)  # of shares: there can be more modules than frequencies
-    verdict = "more than" if lead > 0 else "as many as" if lead == 0 else "fewer than"
+        return [
+            "No module was tested for gene-set terms: none is trusted and about its frequency, or no gene-set library "
+            "could be had."
+        ]
+    own, rival, chance = (counts.loc[name] for name in (MODULES, CORRELATION, DIRECTIONS))
+    lead = own["findings"] - rival["findings"]
+    verdict = (
+        f"more than the plain correlation ({rival['findings']:.0f}, of {rival['lists']:.0f} poles): the modules win"
+        if lead > 0
+        else f"as many as the plain correlation has with {rival['lists']:.0f} poles"
+        if lead == 0
+        else f"fewer than the plain correlation ({rival['findings']:.0f}, of {rival['lists']:.0f} poles), which wins"
+    )
+    beyond = "more than" if own["findings"] > chance["high"] else "no more than"
     sentences = [
-        f"{n_found} of {len(summary)} module poles have a gene-set term at FDR {fdr} with the measured genes as the "
-        f"background, in proportion {verdict} the poles of the plain correlation ({n_rival} of {len(rival)})."
+        f"The modules that are about their frequency have {_number(own['findings'], 'distinct finding')} at FDR {fdr}, "
+        f"{verdict}. As many random directions in gene space have {chance['findings']:.1f} on average, "
+        f"{chance['low']:.0f} to {chance['high']:.0f} in nine of ten draws: the modules have {beyond} chance gives.",
+        f"{own['with_a_term']:.0f} of {own['lists']:.0f} of their poles have a term ({own['share']:.0%}), of the poles "
+        f"of random directions {chance['share']:.0%}, and {rival['with_a_term']:.0f} of {rival['lists']:.0f} of the "
+        f"plain correlation ({rival['share']:.0%}).",
     ]
-    found = summary[summary["significant_terms"] > 0]
-    found = found.assign(source=found.get("source", "module 1"))
     sentences += [
         f"Frequency {row.frequency}, {row.source}, {row.pole} pole: {row.top_term} (adjusted p "
-        f"{row.top_adjusted_p:.1e}, {row.significant_terms} significant terms)."
-        for row in found.itertuples()
+        f"{row.top_adjusted_p:.1e}, {_number(row.findings, 'distinct finding')})."
+        for row in summary[summary["significant_terms"] > 0].itertuples()
     ]
     return sentences
+
+
+def about_terms_of_programs(counts: pd.DataFrame, fdr: float) -> list[str]:
+    """Whether the ends of programs have terms, and whether chance has as many.
+
+    counts : as from enrichment.counted, row PROGRAMS, and from enrichment.counted_by_chance.
+    """
+    own, chance = counts.loc[PROGRAMS], counts.loc[DIRECTIONS]
+    if not own["lists"]:
+        return ["There is no program whose genes could be tested for gene-set terms."]
+    beyond = "more than" if own["findings"] > chance["high"] else "no more than"
+    return [
+        f"{own['with_a_term']:.0f} of {own['lists']:.0f} ends of programs have a term at FDR {fdr}, of those of random "
+        f"directions {measured(chance['share'], '.0%')}. The programs have "
+        f"{_number(own['findings'], 'distinct finding')}, as many random directions {chance['findings']:.1f} on "
+        f"average, {chance['low']:.0f} to {chance['high']:.0f} in nine of ten draws: {beyond} chance gives."
+    ]
+
+
+def _number(n: float, what: str) -> str:
+    return f"{n:.0f} {what}{'' if n == 1 else 's'}"
+
+
+def about_axes(correlations: pd.Series, least: float) -> list[str]:
+    """Which trusted modules are about their frequency; correlations : as from enrichment.axis_correlations."""
+    if correlations.empty:
+        return []
+    told = ", ".join(f"{module} of frequency {frequency} ({r:+.2f})" for (frequency, module), r in correlations.items())
+    n_about = int((correlations.abs() >= least).sum())
+    return [
+        f"Of {_number(len(correlations), 'trusted module')} {n_about} {'is' if n_about == 1 else 'are'} about "
+        f"the frequency, the axis correlated with it by {least} or more: {told}. The others bend it within its "
+        "branches; their terms are in the tables and are not counted below."
+    ]
+
+
+def about_background(tested: TestedSets, gene_lists: GeneLists) -> list[str]:
+    """How many genes stand in the background, and how many genes of the lists were left out."""
+    genes = [gene for named in gene_lists.values() for gene in named]
+    n_outside = len(genes) - len(tested.inside(genes))
+    share = f" ({n_outside / len(genes):.0%})" if genes else ""
+    return [
+        f"Of {len(tested.symbol):,} measured genes {len(tested.position):,} stand in the background, "
+        f"{len(tested.background):,} symbols: they are expressed in the cells, and a library that is used knows them.",
+        f"Of the {len(genes):,} genes of all lists {n_outside:,}{share} do not, and are left out.",
+    ]
 
 
 def about_libraries(libraries: Libraries) -> list[str]:
@@ -41,6 +111,10 @@ def about_libraries(libraries: Libraries) -> list[str]:
     for name, terms in libraries.terms.items():
         by_terms.setdefault(terms, []).append(name)
     sentences += [f"Terms of use of {', '.join(names)}: {terms}." for terms, names in by_terms.items()]
+    sentences += [
+        f"Of {name} {number} sets of diseases are left out (disease_sets: true keeps them)."
+        for name, number in libraries.diseases.items()
+    ]
     if any(map(is_enrichrs, libraries.sets)):
         sentences.append("Enrichr's libraries are for non-commercial use; noncommercial_sets: false leaves them out.")
     return sentences
@@ -71,7 +145,7 @@ def about_symbols(counts: pd.Series, species: str) -> list[str]:
             "Upper-casing (as Hspa8 to HSPA8) is no true orthology but a guess by name"
             f"{where if species == 'mouse' else ''}."
         )
-    return [*sentences, f"{unmapped:,} match no symbol; they stay in the background, as they could have been drawn."]
+    return [*sentences, f"{unmapped:,} match no symbol, and do not stand in the background."]
 
 
 def about_lists(gene_lists: dict, n_freq: int) -> list[str]:
@@ -96,21 +170,35 @@ def about_chance(counts: pd.Series, fdr: float) -> list[str]:
         else "That fits the nominal rate."
     )
     return [
-        f"Of {n_lists} random lists, as many genes and of similar mean expression, {n_with} ({n_with / n_lists:.1%}) "
+        f"Of {n_lists} random lists, as many genes of the same background, {n_with} ({n_with / n_lists:.1%}) "
         f"have a term at FDR {fdr}; the nominal rate is {fdr:.1%} of lists. {verdict} They have "
         f"{counts['terms of all'] / n_lists:.2f} terms on average and {counts['most terms of a list']} at most."
     ]
 
 
+def about_expression(counts: pd.Series, fdr: float) -> list[str]:
+    """Whether genes of like expression have terms by that alone; counts : enrichment.chance, given expression."""
+    n_lists, n_with = counts["random lists"], counts["with a term"]
+    if not n_lists:
+        return []
+    verdict = (
+        "Genes of this expression share terms whatever else they are: a term of a list may be that of its expression."
+        if binom.sf(n_with - 1, n_lists, fdr) < 0.05
+        else "That is no more than the nominal rate allows."
+    )
+    return [f"Of as many random lists of like mean expression {n_with} ({n_with / n_lists:.1%}) have one. {verdict}"]
+
+
 def about_frequencies(summary: pd.DataFrame, separation: pd.DataFrame, label: str, freq_vals: np.ndarray) -> list[str]:
     """One sentence for each frequency: at which scale it varies, which labels are its ends, and by which terms.
 
-    Of labels nothing is said where the separation has no rows.
+    Terms are those of lists that tell its ends apart: of modules, those that are about it. Of labels nothing is said
+    where the separation has no rows.
 
     Parameters
     ----------
     summary : DataFrame
-        As from enrichment.summarise, of all gene lists.
+        As from enrichment.summarise, of the gene lists that are about their frequency.
     separation : DataFrame
         As from findings.label_separation.
     label : str
@@ -149,12 +237,19 @@ def _terms(summary: pd.DataFrame) -> str:
     return f"Terms of the genes that tell its branches apart: {'; '.join(named)}."
 
 
-def terms_key_figure(summary: pd.DataFrame, rival: pd.DataFrame) -> str:
-    """How many poles have a term, in short, beside the rival's; both as from enrichment.summarise."""
-    n_found, n_rival = ((table["significant_terms"] > 0).sum() for table in (summary, rival))
-    if rival.empty:
-        return "not tested: no gene-set library could be had"
-    return f"{n_found} of {len(summary)} (plain correlation: {n_rival} of {len(rival)})"
+def figures_of_terms(summary: pd.DataFrame, counts: pd.DataFrame) -> dict[str, str]:
+    """Key figures: poles with a term and distinct findings, beside the rival's and chance's; as about_enrichment."""
+    poles, distinct = "poles with a gene-set term", "distinct gene-set findings"
+    if summary.empty:
+        why = "not tested: no gene-set library could be had, or no module is trusted and about its frequency"
+        return {poles: why, distinct: why}
+    own, rival, chance = (counts.loc[name] for name in (MODULES, CORRELATION, DIRECTIONS))
+    return {
+        poles: f"{own['with_a_term']:.0f} of {own['lists']:.0f} (plain correlation: {rival['with_a_term']:.0f} of "
+        f"{rival['lists']:.0f}; random directions: {chance['share']:.0%})",
+        distinct: f"{own['findings']:.0f} (plain correlation: {rival['findings']:.0f}; as many random directions: "
+        f"{chance['findings']:.1f})",
+    }
 
 
 def libraries_key_figure(libraries: Libraries) -> str:
@@ -179,8 +274,8 @@ def about_online(
         return nothing, [f"No gene list was sent to {SERVICE}: there is no trusted module."]
     longest = max(map(len, gene_lists.values()))
     parcel = (
-        f"{len(gene_lists)} gene lists of up to {longest} genes, and the {len(tested.background):,} measured genes as "
-        "their background"
+        f"{len(gene_lists)} gene lists of up to {longest} genes, and the {len(tested.background):,} genes of their "
+        "background"
     )
     try:
         table = ask(gene_lists, tested, libraries, limit)

@@ -127,7 +127,9 @@ def program_terms(
     others = [fit_programs(adata.X, y, divided(adata, number), genes) for number in range(1, n_divisions)]
     tables = [term_table(other) for other in others]
     found = [_counted(table, REAL, number) for number, table in enumerate([terms, *tables])]
-    again = [_again(terms, programs, *other) for other in zip(tables, others, strict=True) if other[1] is not None]
+    again = [
+        _again(terms, programs, table, other) for table, other in zip(tables, others, strict=True) if other is not None
+    ]
     terms["called_again"] = np.mean(again, axis=0) if again else np.nan
     null = linear_targets(adata.X, programs, settings.random_state)
     parts = (programs.half, programs.other)

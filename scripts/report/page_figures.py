@@ -98,10 +98,15 @@ def packed(text: str) -> str:
 
 
 @functools.cache
-def plotly_js() -> tuple[str, str]:
-    """plotly.js, packed, and the SHA-256 by which the page's policy knows it (base64)."""
-    code = get_plotlyjs()
-    return packed(code), base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+def plotly_hash() -> str:
+    """SHA-256 of plotly.js (base64), by which the policy of the pages knows it."""
+    return base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
+
+
+@functools.cache
+def plotly_style() -> str:
+    """Style sheet that carries plotly.js, packed, as a value: a page from disk may read no other file's content."""
+    return f':root {{ --plotly: "{packed(get_plotlyjs())}"; }}\n'
 
 
 def compact(value: object) -> object:

@@ -1,8 +1,9 @@
 """Executed notebooks as HTML pages that open from disk, on any machine, without a network.
 
-A page carries everything it shows: style, script, figures, and plotly.js once, compressed; passed on alone, it still
-opens. Its content security policy lets the browser run this project's script alone and load nothing, so that text from
-data can do no harm even where a notebook displays it as HTML.
+A page carries everything it shows, style, script and figures, but for plotly.js, which all pages of a run share: passed
+on without it, a page says so in the place of its figures. Its content security policy lets the browser run this
+project's script and that plotly.js alone, and load nothing but style sheets from where it lies, so that text from data
+can do no harm even where a notebook displays it as HTML.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from nbconvert import HTMLExporter
 
 from scripts.errors import InputError, printable
 from scripts.report.ledger import NAME, Ledger, checksum
-from scripts.report.page_figures import figure_html, plotly_js, thumbnail
+from scripts.report.page_figures import figure_html, plotly_hash, plotly_style, thumbnail
 from scripts.report.run import NOTHING, Run
 
 FIGURE = "application/vnd.plotly.v1+json"
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "page/page.css").read_text(encoding="utf-8")
 SCRIPT = (TEMPLATES / "page/page.js").read_text(encoding="utf-8")
+PLOTLY = "plotly.css"  # file of a run folder that holds plotly.js for its pages
 OPTIONAL = "optional"  # tag of a heading whose section is left out where there is nothing to show
 CONTENTS_HERE = "<!-- contents -->"  # filled in after the conversion
 APPENDIX = "appendix"  # how the names of notebooks begin that stand behind the others, and apart
@@ -40,7 +42,7 @@ SHOWN = [FIGURE, "text/html", "text/markdown", "image/png", "text/plain"]  # kin
 
 
 def write_pages(run: Run) -> Path:
-    """Write a page for every executed notebook of the run, and `index.html`.
+    """Write a page for every executed notebook of the run, `index.html`, and the plotly.js that the pages share.
 
     Returns
     -------
@@ -54,6 +56,7 @@ def write_pages(run: Run) -> Path:
         page = {"title": links[stem]["title"], "previous": previous, "next": following, "alert": outdated(run, stem)}
         html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
+    run.write(PLOTLY, functools.partial(Path.write_text, data=plotly_style(), encoding="utf-8"))
     return write_index(run)
 
 
@@ -99,7 +102,7 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
     """
     notebook = _without_empty_sections(notebook)
     fixed = {"style": STYLE, "script": SCRIPT, "policy": policy(), "contents_here": CONTENTS_HERE}
-    fixed["plotly"] = plotly_js()[0] if count_figures(notebook) else ""
+    fixed["plotly"] = PLOTLY if count_figures(notebook) else ""
     exporter, numbers = _exporter(), itertools.count(1)
     exporter.register_filter("figure", lambda figure: figure_html(figure, next(numbers)))
     html, _ = exporter.from_notebook_node(notebook, resources={"page": page | fixed})
@@ -110,6 +113,8 @@ def page_html(notebook: nbformat.NotebookNode, page: dict) -> str:
 def policy() -> str:
     """Content security policy of all pages: which scripts a browser may run, by their content, and that it loads none.
 
+    Style sheets may come from where the page lies: from the disk, or from the server that hands the page out.
+
     The page's script unpacks plotly.js into a script element; the browser runs it if it is the plotly.js of this hash.
     """
     page_hash = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -117,8 +122,8 @@ def policy() -> str:
         [
             "default-src 'none'",
             # plotly.js, once it runs, compiles what draws with WebGL; nothing else evaluates text
-            f"script-src 'sha256-{page_hash}' 'sha256-{plotly_js()[1]}' 'unsafe-eval'",
-            "style-src 'unsafe-inline'",
+            f"script-src 'sha256-{page_hash}' 'sha256-{plotly_hash()}' 'unsafe-eval'",
+            "style-src 'unsafe-inline' 'self' file:",
             "img-src data: blob:",  # embedded pictures, and plotly's "save as PNG"
             "base-uri 'none'",
             "form-action 'none'",
@@ -151,7 +156,7 @@ def write_index(run: Run) -> Path:
             files=[
                 {"name": path.name, "size": _size(path)}
                 for path in files
-                if not path.name.startswith(".") and path.name != NAME
+                if not path.name.startswith(".") and path.name not in (NAME, PLOTLY)
             ],
             key_figures=dict(item for _, of_notebook in sorted(figures.items()) for item in of_notebook.items()),
             **_data_and_settings(run),

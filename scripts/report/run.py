@@ -43,6 +43,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "drivers.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
     "programs.csv": "07_programs",
+    "program_enrichment.csv": "07_programs",
     "program_terms.csv": "07_programs",
     "program_counts.csv": "07_programs",
     "program_shares.csv": "07_programs",

@@ -16,6 +16,7 @@ from scripts import REPOSITORY
 from scripts.errors import InputError, MissingError, OfflineError
 from scripts.parallel import within
 from scripts.sources import download
+from scripts.sources.diseases import without_diseases
 from scripts.sources.terms_of_use import PYENRICHR, is_enrichrs, terms_of_use
 
 ENRICHR = "https://maayanlab.cloud/Enrichr"
@@ -35,6 +36,7 @@ class Libraries:
     missing : {library: why it cannot be had}, one line each
     files : {library: the file it was read from}
     terms : {library: its terms of use}
+    diseases : {library: how many gene sets of diseases were left out of it}, of those that lost some
     """
 
     sets: dict[str, Library] = field(default_factory=dict)
@@ -42,9 +44,10 @@ class Libraries:
     missing: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     terms: dict[str, str] = field(default_factory=dict)
+    diseases: dict[str, int] = field(default_factory=dict)
 
 
-def gather(names: list[str], limit: float = 60.0, noncommercial: bool = True) -> Libraries:
+def gather(names: list[str], limit: float = 60.0, noncommercial: bool = True, disease_sets: bool = False) -> Libraries:
     """All libraries that can be had, and the reason for each that cannot; raises nothing for those.
 
     Parameters
@@ -56,6 +59,8 @@ def gather(names: list[str], limit: float = 60.0, noncommercial: bool = True) ->
         Seconds for all downloads. Without a network they cost one attempt to connect.
     noncommercial : bool
         Whether Enrichr's libraries, which are for non-commercial use, are used; if not, .gmt files alone are.
+    disease_sets : bool
+        Whether KEGG's pathways of diseases are kept; see `without_diseases`.
     """
     found = Libraries()
     end = time.monotonic() + limit
@@ -74,7 +79,10 @@ def gather(names: list[str], limit: float = 60.0, noncommercial: bool = True) ->
                     raise OfflineError(f"{name} is not on this machine and Enrichr is out of reach{_remedy(name)}")
                 target = download.DATA_FOLDER / "genesets" / f"{name}.gmt"
                 place = download_library(name, target, end - time.monotonic()), "downloaded from Enrichr"
-            found.sets[name] = read_library(place[0])
+            whole = read_library(place[0])
+            found.sets[name] = whole if disease_sets else without_diseases(name, whole)
+            if n_left_out := len(whole) - len(found.sets[name]):
+                found.diseases[name] = n_left_out
             found.files[name], found.origin[name] = place
             found.terms[name] = terms_of_use(name, found.origin[name])
         except (OSError, ValueError) as problem:  # what the web or a file on disk can do wrong, and nothing else

@@ -93,7 +93,7 @@ def test_if_wanted_lists_and_background_are_sent_and_the_page_says_so(service, t
     table, said = findings.about_online(True, LISTS, tested, ["Lib", "mine.gmt"])
     assert table["term"].tolist() == ["a term"] * 2 and table["pole"].tolist() == ["positive", "negative"]
     assert table.loc[0, ["library", "p_value", "adjusted_p", "genes"]].tolist() == ["Lib", 0.001, 0.01, "MPO ELANE"]
-    assert "2 gene lists of up to 2 genes, and the 5 measured genes" in said[0]
+    assert "2 gene lists of up to 2 genes, and the 4 genes of their background" in said[0]
     assert "were sent to Enrichr (maayanlab.cloud), a third party" in said[0]
     assert "MPO\nELANE" in Service.sent[0] and "KLF1" not in Service.sent[0]
 

@@ -151,6 +151,32 @@ def test_marker_table_is_sound_and_recovery_finds_the_method_that_names_them():
     assert "too few" in findings.about_markers(empty, 0)[0]
 
 
+def test_intervals_over_markers_hold_the_average_precision_and_tell_the_rival_apart():
+    table = pd.read_csv(sources.markers.TABLE)
+    genes = [*table["gene"], *(f"other{i}" for i in range(1000))]
+    measured = sources.load_markers(genes)
+    half = np.random.default_rng(0).permutation(np.r_[np.arange(20), 200:240])
+    orders = {("half", 0): half, (markers.TOGETHER, -1): np.arange(40)}
+    found = markers.marker_intervals([orders], genes, measured)
+    summary = markers.marker_summary(markers.marker_recovery([orders], genes, measured, 10))
+    for method, value in summary["average_precision"].items():
+        low, high = found.loc[method, ["low", "high"]]
+        assert low <= value <= high
+        assert found.loc[method, "lead"] == pytest.approx(1 - value)
+    assert found.loc["half", "lead_low"] > 0 and found.loc["half", "high"] - found.loc["half", "low"] > 0.02
+    assert "is ahead of the best" in findings.about_marker_rival(summary, found)[0]
+    swapped = found.assign(lead_low=-0.1)
+    assert "is not clearly apart from" in findings.about_marker_rival(summary, swapped)[0]
+    assert markers.marker_intervals([{("half", 0): half}], genes, measured).empty
+    n_own = table["source"].str.startswith("Paul et al. 2015").sum()
+    assert f"{n_own} of these {len(table)} markers cite" in findings.about_marker_sources(measured, "paul15")[0]
+    assert findings.about_marker_sources(measured, "pbmc68k") == []
+    none = measured.iloc[:0]
+    nothing = markers.marker_intervals([orders], genes, none)
+    assert nothing.empty and findings.about_marker_rival(summary, nothing) == []
+    assert findings.about_marker_sources(none, "paul15") == []
+
+
 def test_marker_table_without_a_column_is_refused(tmp_path):
     path = tmp_path / "markers.csv"
     path.write_text("lineage,gene\n")

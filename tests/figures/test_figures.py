@@ -20,7 +20,7 @@ LISTS = [(0, "module 1", "positive"), (0, "module 1", "negative")]
 def terms(rows):
     """A table as from enrichment.fold; rows : (term, pole, adjusted p)."""
     table = pd.DataFrame(rows, columns=["term", "pole", "adjusted_p"])
-    return table.assign(frequency=0, source="module 1", library="sets", overlap=3, set_size=9, folded_into="")
+    return table.assign(frequency=0, source="module 1", library="sets", overlap=3, set_size=9, finding=table["term"])
 
 
 def text_of(figure):
@@ -127,7 +127,7 @@ def test_heatmap_shows_minus_log10_keeps_empty_lists_and_clusters_its_rows():
 
 def test_dots_show_overlap_and_significance_of_terms_that_are_not_folded():
     table = terms([("a", "positive", 0.01), ("b", "positive", 0.02), ("c", "negative", 1e-20)])
-    table.loc[1, "folded_into"] = "a"
+    table.loc[1, "finding"] = "a"
     dots = figures.term_dots(table, LISTS).data[0]
     np.testing.assert_allclose(dots.marker.color, [2, 20])
     assert dots.marker.cmax == figures.enrichment.SURE < 20  # coloured as all that is sure, told as it is

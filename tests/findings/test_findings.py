@@ -168,22 +168,6 @@ def test_untrusted_modules_are_not_praised():
     assert "main effects alone predict as well" in second and "none comes back" in third
 
 
-def test_enrichment_is_told_beside_the_rival():
-    summary = pd.DataFrame(
-        {
-            "frequency": [0, 0],
-            "pole": ["positive", "negative"],
-            "significant_terms": [2, 0],
-            "top_term": ["heme", ""],
-            "top_adjusted_p": [0.01, np.nan],
-        }
-    )
-    rival = summary.assign(significant_terms=[1, 1])
-    sentences = findings.about_enrichment(summary, rival, 0.05)
-    assert "1 of 2 module poles" in sentences[0] and "fewer than" in sentences[0] and "(2 of 2)" in sentences[0]
-    assert len(sentences) == 2 and "heme" in sentences[1]
-
-
 def test_comparison_counts_what_exceeds_chance():
     table = pd.DataFrame({"best_jaccard": [0.1, 0.3], "expected_jaccard": [0.01, 0.01], "p_value": [0.2, 0.001]})
     sentence = findings.about_comparison(table)[0]

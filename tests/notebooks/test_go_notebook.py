@@ -56,6 +56,7 @@ def execute(run, gene_sets, **others):
         "min_set_size": 2,
         "list_genes": 8,
         "n_random_lists": 20,
+        "n_random_directions": 6,
     }
     options = {"cwd": NOTEBOOK.parent, "kernel_name": "python3", "progress_bar": False}
     executed = papermill.execute_notebook(NOTEBOOK, None, settings, **options)
@@ -74,6 +75,7 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
     text = said(outputs)
     assert "mine.gmt (the file as named)" in text and "No module of frequency 1 is trusted" in text
     assert "No gene list has left this machine" in text and "Of 20 random lists" in text
+    assert "Of 40 measured genes 7 stand in the background" in text
     table = run.load_table("enrichment.csv")
     assert set(table["source"]) == {
         "module 1",
@@ -82,6 +84,7 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
         "module 2 loadings",
         "correlation",
     } and EVIL in set(table["term"])
+    assert table["axis_correlation"].isna().equals(table["source"] == "correlation")
     shown = [
         str(output["data"][kind]) for output in outputs for kind in output.get("data", {}) if "markdown" not in kind
     ]

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import Error, sync_playwright
+from plotly.offline import get_plotlyjs
 
 from scripts import figures
 from scripts.errors import UNPRINTABLE, printable
@@ -28,7 +29,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 # titles of figures that have data, but no marks
 EMPTY = """[...document.querySelectorAll(".js-plotly-plot")]
-  .filter((place) => place.data.length && !place.querySelector(".overplot :is(path, image)"))
+  .filter((place) => place.data.length && !place.querySelector(":is(.overplot, .iciclelayer) :is(path, image)"))
   .map((place) => place.dataset.name)"""
 # text of a page and its figures, without code and data
 TEXT = """(() => {
@@ -146,8 +147,13 @@ def test_every_page_opens_offline_and_draws_its_figures(browser, small_run, size
             keep(page, f"{stem}-{size['width']}-{scheme}")
 
 
+def sizes_of(run):
+    """Bytes of each page of a run, and of what pages share."""
+    return {path: path.stat().st_size for path in [*run.folder.glob("*.html"), run.path(pages.PLOTLY)]}
+
+
 def test_pages_of_a_run_are_small(small_run):
-    assert sum(path.stat().st_size for path in small_run.folder.glob("*.html")) < MAX_BYTES
+    assert sum(sizes_of(small_run).values()) < MAX_BYTES
 
 
 def test_index_leads_to_the_pages_and_shows_their_thumbnails(browser, small_run):
@@ -244,8 +250,9 @@ def test_wide_tables_scroll_in_their_own_box(browser, table_page):
 
 @pytest.mark.paul15
 def test_pages_of_paul15_are_small_and_hold_few_elements(browser, paul15_run):
-    sizes = {path: path.stat().st_size for path in paul15_run.folder.glob("*.html")}
+    sizes = sizes_of(paul15_run)
     assert sum(sizes.values()) < MAX_BYTES and max(sizes.values()) < MAX_BYTES_OF_PAGE
+    del sizes[paul15_run.path(pages.PLOTLY)]
     largest = max(sizes, key=sizes.get)
     expected = number_of_figures(paul15_run)[largest.stem]
     with opened(browser, largest) as page:
@@ -257,12 +264,12 @@ def test_pages_of_paul15_are_small_and_hold_few_elements(browser, paul15_run):
 def test_data_cannot_put_another_script_in_the_place_of_plotly(browser, tmp_path):
     """Elements named as the page's own, in HTML that a notebook displays above and below a figure."""
     other = page_figures.packed("window.hostile = 'evaluated'")
-    html = f'<script type="text/plain" id="plotly-js">{other}</script>'
+    html = f'<script type="text/plain" id="plotly-js">{other}</script><style>:root {{ --plotly: "{other}"; }}</style>'
     html += "".join(f'<a id="{name}" name="{name}"></a>' for name in ["Plotly", "plotly", "packedPlotly", "module"])
     evil = new_output("display_data", data={"text/html": html})
     figure = figures.spectrum(np.arange(1.0, 5.0))
     with opened(browser, written(tmp_path / "run", [evil, as_output(figure), evil])) as page:
-        assert page.locator("[id=plotly-js]").count() == 3
+        assert page.locator("[id=plotly-js]").count() == 2
         assert page.evaluate("window.figuresDrawn") == 1 and page.evaluate(EMPTY) == []
         assert page.evaluate("typeof Plotly.react") == "function"
         assert page.evaluate("typeof window.hostile") == "undefined"
@@ -270,10 +277,10 @@ def test_data_cannot_put_another_script_in_the_place_of_plotly(browser, tmp_path
 
 def test_the_browser_runs_no_other_plotly_than_that_of_the_policy(browser, tmp_path):
     path = written(tmp_path / "run", [as_output(figures.spectrum(np.arange(1.0, 5.0)))])
-    html, (plotly, _) = path.read_text(encoding="utf-8"), page_figures.plotly_js()
-    assert html.count(plotly) == 1
+    shared, plotly = path.with_name(pages.PLOTLY), page_figures.packed(get_plotlyjs())
+    assert shared.read_text(encoding="utf-8").count(plotly) == 1
     other = page_figures.packed("window.hostile = 'evaluated'")
-    path.write_text(html.replace(plotly, other), encoding="utf-8")
+    shared.write_text(page_figures.plotly_style().replace(plotly, other), encoding="utf-8")
     with contextlib.closing(browser.new_context(offline=True)) as context:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
@@ -282,6 +289,18 @@ def test_the_browser_runs_no_other_plotly_than_that_of_the_policy(browser, tmp_p
             page.evaluate("window.figuresDrawn")
         assert page.evaluate("typeof window.hostile") == "undefined"
         assert "cannot draw the figure" in page.locator(".plotly-graph-div").inner_text()
+
+
+def test_a_page_that_was_passed_on_without_plotly_says_what_is_missing(browser, tmp_path):
+    path = written(tmp_path / "run", [as_output(figures.spectrum(np.arange(1.0, 5.0)))])
+    path.with_name(pages.PLOTLY).unlink()
+    with contextlib.closing(browser.new_context(offline=True)) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(path.resolve().as_uri())
+        with pytest.raises(Error, match=f"{pages.PLOTLY} is missing"):
+            page.evaluate("window.figuresDrawn")
+        assert f"{pages.PLOTLY} is missing" in page.locator(".plotly-graph-div").inner_text()
 
 
 def test_long_tables_of_long_texts_can_be_read(browser, tmp_path):

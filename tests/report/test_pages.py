@@ -115,26 +115,30 @@ def test_every_figure_is_in_the_page_with_its_text_alternative(run):
     assert all(title in page.text for title in titles)  # captions
     assert len({place["id"] for place in places}) == 2 and all(place["role"] == "img" for place in places)
     packed = [text for kind, text in page.scripts if kind == "text/plain"]
-    figures = [json.loads(unpacked(text)) for text in packed[1:]]  # plotly.js comes first
+    figures = [json.loads(unpacked(text)) for text in packed]
     assert [drawn["data"][0]["y"] for drawn in figures] == [[3, 4], [3, 4]]
     assert figures[0]["data"][0]["text"] == [EVIL, "</script>"]
 
 
-def test_plotly_is_embedded_once_and_only_where_needed(run):
-    assert [len(read(run, name).of_id("plotly-js")) for name in ("01_data.html", "02_look.html")] == [1, 0]
-    assert run.path("01_data.html").stat().st_size < 2e6
-    assert run.path("02_look.html").stat().st_size < 5e4
+def sheets_of(page):
+    return [at["href"] for tag, at in page.elements if tag == "link" and at.get("rel") == "stylesheet"]
+
+
+def test_plotly_is_shared_and_only_where_needed(run):
+    assert [sheets_of(read(run, name)) for name in ("01_data.html", "02_look.html")] == [[pages.PLOTLY], []]
+    assert run.path("01_data.html").stat().st_size < 1e5 and run.path("02_look.html").stat().st_size < 5e4
+    assert run.path(pages.PLOTLY).stat().st_size < 2e6
+    assert pages.PLOTLY not in read(run, "index.html").text  # nothing that a reader would download
 
 
 def test_plotly_stands_before_all_text_and_the_policy_knows_its_content(run):
-    page = read(run, "01_data.html")
-    (kind, packed), (running, _) = page.scripts[:2]
-    assert (kind, running) == ("text/plain", "run")  # the page's script takes what stands before it
-    code = unpacked(packed)
+    packed = re.fullmatch(r':root { --plotly: "(.*)"; }\n', run.path(pages.PLOTLY).read_text(encoding="utf-8"))[1]
+    page, code = read(run, "01_data.html"), unpacked(packed)
     assert code == get_plotlyjs()
     assert sha256(code) in policy_of(page)
-    tags = [tag for tag, _ in page.elements]
-    assert tags.index("script") < tags.index("body")
+    tags = [(tag, attributes.get("rel")) for tag, attributes in page.elements]
+    # the page's script takes what the sheet before it says, which a browser waits for
+    assert tags.index(("link", "stylesheet")) < tags.index(("script", None)) < tags.index(("body", None))
 
 
 @pytest.mark.parametrize("name", ["01_data.html", "02_look.html", "index.html"])
@@ -145,7 +149,7 @@ def test_pages_ask_for_nothing_from_the_web(run, name):
         for attribute in LOADING & attributes.keys():
             assert attributes[attribute].startswith("data:"), (tag, attributes)
         if tag == "link":
-            assert attributes["href"] == "data:,"
+            assert attributes["href"] in ("data:,", pages.PLOTLY)
     html = re.sub(r"<script type=.*?</script>", "", run.path(name).read_text(encoding="utf-8"), flags=re.DOTALL)
     assert not re.search(r"url\(|@import|\bfetch\(|XMLHttpRequest|\bimport\b *[({]", html)
 
@@ -171,6 +175,7 @@ def sha256(text):
 def test_the_browser_may_run_the_pages_script_and_plotly_alone(run):
     for name in ("01_data.html", "index.html"):
         rules = dict(rule.split(" ", 1) for rule in policy_of(read(run, name)).split("; "))
+        assert rules["style-src"] == "'unsafe-inline' 'self' file:"
         assert rules["script-src"] == f"{sha256(pages.SCRIPT)} {sha256(get_plotlyjs())} 'unsafe-eval'"
         assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
         assert rules.keys() == {"default-src", "script-src", "style-src", "img-src", "base-uri", "form-action"}

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from scripts.findings.enrichment import about_libraries, libraries_key_figure
-from scripts.sources import download, gene_sets
+from scripts.sources import diseases, download, gene_sets
 
 LIBRARY = "first term\t\tMPO\tELANE,1.0\tGATA1\t\nsecond term\t\tKLF1\tCAR1\t\n"
 SETS = {"first term": ["MPO", "ELANE", "GATA1"], "second term": ["KLF1", "CAR1"]}
@@ -177,8 +177,33 @@ def test_with_all_libraries_at_hand_the_web_is_left_alone(offline, monkeypatch):
     found = gene_sets.gather(["GO_Biological_Process_2023", "KEGG_2021_Human"])
     assert {name: len(library) for name, library in found.sets.items()} == {
         "GO_Biological_Process_2023": 5407,
-        "KEGG_2021_Human": 320,
+        "KEGG_2021_Human": 231,
     }
+    assert found.diseases == {"KEGG_2021_Human": 89} and "89 sets of diseases are left out" in "".join(
+        about_libraries(found)
+    )
+    whole = gene_sets.gather(["KEGG_2021_Human"], disease_sets=True)
+    assert len(whole.sets["KEGG_2021_Human"]) == 320 and not whole.diseases
+    left_out = whole.sets["KEGG_2021_Human"].keys() - found.sets["KEGG_2021_Human"].keys()
+    assert {"Pathways in cancer", "Coronavirus disease", "Type II diabetes mellitus"} <= left_out
+    assert not {"Ribosome", "Cell cycle", "Insulin signaling pathway"} & left_out
+
+
+def test_pathways_of_diseases_are_known_by_number_or_name_in_libraries_of_kegg():
+    sets = dict.fromkeys(
+        [
+            "Pathways in cancer_Homo sapiens_hsa05200",
+            "renamed hsa05012",
+            "KEGG_PRION_DISEASE",
+            "Inflammatory bowel disease (IBD)",
+            "Coronavirus disease - COVID-19",
+            "Ribosome_Homo sapiens_hsa03010",
+            "Insulin secretion",
+        ],
+        ["A"],
+    )
+    assert [*diseases.without_diseases("~/KEGG_2016.gmt", sets)] == [*sets][-2:]
+    assert diseases.without_diseases("GO_Biological_Process_2023", sets) == sets
 
 
 def test_files_are_looked_for_in_order(offline, monkeypatch, tmp_path):

@@ -1,7 +1,8 @@
 "use strict";
 // Runs in the head: the theme is set before anything is painted, all else waits for the document.
 const root = document.documentElement;
-const packedPlotly = document.currentScript.previousElementSibling; // found before anything from data is read
+// plotly.css has been read by now, and nothing from data: no style of theirs can take its place
+const packedPlotly = getComputedStyle(root).getPropertyValue("--plotly").trim().slice(1, -1); // without quotes
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 const isPhone = matchMedia("(max-width: 40rem)");
 const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches);
@@ -138,9 +139,9 @@ function addSortButton(table, column, heading, isNumeric) {
 
 /* Figures */
 
-// Text of an element that holds it compressed (gzip) and in letters (base64).
-function unpacked(element) {
-  const letters = atob(element.textContent);
+// Text that was compressed (gzip) and written in letters (base64).
+function unpacked(packed) {
+  const letters = atob(packed);
   const bytes = new Uint8Array(letters.length);
   for (let place = 0; place < letters.length; place++) bytes[place] = letters.charCodeAt(place);
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
@@ -148,6 +149,7 @@ function unpacked(element) {
 
 // The browser runs the script only where its SHA-256 is in the page's policy, and before append() returns.
 async function loadPlotly() {
+  if (!packedPlotly) throw new Error("plotly.css is missing, which lies beside this page in the folder of the run");
   const script = document.createElement("script");
   script.textContent = await unpacked(packedPlotly);
   document.head.append(script);
@@ -213,7 +215,7 @@ async function drawAll() {
   if (places.length === 0) return 0;
   await (plotly ??= loadPlotly());
   for (const place of places) {
-    if (!figures.has(place)) figures.set(place, await unpacked(place.nextElementSibling));
+    if (!figures.has(place)) figures.set(place, await unpacked(place.nextElementSibling.textContent));
     await drawOne(place);
     await new Promise((resume) => setTimeout(resume, 0));
   }
