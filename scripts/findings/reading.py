@@ -107,8 +107,8 @@ def about_tested_pairs(table: pd.DataFrame) -> list[str]:
     if without:
         largest = table.loc[table["frequency"].isin(without), "t"].abs().max()
         sentences.append(
-            f"No pair of genes says more of {_frequencies(without)} than programs and single genes do (largest |T| "
-            f"{largest:.2f}): read pairs as pairs of programs (notebook 07)."
+            f"No pair of genes is seen to say more of {_frequencies(without)} than programs and single genes "
+            f"(largest |T| {largest:.2f}): read pairs as pairs of programs (notebook 07)."
         )
     return sentences or ["No pair of genes can be tested: fewer than two genes vary."]
 

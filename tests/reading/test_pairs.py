@@ -117,7 +117,9 @@ def test_genes_with_main_effects_alone_do_not_pass_for_pairs():
     assert sum(table["called"].any() for table in tables) <= 1
     quiet = next(table for table in tables if not table["called"].any())
     (said,) = about_tested_pairs(quiet)
-    assert said.startswith("No pair of genes says more of frequencies 0, 1 than programs and single genes do (largest")
+    assert said.startswith(
+        "No pair of genes is seen to say more of frequencies 0, 1 than programs and single genes (largest"
+    )
     assert f"{quiet['t'].abs().max():.2f}" in said
 
 
@@ -210,7 +212,7 @@ def test_sentences_say_what_is_called_and_when_nothing_is():
         "adjusted p 0.01): both high, lower frequency 0."
     ]
     (none,) = about_tested_pairs(table_of(0.5))
-    assert none.startswith("No pair of genes says more of frequency 0 than") and "(largest |T| 7.00)" in none
+    assert none.startswith("No pair of genes is seen to say more of frequency 0 than") and "(largest |T| 7.00)" in none
     assert about_tested_pairs(table_of(0.5).iloc[:0]) == ["No pair of genes can be tested: fewer than two genes vary."]
 
 
