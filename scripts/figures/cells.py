@@ -12,6 +12,7 @@ from scripts.figures.style import (
     COLOURS,
     DIVERGING,
     SYMBOLS,
+    WEBGL_FIGURE,
     WEBGL_FROM,
     empty_panels,
     in_panel,
@@ -53,7 +54,7 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     n_cells, n_freq = freqs.shape
     titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
     figure = empty_panels(titles, spacing=0.06)
-    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
+    scatter = go.Scattergl if n_cells > WEBGL_FROM or n_cells * n_freq > WEBGL_FIGURE else go.Scatter
     for f in range(n_freq):
         # each frequency on a scale of its own, which a few extreme cells must not wash out
         scaled = freqs[:, f] / (np.quantile(np.abs(freqs[:, f]), FULL_COLOUR) or 1.0)

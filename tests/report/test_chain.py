@@ -96,6 +96,7 @@ def test_chain_fills_the_run_folder(notebooks, tmp_path):
         "index.html",
         "ledger.json",
         "params.yaml",
+        "plotly.css",
     }
     assert {path.name for path in chosen.folder.iterdir()} == made
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]  # no lock, nothing aside
