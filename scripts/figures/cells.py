@@ -12,7 +12,6 @@ from scripts.figures.style import (
     COLOURS,
     DIVERGING,
     SYMBOLS,
-    WEBGL_FIGURE,
     WEBGL_FROM,
     empty_panels,
     in_panel,
@@ -54,7 +53,7 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     n_cells, n_freq = freqs.shape
     titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
     figure = empty_panels(titles, spacing=0.06)
-    scatter = go.Scattergl if n_cells > WEBGL_FROM or n_cells * n_freq > WEBGL_FIGURE else go.Scatter
+    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
     for f in range(n_freq):
         # each frequency on a scale of its own, which a few extreme cells must not wash out
         scaled = freqs[:, f] / (np.quantile(np.abs(freqs[:, f]), FULL_COLOUR) or 1.0)
@@ -68,17 +67,15 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
 
 
 def branch_scatter(xy: np.ndarray, coordinates: np.ndarray | None, table: pd.DataFrame) -> go.Figure | None:
-    """Cells coloured by each branch, red at its end; None where there is none.
+    """Cells by the branch that they are furthest out on; None where there is none.
 
     xy : (n_cells, 2); coordinates : (n_cells, n_branches); table : as from graph.branch_table.
     """
     if coordinates is None:
         return None
-    figure = frequency_scatter(xy, coordinates, np.zeros(len(table)))
-    for note, row in zip(figure.layout.annotations, table.itertuples(), strict=True):
-        note.text = f"Branch {row.branch}: {safe(row.name)}"
-    figure.update_traces(hovertemplate="b = %{customdata:.4f}<extra></extra>")
-    return figure.update_layout(title="Branches over the cells", coloraxis_colorbar_title="b, scaled")
+    names = [f"{row.branch}: {row.name}" for row in table.itertuples()]
+    labels = pd.Series(pd.Categorical.from_codes(coordinates.argmax(axis=1), names))
+    return label_scatter(xy, labels, "Cells by the branch that they are furthest out on")
 
 
 def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:

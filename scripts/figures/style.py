@@ -8,8 +8,7 @@ from plotly.subplots import make_subplots
 
 from scripts.errors import printable
 
-WEBGL_FROM = 10_000  # points of a panel; fewer are drawn as SVG, which also prints sharply
-WEBGL_FIGURE = 15_000  # points of all panels of a figure: so many elements make a page slow
+WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
 DIVERGING = "RdBu_r"
 # Paul Tol's "bright" colours: told apart with any common kind of colour vision, on white and on black. Where there are
 # more groups than colours, the next symbol follows.

@@ -180,13 +180,13 @@ def test_scales_are_drawn_with_the_worst_time_and_the_floor_where_it_is_known():
     assert figures.scale_lines(table.iloc[:0]) is None
 
 
-def test_each_branch_has_a_panel_with_its_name():
+def test_each_cell_is_drawn_at_the_branch_that_it_is_furthest_out_on():
     random = np.random.default_rng(0)
     table = pd.DataFrame({"branch": [0, 1], "name": [EVIL, "no label stands out"]})
-    figure = figures.branch_scatter(random.normal(size=(30, 2)), random.normal(size=(30, 2)), table)
-    assert len(figure.data) == 2
-    assert [note.text for note in figure.layout.annotations] == [
-        f"Branch 0: {safe(EVIL)}",
-        "Branch 1: no label stands out",
-    ]
+    xy, coordinates = random.normal(size=(30, 2)), random.normal(size=(30, 2))
+    figure = figures.branch_scatter(xy, coordinates, table)
+    drawn = {trace.name: sorted(trace.x) for trace in figure.data}
+    first = coordinates[:, 0] > coordinates[:, 1]
+    expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "1: no label stands out": sorted(xy[~first, 0])}
+    assert drawn == expected
     assert figures.branch_scatter(random.normal(size=(30, 2)), None, table.iloc[:0]) is None
