@@ -276,6 +276,5 @@ def _by_genes(null: str, X: np.ndarray, random: np.random.Generator) -> np.ndarr
 
 def _standardized(values: np.ndarray) -> np.ndarray:
     """Columns to mean 0 and standard deviation 1, constant ones to 0; float64."""
-    centred = values - values.mean(axis=0, dtype=np.float64)
-    deviation = centred.std(axis=0)
-    return centred / np.where(deviation > 0, deviation, 1)
+    values = values.astype(np.float64)
+    return Standard.of(values).scaled(values)

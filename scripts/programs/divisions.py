@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from scripts.blocks import Matrix
+from scripts.blocks import Matrix, Standard
 from scripts.cells import MIN_TRAINING, CellDataset, donors_of
 from scripts.models import PolynomialForm, ProgramRidge, target_components
 
@@ -68,7 +68,7 @@ def fit_programs(X: Matrix, y: np.ndarray, parts: tuple[np.ndarray, np.ndarray],
     half, other = parts
     if min(len(half), len(other)) < MIN_CELLS:
         return None
-    y = (y - y.mean(axis=0)) / np.where(y.std(axis=0) > 0, y.std(axis=0), 1)
+    y = Standard.of(y).scaled(y)
     train, val = train_test_split(half, test_size=CHOOSING, random_state=0)
     model = ProgramRidge()
     model.fit(CellDataset(X[train], y[train]), CellDataset(X[val], y[val]))

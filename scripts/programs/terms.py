@@ -46,7 +46,7 @@ def design(t: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, list[tuple[in
     return columns, terms
 
 
-def test_terms(programs: Programs, rows: np.ndarray) -> pd.DataFrame:
+def tested_terms(programs: Programs, rows: np.ndarray) -> pd.DataFrame:
     """Every product of two and of three different programs, for every frequency, given all other terms.
 
     One regression of a frequency on components and all terms up to the third order, in which a product is what is left
@@ -79,13 +79,13 @@ def term_table(programs: Programs | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As from `test_terms`, and adjusted_p, over all terms of an order and all frequencies (Bonferroni); called,
+        As from `tested_terms`, and adjusted_p, over all terms of an order and all frequencies (Bonferroni); called,
         where it is below `LEVEL`; other_weight and other_p, of the same terms in the other half; replicated, where the
         sign is the same there and p below `LEVEL`. No rows where there are too few cells or programs.
     """
     if programs is None:
         return pd.DataFrame(columns=TERMS)
-    table, again = test_terms(programs, programs.other), test_terms(programs, programs.half)
+    table, again = tested_terms(programs, programs.other), tested_terms(programs, programs.half)
     if table.empty or again.empty:
         return pd.DataFrame(columns=TERMS)
     table["adjusted_p"] = np.minimum(1, table["p"] * table.groupby("order")["p"].transform("size"))

@@ -63,6 +63,8 @@ def write_pages(run: Run) -> Path:
 def _executed(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
+    except MemoryError:  # which says nothing of the file
+        raise
     except Exception:  # whatever the reader stumbles over, the file is no notebook
         raise InputError(f"{path} is damaged or no notebook; run {path.name} again") from None
 
