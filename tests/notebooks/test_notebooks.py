@@ -106,7 +106,7 @@ def test_closing_discussion_says_what_the_tables_say(small_run):
     pairs = small_run.load_table("pairs.csv").groupby("frequency")
     assert all(f"Frequency {f}: {n} pair" in said[-1] for f, n in pairs["called"].sum().items() if n)
     none = [str(f) for f, listed in pairs if listed["p_value"].notna().any() and not listed["called"].any()]
-    assert not none or f"{', '.join(none)} than programs and single genes do (largest |T|" in said[-1].replace("\\", "")
+    assert not none or f"{', '.join(none)} than programs and single genes (largest |T|" in said[-1].replace("\\", "")
     untested = [f for f, listed in pairs if listed["p_value"].isna().all()]
     assert all(f"Frequency {f}: its pairs are not tested" in said[-1] for f in untested)
     assert "The eigenvalues run from" in said[-1]
