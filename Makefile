@@ -13,6 +13,8 @@ export $(OPTIONS)
 
 VENV := .venv/bin
 INSTALLED := .venv/installed
+# two processes of tests, as many machines have two cores; threads of both would spin while they wait for a core
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help report check test lint lab bench
@@ -27,10 +29,10 @@ report: $(INSTALLED)  ## run all notebooks and write reports/<run>/index.html
 	@$(VENV)/python -m scripts report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
 
 check: lint  ## check the code and run the fast tests, in less than two minutes
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest -m "not chain and not browser and not slow"
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(PYTEST) -m "not chain and not browser and not slow"
 
 test: lint  ## check the code and run all tests
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(VENV)/ruff check .

@@ -125,17 +125,17 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
 
 @pytest.mark.slow
 def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_path):
-    shutil.copytree(small_run.folder, tmp_path / "small")
+    shutil.copytree(small_run.folder, tmp_path / "run")
 
     def executed(settings):
-        done = report(tmp_path, "pbmc68k_reduced", "small", SMALL | settings)
+        done = report(tmp_path, "pbmc68k_reduced", "run", SMALL | settings)
         assert done.returncode == 0, done.stderr
         return re.findall(r"\[\d+/\d+\] (\w+) \.\.\.", done.stderr)
 
     assert executed({}) == []
     later = ["05_compare", "06_go_terms", "07_programs", "08_hierarchy", "09_classes"]  # read cells that 04 adds to
     assert executed({"n_pairs": 12}) == ["04_interpret", *later]
-    assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["n_pairs"] == 12
+    assert Run(tmp_path / "run").settings()["notebooks"]["04_interpret"]["n_pairs"] == 12
 
 
 @pytest.mark.slow
