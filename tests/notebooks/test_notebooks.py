@@ -17,6 +17,7 @@ from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, ORDERS, PROGRAMS, SQUARES
 from scripts.report.run import Run
 from tests.chain_runs import SMALL, report
+from tests.notebooks import fuzz
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
@@ -138,24 +139,37 @@ def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_pat
     assert Run(tmp_path / "run").settings()["notebooks"]["04_interpret"]["n_pairs"] == 12
 
 
+UNUSABLE = [
+    (None, {"layer": "spliced"}, "has no layer 'spliced'"),
+    (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN values"),
+    (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
+    (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
+    (None, {"graph_components": 99}, "graph_components=99 is not possible"),
+]
+
+
+def write_cells(folder, change):
+    counts = np.random.default_rng(0).poisson(3, (60, 20)).astype(np.float32)
+    AnnData(change(counts) if change else counts).write_h5ad(folder / "cells.h5ad")
+    return folder / "cells.h5ad"
+
+
+@pytest.mark.parametrize(("change", "settings", "message"), UNUSABLE)
+def test_data_that_cannot_be_used_are_one_line(tmp_path, monkeypatch, change, settings, message):
+    monkeypatch.setattr(fuzz, "NOTEBOOKS", fuzz.NOTEBOOKS[:1])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which the notebook adds to
+    kind, said = fuzz.outcome(write_cells(tmp_path, change), tmp_path, settings)
+    assert kind == fuzz.NAMED and said.startswith("01_data: ") and message in said
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "settings", "message"),
-    [
-        (None, {"layer": "spliced"}, "has no layer 'spliced'"),
-        (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
-        (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
-        (None, {"graph_components": 99}, "graph_components=99 is not possible"),
-        (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN values"),
-    ],
-)
+@pytest.mark.parametrize(("change", "settings", "message"), UNUSABLE[:2])
 def test_data_that_cannot_be_used_leave_the_finished_run_as_it_was(tmp_path, change, settings, message):
     finished = tmp_path / "x"
     Run(finished, "01_data", {"k": 3}).save(facts={"data": "tiny"})
     before = {path.name: path.read_bytes() for path in finished.iterdir()}
-    counts = np.random.default_rng(0).poisson(3, (60, 20)).astype(np.float32)
-    AnnData(change(counts) if change else counts).write_h5ad(tmp_path / "cells.h5ad")
-    done = report(tmp_path, str(tmp_path / "cells.h5ad"), "x", settings)
+    done = report(tmp_path, str(write_cells(tmp_path, change)), "x", settings)
     assert done.returncode == 1 and re.match(r"error: 01_data: ", done.stderr.splitlines()[-1])
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
