@@ -43,7 +43,7 @@ def agreement(one: ad.AnnData, other: ad.AnnData) -> np.ndarray:
 
 def measured(file: str, recipe: dict[str, int], folder: Path) -> dict[str, str]:
     """One recipe on one file."""
-    settings = cells.Preparation(**recipe, unconnected="largest")
+    settings = cells.Preparation(**recipe, n_freq_comps=5, unconnected="largest")
     adata = datasets.prepare(sources.resolve(file), settings)
     split = []
     for number, half in enumerate(halves(adata)):

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from scripts import cells, datasets, graph, measures, models, reading, sources
 
-SETTINGS = cells.Preparation(unconnected="largest")
+SETTINGS = cells.Preparation(n_freq_comps=5, unconnected="largest")
 N_HALVES, N_CELLS, N_GENES = 3, 100_000, 2000
 
 

@@ -53,7 +53,7 @@ def main() -> None:
     found.add_argument("--cells", type=int, default=1000, help="cells of each (default: 1000)")
     asked = found.parse_args()
     warnings.simplefilter("ignore")
-    settings = cells.Preparation(unconnected="largest")
+    settings = cells.Preparation(n_freq_comps=5, unconnected="largest")
     adata = cells.load(sources.resolve(asked.dataset), settings)
     print("real cells:", evaluation.beyond_depth(datasets.add_frequencies(adata, settings), settings, 12).round(3))
     rows = []

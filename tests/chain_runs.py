@@ -22,6 +22,7 @@ SMALL = {
     "n_pairs": 10,
     "n_bootstraps": 10,
     "n_surrogates": 1,
+    "n_divisions": 3,
     "panel_sizes": [5, 25],
     "n_permutations": 20,
     "cluster_numbers": [3, 6, 12],

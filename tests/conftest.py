@@ -41,8 +41,8 @@ def paul15():
 
 @pytest.fixture(scope="session")
 def pbmc():
-    """pbmc68k_reduced at its default settings, which every machine has."""
-    return datasets.prepare(cells.resolve("pbmc68k_reduced"), loading.Preparation())
+    """pbmc68k_reduced, which every machine has, with five frequencies and else at its default settings."""
+    return datasets.prepare(cells.resolve("pbmc68k_reduced"), loading.Preparation(n_freq_comps=5))
 
 
 def made_once(tmp_path_factory, dataset, settings):

@@ -45,7 +45,7 @@ class Preparation(Filters):
     batch: str = ""  # column of obs with batches that ComBat takes out; three or more are held out whole; empty: none
     regress: list[str] = field(default_factory=list)  # columns of obs to take out of expression and frequencies
     k_neighbors: int = 10  # neighbours of each cell in the graph, itself not counted
-    n_freq_comps: int = 5  # frequencies kept, from the lowest; 0: as many as come back
+    n_freq_comps: int = 0  # frequencies kept, from the lowest; 0: as many as come back
     metric: str = "cosine"  # distance between cells: cosine or euclidean
     graph_genes: int | None = None  # variable genes that the graph is built on; 0: all; None: 3,000 for files, else all
     graph_components: int | None = None  # components of them; 0: genes themselves; None: 300 of variable genes, else 0

@@ -196,7 +196,7 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
     keep = graph.largest_part(adjacency)
-    values, vectors = graph.frequencies(adjacency[keep][:, keep], settings.n_freq_comps)
+    values, vectors = graph.frequencies(adjacency[keep][:, keep], adata.obsm["X_freq"].shape[1])
 
     def extend(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         edges = entered_neighbors(features[rows], features[train], found, settings.metric)[:, keep]

@@ -358,7 +358,7 @@ def _halves(adata: ad.AnnData, settings: Preparation, random_state: int) -> tupl
     """The same cells with either half of their counts, the first with frequencies, of its largest part."""
     counts = _counts(adata, settings)
     half, rest = _split_counts(counts, random_state)
-    own = add_frequencies(with_counts(adata, half, settings), replace(settings, unconnected="largest"))
+    own = add_frequencies(with_counts(adata, half, settings), _as_many(adata, settings))
     return own, with_counts(adata, rest, settings)[own.obs_names].copy()
 
 
@@ -394,7 +394,13 @@ def structureless_cells(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     adata : AnnData, as from `load`. InputError where there are no counts, or the graph is not made from them.
     """
     none = structureless(_counts(adata, settings), settings.random_state)
-    return add_frequencies(with_counts(adata, none, settings), replace(settings, unconnected="largest"))
+    return add_frequencies(with_counts(adata, none, settings), _as_many(adata, settings))
+
+
+def _as_many(adata: ad.AnnData, settings: Preparation) -> Preparation:
+    """The recipe for the largest part of a graph, and as many frequencies as the cells have where no number is set."""
+    n_freq = settings.n_freq_comps or (adata.obsm["X_freq"].shape[1] if "X_freq" in adata.obsm else 0)
+    return replace(settings, n_freq_comps=n_freq, unconnected="largest")
 
 
 def structureless(counts: sparse.csr_matrix, random_state: int = 0) -> sparse.csr_matrix:
