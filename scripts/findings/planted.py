@@ -1,10 +1,8 @@
 """Sentences on planted truth, each filled from measured values; what the data does not support is not said."""
 
-import numpy as np
 import pandas as pd
 
 from scripts import truth
-from scripts.findings.text import measured
 
 CLOSE = 0.05  # differences up to this count as none
 AT = {"interaction": "At an interaction of {:g}", "share": "Of pairs of {:.1%} of a frequency's variance each"}
@@ -26,13 +24,18 @@ def _against(value: float, other: float) -> str:
     return "ahead of" if value > other + CLOSE else "behind" if value < other - CLOSE else "no better or worse than"
 
 
-def _called(table: pd.DataFrame) -> tuple[float, float, float]:
-    """Of the pairs that the scan calls: mean number, share that is planted (NaN of none), share of the planted."""
+def _about_calls(table: pd.DataFrame) -> str:
+    """How many pairs the scan calls, and how many of them are planted; table : of one setting."""
     scan = table[(table["method"] == truth.SCAN) & table["measure"].isin([truth.CALLED, truth.PRECISION, truth.RECALL])]
     own = scan.pivot(index="seed", columns="measure", values="value")
     n = own[truth.CALLED]
-    pooled = (n * own[truth.PRECISION].fillna(0)).sum() / n.sum() if n.sum() else np.nan
-    return n.mean(), pooled, own[truth.RECALL].mean()
+    if not n.sum():
+        return "It calls no pair."
+    precision = (n * own[truth.PRECISION].fillna(0)).sum() / n.sum()
+    return (
+        f"It calls {n.mean():.1f} pairs on average; {precision:.0%} of them are planted, and "
+        f"{own[truth.RECALL].mean():.0%} of the planted are called."
+    )
 
 
 def about_pairs(table: pd.DataFrame, by: str) -> list[str]:
@@ -45,14 +48,12 @@ def about_pairs(table: pd.DataFrame, by: str) -> list[str]:
         own = table[(table["task"] == truth.PAIRS) & (table[by] == at)]
         seeds = own[(own["method"] == truth.SCAN) & (own["measure"] == truth.AUPRC)]["value"]
         rival, model = _best(mean, truth.RIVALS), _best(mean, truth.MODELS)
-        n_called, precision, recall = _called(own)
         sentences.append(
             f"{AT[by].format(at)}, the scan, which writes pairs.csv, has a mean AUPRC of {mean[truth.SCAN]:.3f} "
             f"({seeds.min():.3f} to {seeds.max():.3f} over {len(seeds)} seeds; chance {mean['chance']:.2g}): "
             f"{_against(mean[truth.SCAN], mean[rival])} the best simple rival, {rival} ({mean[rival]:.3f}), and "
-            f"{_against(mean[truth.SCAN], mean[model])} the best model's weights, {model} ({mean[model]:.3f}). It "
-            f"calls {n_called:.1f} pairs; {measured(precision, '.0%')} of them are planted, and {recall:.0%} of "
-            f"the planted are called."
+            f"{_against(mean[truth.SCAN], mean[model])} the best model's weights, {model} ({mean[model]:.3f}). "
+            f"{_about_calls(own)}"
         )
     return sentences
 
@@ -121,7 +122,7 @@ def _edges(own: pd.DataFrame) -> tuple[str, float, float]:
     rows = scan[scan["measure"] == which].set_index(["data", "seed"])
     weight = n if n.sum() else n * 0 + 1
     share = (rows["value"].fillna(0) * weight).sum() / weight.sum()
-    named = f"{n.sum():.0f} called" if n.sum() else f"{truth.N_STRONGEST} strongest (none is called)"
+    named = f"{n.sum():.0f} pairs called" if n.sum() else f"{truth.N_STRONGEST} strongest pairs, as none is called"
     return named, share, (rows["chance"] * weight).sum() / weight.sum()
 
 
@@ -132,7 +133,7 @@ def _about_edges(network: str, own: pd.DataFrame) -> str:
     model, rival = (_best(mean[truth.AUPRC], group) for group in (truth.MODELS, truth.RIVALS))
     expected = own[own["measure"] == truth.AUPRC]["chance"].mean()
     return (
-        f"{network}: a pair is not an edge. Of the scan's {named} pairs, {share:.0%} are edges (chance {chance:.0%}). "
+        f"{network}: a pair is not an edge. Of the scan's {named}, {share:.0%} are edges (chance {chance:.0%}). "
         f"Of the {truth.N_STRONGEST} pairs of highest weight by {model}, {mean.loc[model, truth.STRONGEST]:.0%} are, "
         f"and by the best simple rival, {rival}, {mean.loc[rival, truth.STRONGEST]:.0%}. AUPRC: scan "
         f"{mean.loc[truth.SCAN, truth.AUPRC]:.2f}, {model} {mean.loc[model, truth.AUPRC]:.2f}, {rival} "

@@ -37,21 +37,22 @@ KRUMSIEK_REGULATORS = {
 }
 
 
-def krumsiek_edges(genes: list[str]) -> np.ndarray:
-    """Which pairs of genes are an edge of the published network, direction left out; (n_genes, n_genes) bool."""
+def krumsiek_edges() -> pd.DataFrame:
+    """Which pairs of genes are an edge of the published network, direction left out; genes x genes, bool."""
+    genes = list(KRUMSIEK_REGULATORS)
     regulates = np.array([[gene in KRUMSIEK_REGULATORS[other] for other in genes] for gene in genes])
-    return regulates | regulates.T
+    return pd.DataFrame(regulates | regulates.T, genes, genes)
 
 
-def networks() -> Iterator[tuple[Source, np.ndarray]]:
-    """Cells of each network, and which pairs of their genes are an edge, (n_genes, n_genes) bool, symmetric."""
-    krumsiek = resolve(KRUMSIEK)
-    yield krumsiek, krumsiek_edges(list(krumsiek.read().var_names))
+def networks() -> Iterator[tuple[Source, pd.DataFrame]]:
+    """Cells of each network, and which pairs of their genes are an edge, genes x genes, bool, symmetric."""
+    yield resolve(KRUMSIEK), krumsiek_edges()
     made = ad.read_h5ad(SERGIO_FILE)
     for name, counts in made.layers.items():
         cells = ad.AnnData(np.asarray(counts, np.float32), obs=made.obs, var=made.var)
         regulates = made.varp[name].toarray() > 0
-        yield Source(f"SERGIO, {name}", name, "simulated", partial(ad.AnnData.copy, cells)), regulates | regulates.T
+        edges = pd.DataFrame(regulates | regulates.T, made.var_names, made.var_names)
+        yield Source(f"SERGIO, {name}", name, "simulated", partial(ad.AnnData.copy, cells)), edges
 
 
 def network_recovery(n_seeds: int = 3) -> pd.DataFrame:
@@ -73,13 +74,13 @@ def network_recovery(n_seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["data", "seed", "task", "method", "measure", "value", "chance"])
 
 
-def _one_network(source: Source, edges: np.ndarray, seed: int) -> Iterator[tuple]:
+def _one_network(source: Source, edges: pd.DataFrame, seed: int) -> Iterator[tuple]:
     """(method, measure, value, chance) of each method."""
     adata = prepare(source, Preparation(n_freq_comps=N_FREQ, random_state=seed))
     train, val, _ = torch_splits(adata)
     X, y = train.arrays()
-    upper = np.triu_indices(len(edges), 1)
-    true, n = edges[upper], len(upper[0])
+    upper = np.triu_indices(adata.n_vars, 1)
+    true, n = edges.loc[adata.var_names, adata.var_names].to_numpy()[upper], len(upper[0])
     share, chance = true.mean(), expected_average_precision(n, int(true.sum()), n)
     t, threshold = _scanned(X, y, upper)
     called = t >= threshold

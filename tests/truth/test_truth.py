@@ -13,7 +13,7 @@ from scripts.cells.splits import CellDataset
 from scripts.measures import average_precision_of_ranks, expected_average_precision
 from scripts.models.gene_ridge import GeneRidge
 from scripts.reading import condition, scan_pairs
-from scripts.truth.networks import KRUMSIEK_REGULATORS, krumsiek_edges, networks
+from scripts.truth.networks import krumsiek_edges, networks
 from scripts.truth.scores import first_pairs, fitted_forms, pair_weights, product_correlations, ranked_pairs
 
 
@@ -177,7 +177,7 @@ def test_sentences_say_what_the_table_says_and_figures_show_it(swept, network):
     assert f"best simple rival, {truth.PRODUCTS} ({found[truth.PRODUCTS]:.3f})" in said[1]
     worse = swept.assign(value=swept["value"].where(swept["method"] != truth.SCAN, 0.0))
     assert f"behind the best simple rival, {truth.PRODUCTS}" in findings.about_pairs(worse, "interaction")[1]
-    assert "It calls 0.0 pairs; not judged of them" in findings.about_pairs(worse, "interaction")[1]
+    assert "It calls no pair." in findings.about_pairs(worse, "interaction")[1]
     seen = truth.seen_by_components(plant(Planting(n_cells=300)))
     assert seen.set_index("genes").loc["pair", "share_in_components"] < 0.05 < seen["if_random"].iloc[0]
     assert findings.about_components(swept, seen)[0].startswith("Components hide the pairs")
@@ -213,16 +213,16 @@ def test_third_order_finds_triples_that_second_order_does_not():
 
 
 def test_edges_are_those_of_the_networks():
-    genes = list(KRUMSIEK_REGULATORS)
-    edges = krumsiek_edges(genes)
-    named = {frozenset((genes[i], genes[j])) for i, j in np.argwhere(edges)}
+    edges = krumsiek_edges()
+    named = {frozenset((edges.index[i], edges.columns[j])) for i, j in np.argwhere(edges.to_numpy())}
     assert len(named) == 20 and edges.shape == (11, 11)
     assert {"Gata1", "Pu.1"} in named and {"EKLF", "Fli1"} in named and {"Gata2", "cJun"} not in named
     known = list(networks())
     assert [source.name for source, _ in known] == ["krumsiek11", *(f"SERGIO, network {n}" for n in range(3))]
     for source, edges in known:
         adata = source.read()
-        assert edges.shape == (adata.n_vars, adata.n_vars) and (edges == edges.T).all() and not edges.diagonal().any()
+        assert set(edges.index) == set(edges.columns) == set(adata.var_names)
+        assert edges.equals(edges.T) and not np.diag(edges).any()
         assert adata.n_obs >= 640
 
 
@@ -230,9 +230,10 @@ def test_edges_are_those_of_the_networks():
 def test_cells_follow_the_networks_that_they_were_simulated_from():
     """Genes that regulate each other go together more than others do."""
     for source, edges in networks():
-        together = np.abs(np.corrcoef(np.log1p(source.read().X.T)))
+        adata = source.read()
+        together = np.abs(np.corrcoef(np.log1p(adata.X.T)))
         upper = np.triu_indices(len(edges), 1)
-        true = edges[upper]
+        true = edges.loc[adata.var_names, adata.var_names].to_numpy()[upper]
         assert average_precision_score(true, together[upper]) > 1.15 * expected_average_precision(
             len(true), int(true.sum()), len(true)
         ), source.name
@@ -246,10 +247,10 @@ def test_a_pair_is_not_an_edge_and_the_page_says_by_how_much(network):
     scan = network[(network["method"] == truth.SCAN) & network["data"].str.startswith("SERGIO")]
     values = scan.pivot(index="data", columns="measure", values="value")
     n = values[truth.CALLED].sum()
-    assert n > 0 and f"Of the scan's {n:.0f} called pairs, " in said[1]
+    assert n > 0 and f"Of the scan's {n:.0f} pairs called, " in said[1]
     share = (values[truth.CALLED] * values[truth.PRECISION].fillna(0)).sum() / n
-    assert f"pairs, {share:.0%} are edges" in said[1]
+    assert f"called, {share:.0%} are edges" in said[1]
     none = network.assign(value=network["value"].where(network["measure"] != truth.CALLED, 0))
-    assert f"Of the scan's {truth.N_STRONGEST} strongest (none is called) pairs" in findings.about_network(none)[1]
+    assert f"Of the scan's {truth.N_STRONGEST} strongest pairs, as none is called, " in findings.about_network(none)[1]
     table = findings.network_table(network)
     assert set(table["network"]) == {"krumsiek11", "SERGIO"} and len(figures.network_bars(network).data) == 4
