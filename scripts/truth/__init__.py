@@ -1,8 +1,6 @@
 """Who finds what is known: planted pairs and triples, and edges of networks that cells were simulated from."""
 
 from scripts.truth.networks import (
-    EDGES,
-    KRUMSIEK,
     N_STRONGEST,
     SERGIO_FILE,
     STRONGEST,
@@ -10,16 +8,13 @@ from scripts.truth.networks import (
 )
 from scripts.truth.planted import (
     COLUMNS,
-    MADE,
     PAIRS,
     PANEL,
     PLANTED,
     PROGRAM_GENES,
     R2,
-    REAL,
     SECOND,
     THIRD,
-    TRIPLES,
     made_sweep,
     real_sweep,
     seen_by_components,
@@ -50,9 +45,6 @@ __all__ = [
     "CORRELATION",
     "CO_EXPRESSION",
     "DESCENT",
-    "EDGES",
-    "KRUMSIEK",
-    "MADE",
     "MODELS",
     "N_STRONGEST",
     "PAIRS",
@@ -62,7 +54,6 @@ __all__ = [
     "PRODUCTS",
     "PROGRAM_GENES",
     "R2",
-    "REAL",
     "RECALL",
     "RIVALS",
     "SCAN",
@@ -70,7 +61,6 @@ __all__ = [
     "SERGIO_FILE",
     "STRONGEST",
     "THIRD",
-    "TRIPLES",
     "made_sweep",
     "network_recovery",
     "real_sweep",

@@ -49,7 +49,7 @@ class Ranked:
 
 def fitted_forms(train: CellDataset, val: CellDataset) -> dict[str, BilinearForm]:
     """Each bilinear model as fitted, {method: form}; that on all genes where they are at most 1,000."""
-    (n_genes, n_freq), genes = (part.shape[1] for part in train.arrays()), None
+    n_genes, n_freq = (part.shape[1] for part in train.arrays())
     models = {COMPONENTS: BilinearRidge(), DESCENT: ScBMLPRegressor(Config(n_genes, N_HIDDEN, n_freq))}
     if n_genes <= MOST_GENES:
         models[ALL_GENES] = GeneRidge()
