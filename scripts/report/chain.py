@@ -269,6 +269,8 @@ def _keep(chosen: Plan, step: Step) -> None:
                 if other == folder or entry is None or entry.code != step.recipe.code:
                     _delete(other)
             os.rename(kept.folder, folder)
+        else:  # the code was changed under it
+            _delete(kept.folder)
 
 
 def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
