@@ -202,7 +202,7 @@ def test_the_scan_finds_pairs_among_real_genes_where_plain_products_do_not():
     table = truth.real_sweep([0.05], 10, 1)
     assert table.columns.tolist() == truth.COLUMNS
     mean = table[table["measure"] == truth.AUPRC].set_index("method")["value"]
-    assert mean[truth.SCAN] > 0.1 and mean[[*truth.RIVALS]].max() < 0.05
+    assert mean[truth.SCAN] > 0.05 and mean[[*truth.RIVALS]].max() < 0.01
     assert "ahead of the best simple rival" in findings.about_pairs(table, "share")[0]
 
 
