@@ -35,6 +35,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "classes",
     "hierarchy",
     "programs",
+    "truth",
     "enrichment",
     "figures",
     "findings",

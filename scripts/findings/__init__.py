@@ -74,8 +74,9 @@ from scripts.findings.planted import (
     about_named_pairs,
     about_network,
     about_pairs,
-    about_products,
-    planted_key_figure,
+    about_triples,
+    network_table,
+    planted_key_figures,
 )
 from scripts.findings.reading import (
     about_branch_genes,
@@ -144,7 +145,7 @@ __all__ = [
     "about_pole_stability",
     "about_polynomials",
     "about_prediction",
-    "about_products",
+    "about_triples",
     "about_program_terms",
     "about_programs",
     "about_quality",
@@ -179,7 +180,8 @@ __all__ = [
     "figures_of_structure",
     "figures_of_terms",
     "libraries_key_figure",
-    "planted_key_figure",
+    "network_table",
+    "planted_key_figures",
     "say",
     "table",
 ]
