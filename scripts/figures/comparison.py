@@ -48,11 +48,10 @@ def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) ->
     shown = {title: [name for name in group if name in set(summary["method"])] for title, group in GROUPS.items()}
     figure = make_subplots(1, len(shown), subplot_titles=list(shown), shared_yaxes=True, horizontal_spacing=0.02)
     sizes = sorted(summary["n_genes"].unique())
-    for column, (title, group) in enumerate(shown.items(), start=1):
+    for column, group in enumerate(shown.values(), start=1):
         own = _style([name for name in group if name != PANEL])
         in_all = {PANEL: {"color": "black"}, RANDOM: {"color": GREY}}
         for name, style in (in_all | own).items():
-            legend = title if name in own else "in all panels"
             rows = summary[summary["method"] == name]
             figure.add_scatter(
                 x=rows["n_genes"],
@@ -60,9 +59,7 @@ def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) ->
                 error_y={"array": rows["sd"], "thickness": 1},
                 mode="lines+markers",
                 name=safe(name),
-                legendgroup=legend,
-                legendgrouptitle_text=legend,
-                showlegend=column == 1 or name in own,
+                legend=f"legend{column}" if column > 1 else "legend",
                 marker={**style, "size": 7},
                 line={"color": style["color"], "dash": "dash" if name == RANDOM else "solid"},
                 row=1,
@@ -74,8 +71,11 @@ def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) ->
         figure.layout.annotations[-1].update(showarrow=False, xanchor="right", yanchor="bottom")
     figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes], title="genes of the panel")
     figure.update_yaxes(title="R² on held-out test cells", col=1)
+    for number, axis in enumerate(figure.select_xaxes(), start=1):  # a legend below each panel
+        place = {"x": axis.domain[0], "y": -0.2, "xanchor": "left", "yanchor": "top"}
+        figure.update_layout({f"legend{number}" if number > 1 else "legend": place})
     title = f"What a few genes say of the frequencies: mean and spread over {n_splits} splits"
-    return figure.update_layout(template="plotly_white", title=title, height=520)
+    return figure.update_layout(template="plotly_white", title=title, height=620)
 
 
 def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: float | None = None) -> go.Figure:

@@ -23,8 +23,8 @@ PRODUCTS, PCA, LAPLACIAN, RANDOM = "correlation of products", "PCA", "multiscale
 BILINEAR = (PANEL, MODULE, MODULES, MAIN)  # those that read the bilinear form
 GROUPS = {
     "bilinear model": BILINEAR,
-    "each frequency asked": (LINEAR, CORRELATION, INFORMATION, PRODUCTS),
-    "found without asking": (PCA, LAPLACIAN, HOTSPOT, CNMF, HAYSTACK),
+    "genes against the frequency": (LINEAR, CORRELATION, INFORMATION, PRODUCTS),
+    "components and neighbourhoods": (PCA, LAPLACIAN, HOTSPOT, CNMF, HAYSTACK),
 }
 METHODS = (*(method for group in GROUPS.values() for method in group), RANDOM)
 ONE_LIST = (LAPLACIAN, HOTSPOT, HAYSTACK)  # the same genes for all frequencies

@@ -50,8 +50,7 @@ def test_table_lead_and_sentences_say_what_was_measured(planted):
     figure = figures.panel_curves(panels.panel_summary(table), 1)
     titles = [annotation.text for annotation in figure.layout.annotations]
     assert titles == list(rankings.GROUPS) and not figure.layout.shapes
-    in_legend = [trace.name for trace in figure.data if trace.showlegend]
-    assert sorted(in_legend) == sorted(methods)
+    assert {trace.legend for trace in figure.data} == {"legend", "legend2", "legend3"}
     axes = {name: {trace.xaxis for trace in figure.data if trace.name == name} for name in methods}
     everywhere = {name for name in methods if len(axes[name]) == 3}
     assert everywhere == {rankings.PANEL, rankings.RANDOM} and all(len(of) in (1, 3) for of in axes.values())
