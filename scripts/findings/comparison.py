@@ -112,7 +112,7 @@ def about_rivals(panels: pd.DataFrame, splits: list, missing: list[str]) -> list
     sentences = [f"One list of genes for all frequencies is named by: {', '.join(one_list)}."]
     if missing:
         sentences.append(
-            f"Not installed, and left out: {', '.join(missing)}; `pip install -e '.[rivals]'` in the project's folder "
+            f"Not installed, and left out: {', '.join(missing)}; pip install -e '.[rivals]' in the project's folder "
             "adds them, and the next run asks them, too."
         )
     left_out = {method: why for _, ranking in splits for method, why in ranking.left_out.items()}
