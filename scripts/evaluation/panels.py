@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import combinations, product
 
 import anndata as ad
@@ -136,7 +137,7 @@ def panel_splits(
         found.seconds.update({method: found.seconds[method] + fitted for method in BILINEAR})
         return split, found
 
-    with quiet():
+    with quiet() if packages else nullcontext():
         return side_by_side(one, transductive_splits(adata, random_state, n_splits))
 
 
@@ -228,7 +229,7 @@ def panel_stability(
         rows = samples[number]
         return rank_genes(fit(rows), cells.some(rows), n_genes, number, packages).orders
 
-    with quiet():
+    with quiet() if packages else nullcontext():
         found = side_by_side(one, list(range(len(samples))))
     rows = []
     for method, frequency in (key for key in found[0] if all(key in orders for orders in found)):

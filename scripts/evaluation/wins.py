@@ -26,7 +26,7 @@ def where_rivals_win(
     DataFrame
         measure ("R²", "stability" or "markers"), method, frequency (-1: mean over all), lead, spread (standard
         deviation of the lead over splits; of stability, what both methods' over pairs of subsamples add up to), won
-        (lead > spread). Spread is NaN, and nothing won, where there is but one split.
+        (lead > spread). Spread is NaN, and nothing won, where fewer than two splits judge.
     """
     of_size = panels[panels["n_genes"] == n_genes]
     r2, precision = (_by_split(of_size, "r2"), _by_split(recovered, "average_precision"))

@@ -135,7 +135,7 @@ def about_rivals_won(leads: pd.DataFrame, seconds: pd.Series, n_genes: int) -> l
         if len(rows):
             sentences.append(f"{told}. {_ahead_and_behind(rows)}")
     if every["spread"].isna().any():
-        sentences.append("One split tells no spread: no win is told by it.")
+        sentences.append("A lead that fewer than two splits judge has no spread: no win is told by it.")
     single = leads[(leads["frequency"] >= 0) & leads["won"]].sort_values(["frequency", "lead"], ascending=[True, False])
     won = [f"at {f} {_with_spread(rows)}" for f, rows in single.groupby("frequency")]
     if won:

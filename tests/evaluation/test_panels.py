@@ -112,9 +112,10 @@ def test_a_win_is_told_only_where_it_exceeds_the_spread():
     level = wins.where_rivals_win(*judged((-0.01, -0.01)), 25)
     assert not level.loc[level["measure"] != "stability", "won"].any()
     assert "no rival wins at any" in " ".join(findings.about_rivals_won(level, seconds, 25))
-    one = wins.where_rivals_win(table[table["split"] == 0], stability, recovered.iloc[:0], 25)
+    nothing = markers.marker_recovery([], [], pd.DataFrame({"gene": [], "lineage": []}))
+    one = wins.where_rivals_win(table[table["split"] == 0], stability, nothing, 25)
     assert not one.loc[one["measure"] == "R²", "won"].any() and "markers" not in set(one["measure"])
-    assert "One split tells no spread" in " ".join(findings.about_rivals_won(one, seconds, 25))
+    assert "fewer than two splits" in " ".join(findings.about_rivals_won(one, seconds, 25))
 
 
 def test_average_precision_and_its_chance_equal_simulation():
