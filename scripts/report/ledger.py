@@ -21,7 +21,7 @@ from scripts.errors import InputError
 NAME = "ledger.json"
 PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
-PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: notebook 05 runs again once they are there
+PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: a run is made again once they are there
 PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates")  # changes pages, but no result
 
 
