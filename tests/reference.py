@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import torch
+from scipy.linalg import expm
 
 
 def frequencies(X, k, n_comps, dtype=np.float64):
@@ -307,3 +308,38 @@ def hc3(X, y):
         left_out = (value - row @ weights) / (1 - row @ bread @ row)
         meat += left_out**2 * np.outer(row, row)
     return weights, np.sqrt(np.diag(bread @ meat @ bread))
+
+
+def product_correlations(X, y):
+    """Largest |partial correlation| of x_i x_j with each target, given x_i, x_j and a constant; by least squares.
+
+    Pairs whose product or target keeps less than 5% of its variance, or whose genes share more than 95%, are left out.
+    """
+    n_genes = X.shape[1]
+    found = np.zeros((n_genes, y.shape[1]))
+    for i, j in itertools.permutations(range(n_genes), 2):
+        if X[:, i].std() == 0 or X[:, j].std() == 0 or np.corrcoef(X[:, i], X[:, j])[0, 1] ** 2 >= 0.95:
+            continue
+        given = np.column_stack([np.ones(len(X)), X[:, i], X[:, j]])
+        asked = np.column_stack([X[:, i] * X[:, j], y])
+        left = asked - given @ np.linalg.lstsq(given, asked, rcond=None)[0]
+        kept = left.var(axis=0) > 0.05 * asked.var(axis=0)
+        for f in range(y.shape[1]):
+            if kept[0] and kept[1 + f]:
+                found[i, f] = max(found[i, f], abs(np.corrcoef(left[:, 0], left[:, 1 + f])[0, 1]))
+    return found
+
+
+def multiscale_laplacian_scores(A, X, times):
+    """f' D (I - P) f / f' D f, P = expm(-t (I - D^-1 A)) dense, f centred with weights D; (n_times, n_genes)."""
+    d = A.sum(axis=1)
+    inverse = np.array([1 / degree if degree > 0 else 0 for degree in d])
+    D, walk = np.diag(d), inverse[:, None] * A
+    scores = np.zeros((len(times), X.shape[1]))
+    for place, t in enumerate(times):
+        P = expm(-t * (np.eye(len(A)) - walk))
+        for gene in range(X.shape[1]):
+            f = X[:, gene].astype(float)
+            f = f - (f @ D @ np.ones(len(A))) / d.sum()
+            scores[place, gene] = (f @ D @ (np.eye(len(A)) - P) @ f) / (f @ D @ f) if f @ D @ f > 0 else 1
+    return scores

@@ -31,6 +31,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "models",
     "bmlp",
     "reading",
+    "rankings",
     "evaluation",
     "classes",
     "hierarchy",

@@ -28,6 +28,8 @@ from scripts.findings.comparison import (
     about_markers,
     about_panel_stability,
     about_panels,
+    about_rivals,
+    about_rivals_won,
     figures_of_comparison,
 )
 from scripts.findings.covariates import about_covariates, about_missing_covariates, figures_of_covariates
@@ -149,6 +151,8 @@ __all__ = [
     "about_program_terms",
     "about_programs",
     "about_quality",
+    "about_rivals",
+    "about_rivals_won",
     "about_scale_changes",
     "about_scales",
     "about_single_genes",
