@@ -184,7 +184,9 @@ class BilinearForm(Form):
             return self
         core = self.core - _core_of_products(self.basis, self.pairs, self.pair_weights)
         size = np.abs(core).max(axis=(0, 1))
-        used = size > 1e-12 * size.max(initial=0)  # the unit vectors of the pairs' genes have nothing to carry now
+        used = size > 1e-12 * np.abs(self.core).max(
+            initial=0
+        )  # the unit vectors of the pairs' genes have nothing to carry now
         core = core[:, used][:, :, used]
         return BilinearForm(self.basis[:, used], core, self.main, self.constant, self.genes)
 
