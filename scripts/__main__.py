@@ -80,7 +80,8 @@ def score(options: argparse.Namespace) -> str:
     if out.suffix not in (".csv", ".h5ad") or out.resolve() in {file.resolve() for file in source.files}:
         raise InputError(f"--out {out} is not possible: name another file that ends on .csv or .h5ad")
     run = report.Run(options.run)
-    model = reading.Scorer.load(run.need("model.safetensors"))
+    whole = "model_with_pairs.safetensors"  # which there is once 04_interpret has been run
+    model = reading.Scorer.load(run.need(whole if run.path(whole).exists() else "model.safetensors"))
     made = run.settings().get("notebooks", {})
     n_modules = made.get("04_interpret", {}).get("n_modules", reading.N_MODULES)
     adata = source.read() if source.read else cells.read(Path(source.source))

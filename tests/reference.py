@@ -33,6 +33,16 @@ def interaction_matrices(w_l, w_r, w_p):
     return 0.5 * (B + B.transpose(0, 2, 1))
 
 
+def with_products(B, pairs, weights):
+    """B_f with weights[f, k] x_i x_j added to x^T B_f x for each pair, entry by entry."""
+    B = B.copy()
+    for f in range(len(B)):
+        for (i, j), weight in zip(pairs, weights[f], strict=True):
+            B[f, i, j] += weight / 2
+            B[f, j, i] += weight / 2
+    return B
+
+
 def modules(B):
     """All eigenpairs of each dense B_f, the largest absolute eigenvalue first."""
     pairs = []

@@ -128,6 +128,19 @@ def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) ->
     return pd.concat(tables, ignore_index=True)
 
 
+def gain_of_products(form: BilinearForm, whole: BilinearForm, split: Split) -> pd.DataFrame:
+    """What products of two genes add to a form: frequency, n_products, and R2 without and with them.
+
+    whole : as from `models.fit_products`. R2 in val_r2, val_r2_with, test_r2 and test_r2_with, of the held-out cells.
+    """
+    (X_val, y_val), (X, y), (_, y_train) = (cells.arrays() for cells in (split.val, split.test, split.train))
+    table = pd.DataFrame({"frequency": np.arange(form.n_freq), "n_products": (whole.pair_weights != 0).sum(axis=1)})
+    for part, cells, truth in (("val", X_val, y_val), ("test", X, y)):
+        for end, model in (("", form), ("_with", whole)):
+            table[f"{part}_r2{end}"] = held_out_r2(truth, model.predict(cells), y_train)
+    return table
+
+
 def inductive_table(performance: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:
     """R2 of each model by frequency, mean over inductive splits that judge, beside the extension's own R2."""
     table = performance.groupby(["frequency", "model"], sort=False)["r2"].mean().unstack("model")

@@ -157,7 +157,7 @@ def _gene_names(places: dict[str, tuple[float, float]]) -> go.Scatter:
 
 
 def cell_waterfall(table: pd.DataFrame, cell: str) -> go.Figure:
-    """How a cell's prediction adds up, a panel a frequency: constant, main effects, modules; grey is the sum.
+    """How a cell's prediction adds up, a panel a frequency: constant, main effects, modules, products; grey: all.
 
     table : as from explain.explain_cell; cell : its name.
     """

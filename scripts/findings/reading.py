@@ -76,11 +76,11 @@ def about_pole_stability(table: pd.DataFrame) -> list[str]:
 
 
 def about_cell(table: pd.DataFrame, cell: str) -> list[str]:
-    """How main effects and modules share in one cell's predictions; table as from `explain_cell`."""
+    """How main effects, modules and products share in one cell's predictions; table as from `explain_cell`."""
     sums = table.pivot_table(index="frequency", columns="kind", values="contribution", aggfunc="sum")
     return [
-        f"Cell {cell}, frequency {frequency}: predicted {row.sum():.4g} = constant {row['constant']:.4g} + "
-        f"main effects {row['main effects']:.4g} + modules {row['modules']:.4g}."
+        f"Cell {cell}, frequency {frequency}: predicted {row.sum():.4g} = "
+        f"{' + '.join(f'{kind} {share:.4g}' for kind, share in row.dropna().items())}."
         for frequency, row in sums.iterrows()
     ]
 
@@ -147,6 +147,24 @@ def about_pair_scan(found: PairScan, surrogates: np.ndarray, power: pd.DataFrame
             f"same sign and p < 0.05 there; of random pairs {', '.join(kinds)}."
         )
     return sentences
+
+
+def about_products_held(n_called: int, gained: pd.DataFrame) -> list[str]:
+    """Which called pairs the model holds, and what they add; gained : as from evaluation.gain_of_products."""
+    if not n_called:
+        return ["No pair was called: the model holds no product of two genes as a term of its own."]
+    held = gained[gained["n_products"] > 0]
+    if held.empty:
+        return [
+            f"Of {n_called} called {'pair' if n_called == 1 else 'pairs'}, none raises the R² of validation cells: the "
+            "model holds no product of two genes as a term of its own."
+        ]
+    return [
+        f"Frequency {row.frequency}: with {row.n_products} of the called pairs as terms of their own, R² is "
+        f"{measured(row.val_r2_with, '.3f')} instead of {measured(row.val_r2, '.3f')} in validation cells, which chose "
+        f"that, and {measured(row.test_r2_with, '.3f')} instead of {measured(row.test_r2, '.3f')} in test cells."
+        for row in held.itertuples()
+    ]
 
 
 def facts_of_form(form: BilinearForm) -> pd.DataFrame:

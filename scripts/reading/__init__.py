@@ -25,6 +25,7 @@ from scripts.reading.scan import (
     replication_rates,
     scan_pairs,
     scan_table,
+    with_weights,
 )
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
 from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules
@@ -61,4 +62,5 @@ __all__ = [
     "strongest_of_first_modules",
     "strongest_pairs",
     "trusted_modules",
+    "with_weights",
 ]

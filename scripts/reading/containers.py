@@ -33,14 +33,14 @@ def add_modules(adata: ad.AnnData, model: Scorer, n_modules: int = N_MODULES) ->
         The cells that the model was fitted to, as from `cells.scaled`. It gets obsm["X_axes"] and obsm["X_modules"]
         (n_cells, n_freq * n_kept), varm["modules"] (n_genes, n_freq * n_kept), and in uns["bmlp"] what these are, and
         of each column its name (as "f0_m1"), frequency, module (from 1), eigenvalue, and turn: -1 where the loadings
-        are the negative of those of form.modules.
+        are the negative of those of model.modules.
     model : Scorer
     n_modules : int
         Of each frequency. All have equally many, n_kept: as many as the rank of the form, and `scoring.MAX_MODULES`,
         allow.
     """
     n_kept = min(n_modules, model.turn.shape[1])
-    eigenvalues, loadings = model.form.modules(n_kept)
+    eigenvalues, loadings = model.modules(n_kept)
     turn = model.turn[:, :n_kept]
     turned = np.hstack(list(loadings * turn[:, None]))
     axes = np.vstack([adata.X[rows] @ turned for rows in gen_batches(adata.n_obs, BLOCK)])

@@ -18,7 +18,7 @@ from scipy import linalg, sparse, stats
 
 from scripts.blocks import Matrix, dense, share_shown, variation
 from scripts.graph import spectral_surrogates
-from scripts.models import target_components
+from scripts.models import BilinearForm, target_components
 
 N_COMPONENTS = 50  # taken out of frequencies and genes
 N_MULTIPLIED = 12  # of them, the leading ones, whose products are taken out of frequencies
@@ -335,6 +335,14 @@ def scan_table(
     table.loc[lacking, ["p_value", "adjusted_p", "fdr"]] = np.nan
     table["called"] &= ~lacking
     return table[COLUMNS]
+
+
+def with_weights(pairs: pd.DataFrame, form: BilinearForm) -> pd.DataFrame:
+    """Pairs of `scan_table` with `weight`: of the product in the form, where it is a term of its own; else NaN."""
+    terms = np.argwhere(form.pair_weights)
+    held = {(f, *np.take(form.genes, form.pairs[k])): form.pair_weights[f, k] for f, k in terms}
+    keys = zip(pairs["frequency"], pairs["gene_i"], pairs["gene_j"], strict=True)
+    return pairs.assign(weight=np.array([held.get(key, np.nan) for key in keys], dtype=float))
 
 
 def _with_p(table: pd.DataFrame, n_tests: int) -> pd.DataFrame:

@@ -38,7 +38,7 @@ class Scorer:
     normalized_mean : (n_genes,) float64
         Of each gene after `normalize_total`: the sum is the target sum. 0 where this step was not done.
     turn : (n_freq, n_modules) float64
-        1 or -1: turns the axes of form.modules so that + is the high end of their frequency.
+        1 or -1: turns the axes of `modules` so that + is the high end of their frequency.
     span : (2, n_freq, 1 + n_modules) float64
         Lowest and highest values in the cells of the run: of each predicted frequency, then of its axes.
     steps : list of str
@@ -108,6 +108,10 @@ class Scorer:
                 f"{path} does not hold how the cells of its run were prepared: run 03_train.ipynb again"
             ) from None
 
+    def modules(self, n_modules: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `BilinearForm.modules`, of the form without products that are terms of their own; at most those turned."""
+        return self.form.without_products().modules(min(n_modules, self.turn.shape[1]))
+
     def prepared(self, values: np.ndarray, known: np.ndarray, steps: list[str]) -> np.ndarray:
         """Expression as the model sees it.
 
@@ -148,7 +152,7 @@ class Scorer:
 
 def _turn_and_span(form: BilinearForm, X: Matrix, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What `Scorer` keeps under these names, of cells X (n_cells, n_genes) with frequencies y (n_cells, n_freq)."""
-    _, loadings = form.modules(MAX_MODULES)
+    _, loadings = form.without_products().modules(MAX_MODULES)
     y = y - y.mean(axis=0)
     low, high, slope = np.inf, -np.inf, 0.0
     for rows in gen_batches(len(y), BLOCK):
@@ -211,7 +215,7 @@ def score(
             "nothing can be scored; name cells of the same species, with gene symbols as names"
         )
     steps, base, told = _steps_for(model, adata.X, name, place)
-    eigenvalues, loadings = model.form.modules(min(n_modules, model.turn.shape[1]))
+    eigenvalues, loadings = model.modules(n_modules)
     loadings = loadings * model.turn[:, None, :n_modules]
     values = []
     for rows in gen_batches(adata.n_obs, BLOCK):

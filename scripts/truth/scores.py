@@ -23,7 +23,6 @@ SCAN, COMPONENTS, DESCENT, ALL_GENES, PRODUCTS, CORRELATION, CO_EXPRESSION = (
     "co-expression",
 )
 MODELS, RIVALS = (COMPONENTS, DESCENT, ALL_GENES), (PRODUCTS, CORRELATION, CO_EXPRESSION)
-MOST_GENES = 1_000  # that the model on all genes is fitted to: its time grows with their square
 N_HIDDEN = 64  # products of the model that gradient descent fits
 AUPRC, CALLED, PRECISION, RECALL = "AUPRC", "pairs called", "precision of those called", "recall of those called"
 
@@ -48,11 +47,13 @@ class Ranked:
 
 
 def fitted_forms(train: CellDataset, val: CellDataset) -> dict[str, BilinearForm]:
-    """Each bilinear model as fitted, {method: form}; that on all genes where they are at most 1,000."""
+    """Each bilinear model as fitted, {method: form}."""
     n_genes, n_freq = (part.shape[1] for part in train.arrays())
-    models = {COMPONENTS: BilinearRidge(), DESCENT: ScBMLPRegressor(Config(n_genes, N_HIDDEN, n_freq))}
-    if n_genes <= MOST_GENES:
-        models[ALL_GENES] = GeneRidge()
+    models = {
+        COMPONENTS: BilinearRidge(),
+        DESCENT: ScBMLPRegressor(Config(n_genes, N_HIDDEN, n_freq)),
+        ALL_GENES: GeneRidge(),
+    }
     genes = [str(gene) for gene in range(n_genes)]
     for model in models.values():
         model.fit(train, val)

@@ -244,6 +244,21 @@ def test_what_is_saved_scores_alike(of_counts, tmp_path):
         Scorer.load(tmp_path / "old.safetensors")
 
 
+def test_products_are_in_the_frequencies_and_modules_are_as_without(of_counts, tmp_path):
+    adata, model = of_counts
+    pair, weights = np.array([[0, 2]]), np.array([[0.5], [0.0], [-3.0]])
+    whole = Scorer.of(model.form.with_products(pair, weights), adata)
+    whole.save(tmp_path / "whole.safetensors")
+    found = score(new_cells(), Scorer.load(tmp_path / "whole.safetensors"))
+    without = score(new_cells(), model)
+    modules = [name for name in without if "_m" in name]
+    np.testing.assert_allclose(found[modules], without[modules], atol=1e-6, rtol=1e-5)
+    frequencies = ["freq_0", "freq_1", "freq_2"]
+    added = (found[frequencies] - without[frequencies]).to_numpy()
+    np.testing.assert_allclose(added, added[:, [0]] / 0.5 * weights.T, atol=1e-6, rtol=1e-4)
+    assert np.abs(added[:, 0]).max() > 0.01
+
+
 def test_a_form_refuses_genes_in_another_order(of_counts):
     run, model = of_counts
     np.testing.assert_array_equal(model.form.predict(run.X, run.var_names), model.form.predict(run.X))

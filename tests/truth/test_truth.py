@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score
 
@@ -11,8 +12,8 @@ from scripts import figures, findings, truth
 from scripts.cells.planted import BRANCHES, Planting, _counts, plant, with_pairs
 from scripts.cells.splits import CellDataset
 from scripts.measures import average_precision_of_ranks, expected_average_precision
-from scripts.models.gene_ridge import GeneRidge
-from scripts.reading import condition, scan_pairs
+from scripts.models.kernel import GeneRidge
+from scripts.reading import condition, scan_pairs, strongest_pairs
 from scripts.truth.networks import krumsiek_edges, networks
 from scripts.truth.scores import first_pairs, fitted_forms, pair_weights, product_correlations, ranked_pairs
 
@@ -104,10 +105,27 @@ def test_ridge_on_all_genes_equals_a_ridge_on_all_products():
     assert B.argmax() == 0
 
 
-def test_ridge_on_all_genes_refuses_what_components_are_for():
-    cells = CellDataset(np.zeros((5, 2001), np.float32), np.arange(5.0)[:, None])
-    with pytest.raises(ValueError, match="5 cells x 2001 genes are too many .* BilinearRidge on components"):
-        GeneRidge().fit(cells, cells)
+def test_ridge_on_all_genes_is_read_in_as_many_directions_as_cells():
+    random = np.random.default_rng(0)
+    X = (random.normal(size=(300, 2500)) + 1).astype(np.float32)
+    X[:, 7] = 3.0  # a gene that is the same in all cells
+    y = np.stack([(X[:, 0] - 1) * (X[:, 1] - 1), X[:, 2]], axis=1)
+    known, held_out = CellDataset(X[:200], y[:200]), CellDataset(X[200:], y[200:])
+    model = GeneRidge()
+    model.fit(known, held_out)
+    form = model.form([str(i) for i in range(2500)])
+    assert form.basis.shape == (2500, 200)
+    np.testing.assert_allclose(form.predict(X[200:].astype(float)), model.predict(X[200:]), atol=1e-6)
+    first = strongest_pairs(form, 1).query("frequency == 0").iloc[0]
+    assert (first["gene_i"], first["gene_j"]) == ("0", "1")
+    np.testing.assert_allclose(model.predict(sparse.csr_array(X[200:])), model.predict(X[200:]), atol=1e-8)
+
+
+def test_ridge_on_all_genes_of_nothing_predicts_the_mean():
+    cells = CellDataset(np.zeros((5, 30), np.float32), np.arange(5.0)[:, None])
+    model = GeneRidge()
+    model.fit(cells, cells)
+    np.testing.assert_allclose(model.predict(cells.x.numpy()), 2.0)
 
 
 def test_scores_of_pairs_and_chance_equal_the_obvious():
