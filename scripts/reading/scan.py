@@ -7,6 +7,10 @@ covariates leave of gene i, and
 
 a self-normalised sum, close to N(0, 1) where the product says nothing, and with lighter tails where few cells make it
 up (de la Pena, Lai & Shao, Self-Normalized Processes, 2009). Both sums are matrix products over blocks of genes.
+
+Where few cells show two genes, and none shows both, e_i e_j is -c_j e_i - c_i e_j but for a constant: two effects of
+single genes, each too small to be picked, add up to a pair. Of the strongest pairs r_f is therefore taken anew, beside
+what each of their two genes says alone, and T of these counts.
 """
 
 from collections.abc import Collection, Iterator
@@ -74,19 +78,38 @@ class ConditionedCells:
         return replace(self, left=_left_of(y, self.conditions))
 
     def statistics(self, pairs: pd.DataFrame) -> np.ndarray:
-        """T of given pairs in float64, (n_pairs,); pairs : columns frequency, i, j. NaN where a gene is not tested."""
+        """T of given pairs in float64, with what their genes say alone, linear and squared, taken out; (n_pairs,).
+
+        pairs : columns frequency, i, j. NaN where a gene is not tested.
+        """
         t = np.full(len(pairs), np.nan)
         places = pairs[["frequency", "i", "j"]].to_numpy()
         known = np.flatnonzero(np.isin(places[:, 1:], self.tested).all(axis=1))
+        conditions = self.conditions.astype(np.float32)  # products of float64 would take twice as long
         for some in _batches(len(known), max(1, BLOCK_VALUES // (4 * len(self.left)))):
             f, i, j = places[known[some]].T
-            t[known[some]] = _self_normalised(self.left[:, f] * self.genes(i) * self.genes(j))
+            genes, place = np.unique(np.stack([i, j]), return_inverse=True)
+            one, other = place.reshape(2, -1)
+            e = self.genes(genes)
+            alone = np.stack([e, e**2])
+            alone /= np.linalg.norm(alone, axis=1, keepdims=True)
+            alone -= conditions @ (conditions.T @ alone)
+            columns = np.concatenate([alone[..., one], alone[..., other]], dtype=np.float64)
+            t[known[some]] = _self_normalised(_left_beside(self.left[:, f], columns) * e[:, one] * e[:, other])
         return t
 
 
 def _self_normalised(products: np.ndarray) -> np.ndarray:
     size = np.sqrt((products**2).sum(axis=0))
     return np.divide(products.sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
+
+
+def _left_beside(y: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What is left of each y, (n_cells, n_pairs), beside columns of its own, (n_columns, n_cells, n_pairs)."""
+    values, vectors = np.linalg.eigh(np.einsum("acp,bcp->pab", columns, columns))
+    inverse = np.divide(1, values, out=np.zeros_like(values), where=values > RANK)
+    weights = np.einsum("pak,pk,pbk,bcp,cp->ap", vectors, inverse, vectors, columns, y, optimize=True)
+    return y - np.einsum("ap,acp->cp", weights, columns)
 
 
 def _left_of(y: np.ndarray, conditions: np.ndarray) -> np.ndarray:
@@ -210,7 +233,7 @@ class PairScan:
     strongest : DataFrame
         frequency, rank (from 1), i, j (places of the genes, i < j), t; the strongest of each frequency.
     counts : (n_freq, n_bins) int
-        Pairs by |T|, in bins of 0.001.
+        Pairs by |T|, in bins of 0.001; of pairs that are not kept, T is not beside what their genes say alone.
     """
 
     strongest: pd.DataFrame
@@ -254,8 +277,8 @@ def _bin(size: np.ndarray) -> np.ndarray:
 def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
     """T of all pairs of tested genes and all frequencies, in blocks; no genes x genes matrix is kept.
 
-    Products are of float32; T of the pairs that are kept is computed again in float64. n_strongest : pairs kept of each
-    frequency.
+    Products are of float32; T of the pairs that are kept is `ConditionedCells.statistics`. n_strongest : pairs kept of
+    each frequency: those of largest |T| before what their genes say alone is taken out.
     """
     n_freq = cells.left.shape[1]
     counts = np.zeros((n_freq, MAX_T * BINS), np.int64)
@@ -269,7 +292,9 @@ def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
         kept[f] = _merged(kept[f], genes_i, genes_j, t, size, n_strongest)
     tables = [pd.DataFrame({"frequency": f, "i": i, "j": j, "t": t}) for f, (i, j, t) in enumerate(kept)]
     strongest = pd.concat(tables, ignore_index=True)
-    strongest["t"] = cells.statistics(strongest)
+    screened, strongest["t"] = strongest["t"], cells.statistics(strongest)
+    for t, change in ((screened, -1), (strongest["t"], 1)):
+        np.add.at(counts, (strongest["frequency"], _bin(t.abs().to_numpy())), change)
     order = np.lexsort((strongest["j"], strongest["i"], -strongest["t"].abs(), strongest["frequency"]))
     strongest = strongest.iloc[order].reset_index(drop=True)
     strongest.insert(1, "rank", strongest.groupby("frequency").cumcount() + 1)
@@ -358,7 +383,7 @@ def largest_of_surrogates(
     adjacency : (n_cells, n_cells). Each takes as long as the scan.
     """
     made = spectral_surrogates(adjacency, cells.left, n_surrogates, random_state)
-    return np.array([scan_pairs(cells.of(y), 1).largest for y in made])
+    return np.array([scan_pairs(cells.of(y)).largest for y in made])
 
 
 def replication_rates(
