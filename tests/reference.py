@@ -280,15 +280,16 @@ def varimax(loadings, n_sweeps=100):
     return turned
 
 
-def pair_statistics(r, E):
-    """sum_c r e_i e_j / sqrt(sum_c (r e_i e_j)^2) of every pair of genes and each column of r; (freq, genes, genes)."""
-    T = np.zeros((r.shape[1], E.shape[1], E.shape[1]))
-    for f in range(r.shape[1]):
-        for i in range(E.shape[1]):
-            for j in range(E.shape[1]):
-                product = r[:, f] * E[:, i] * E[:, j]
-                if product.any():
-                    T[f, i, j] = product.sum() / np.sqrt((product**2).sum())
+def pair_statistics(y, conditions, E):
+    """sum_c r e_i e_j / sqrt(sum_c (r e_i e_j)^2) of every pair i < j and each column of y; (freq, genes, genes).
+
+    r is what conditions, e_i, e_j and their squares leave of y.
+    """
+    T = np.full((y.shape[1], E.shape[1], E.shape[1]), np.nan)
+    for i, j in itertools.combinations(range(E.shape[1]), 2):
+        r = left_by(np.hstack([conditions, E[:, [i, j]], E[:, [i, j]] ** 2]), y)
+        products = r * E[:, [i]] * E[:, [j]]
+        T[:, i, j] = products.sum(axis=0) / np.sqrt((products**2).sum(axis=0))
     return T
 
 

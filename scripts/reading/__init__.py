@@ -14,6 +14,7 @@ from scripts.reading.modules import (
     pole_loadings,
     poles,
     strongest_pairs,
+    with_weights,
 )
 from scripts.reading.resampling import loading_intervals, resampled_loadings, strongest_of_first_modules
 from scripts.reading.scan import (
@@ -25,7 +26,6 @@ from scripts.reading.scan import (
     replication_rates,
     scan_pairs,
     scan_table,
-    with_weights,
 )
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
 from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules

@@ -158,6 +158,14 @@ def strongest_pairs(form: BilinearForm, n_pairs: int = 50) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def with_weights(pairs: pd.DataFrame, form: BilinearForm) -> pd.DataFrame:
+    """Pairs of `scan_table` with `weight`: of the product in the form, where it is a term of its own; else NaN."""
+    terms = np.argwhere(form.pair_weights)
+    held = {(f, *np.take(form.genes, form.pairs[k])): form.pair_weights[f, k] for f, k in terms}
+    keys = zip(pairs["frequency"], pairs["gene_i"], pairs["gene_j"], strict=True)
+    return pairs.assign(weight=np.array([held.get(key, np.nan) for key in keys], dtype=float))
+
+
 def _strongest(form: BilinearForm, frequency: int, n_pairs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     best = (np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0))
 
