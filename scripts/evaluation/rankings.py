@@ -5,6 +5,7 @@ import numpy as np
 from scripts.blocks import Matrix, Standard, correlations, dense
 from scripts.measures import ends, strongest
 from scripts.models import BilinearForm, multiple_correlation
+from scripts.reading import patterns
 
 PANEL, MODULE, MODULES, MAIN = "bilinear panel", "first module", "all modules", "main effects"
 LINEAR, CORRELATION, INFORMATION, RANDOM = "linear panel", "correlation", "mutual information", "random genes"
@@ -131,11 +132,11 @@ def rank_genes(form: BilinearForm, train, n_genes: int, random_state: int = 0) -
         return screened[greedy(gram, (centred.T @ targets.astype(centred.dtype)).astype(np.float64), n_genes)]
 
     random = np.random.default_rng(random_state)
-    _, loadings = form.modules(1)
+    first_modules = patterns(form, X, 1)[:, :, 0]
     found = {}
     for f in range(form.n_freq):
         found[PANEL, f] = rebuild(form_targets(form, X, f))
-        found[MODULE, f] = _both_poles(loadings[f, :, 0] * expression.deviation, n_genes)
+        found[MODULE, f] = _both_poles(first_modules[f], n_genes)
         rows = np.linalg.norm(form.basis @ form.core[f], axis=1)  # of B_f, as the basis is orthonormal
         found[MODULES, f] = strongest(rows * expression.deviation, n_genes)
         found[MAIN, f] = strongest(form.main[f] * expression.deviation, n_genes)

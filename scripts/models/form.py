@@ -5,7 +5,7 @@ Nothing here builds a genes x genes matrix: all is computed in an orthonormal ge
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, permutations
 from math import factorial, prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
-from scripts.blocks import Matrix
+from scripts.blocks import Matrix, cross_products
 from scripts.errors import InputError
 
 N_BLOCK = 5_000  # cells whose products of two axes are in memory at a time
@@ -106,18 +106,24 @@ class BilinearForm(Form):
         c_f.
     genes : list of str
         Names of the genes, in the order of the basis.
+    toward : (n_freq, r) float64
+        Sums of x V times v_f over centred cells: which way each frequency rises, see `turned`; 0: not known.
     """
 
-    ARRAYS: ClassVar = ("basis", "core", "main", "constant")
+    ARRAYS: ClassVar = ("basis", "core", "main", "constant", "toward")
     basis: np.ndarray
     core: np.ndarray
     main: np.ndarray
     constant: np.ndarray
     genes: list[str]
+    toward: np.ndarray | None = None
 
     def __post_init__(self):
         (n_genes, rank), n_freq = self.basis.shape, len(self.core)
-        self._check_shapes(basis=(n_genes, rank), core=(n_freq, rank, rank), main=(n_freq, n_genes), constant=(n_freq,))
+        if self.toward is None:
+            self.toward = np.zeros((n_freq, rank))
+        shapes = {"basis": (n_genes, rank), "core": (n_freq, rank, rank), "main": (n_freq, n_genes)}
+        self._check_shapes(**shapes, constant=(n_freq,), toward=(n_freq, rank))
 
     @classmethod
     def from_factors(
@@ -201,27 +207,37 @@ class BilinearForm(Form):
         values : (n_freq, n_modules)
             Eigenvalues, the largest absolute value first.
         loadings : (n_freq, n_genes, n_modules)
-            Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
+            Unit vectors u. The sign, which B_f leaves open, makes + of the axis u . x the high end of its frequency.
+            Where that is not known, see `turned`, the third moment is positive: few heavy genes come first.
         """
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         loadings = np.stack([self.basis @ vectors[:, :n_modules] for _, vectors in pairs])
-        signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs
+        rises = np.stack([t @ vectors[:, :n_modules] for t, (_, vectors) in zip(self.toward, pairs, strict=True)])
+        signs = np.where(np.where(rises == 0, (loadings**3).sum(axis=1), rises) < 0, -1.0, 1.0)
+        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs[:, None]
+
+    def turned(self, X: Matrix, y: np.ndarray) -> "BilinearForm":
+        """The same form, + of its axes where the frequency is high: their covariance over these cells is not negative.
+
+        X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq).
+        """
+        rises = cross_products(X, y - y.mean(axis=0, dtype=np.float64))
+        return replace(self, toward=rises.T @ self.basis)
 
     def combined(self, weights: np.ndarray, added: np.ndarray | float = 0.0) -> "BilinearForm":
         """The form of sums and contrasts of the outputs, such as one class less another.
 
         weights : (n_new, n_freq); added : (n_new,), to the constants.
         """
-        core = np.tensordot(weights, self.core, axes=1)
-        return BilinearForm(self.basis, core, weights @ self.main, weights @ self.constant + added, self.genes)
+        core, constant = np.tensordot(weights, self.core, axes=1), weights @ self.constant + added
+        return BilinearForm(self.basis, core, weights @ self.main, constant, self.genes, weights @ self.toward)
 
     def truncated(self, n_modules: int) -> "BilinearForm":
         """The form with the leading modules of each B_f alone; main effects and constants as they are."""
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         leading = [(values[:n_modules], vectors[:, :n_modules]) for values, vectors in pairs]
         core = np.stack([(vectors * values) @ vectors.T for values, vectors in leading])
-        return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
+        return replace(self, core=core)
 
 
 @dataclass
