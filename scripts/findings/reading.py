@@ -71,8 +71,8 @@ def about_chance_of_modules(stability: pd.DataFrame, min_stability: float) -> li
 def about_module_axes(modules: pd.DataFrame) -> list[str]:
     """What each trusted module has to do with its frequency, and the cells at its ends; as from reading.module_axes."""
     return [
-        f"f{row.frequency}_m{row.module}: in held-out cells its axis is correlated with frequency {row.frequency} by "
-        f"{measured(row.axis_correlation, '+.2f')}, its score by {measured(row.score_correlation, '+.2f')}. "
+        f"f{row.frequency}_m{row.module}, correlation with frequency {row.frequency} in held-out cells: axis "
+        f"{measured(row.axis_correlation, '+.2f')}, score {measured(row.score_correlation, '+.2f')}. "
         f"At its + end: {_cells(row.positive_cells, row.positive_cells_share)}; "
         f"at its - end: {_cells(row.negative_cells, row.negative_cells_share)}."
         for row in modules[is_read(modules)].itertuples()

@@ -4,7 +4,13 @@
 """
 
 from scripts.reading import anew
-from scripts.reading.anew import patterns_anew, patterns_of_donors, patterns_of_subsamples, pole_stability
+from scripts.reading.anew import (
+    fitted_patterns,
+    patterns_anew,
+    patterns_of_donors,
+    patterns_of_subsamples,
+    pole_stability,
+)
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
 from scripts.reading.modules import (
@@ -44,6 +50,7 @@ __all__ = [
     "branch_genes",
     "condition",
     "explain_cell",
+    "fitted_patterns",
     "is_confirmed",
     "largest_of_surrogates",
     "loading_intervals",

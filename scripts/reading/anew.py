@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.model_selection import train_test_split
 
 from scripts import graph
-from scripts.blocks import along, correlations
+from scripts.blocks import Matrix, along, correlations
 from scripts.cells import MIN_SPLIT, CellDataset, Preparation, donors_of, subsamples
 from scripts.datasets import rebuilt_graphs
 from scripts.errors import InputError
@@ -139,7 +139,7 @@ def patterns_of_donors(make: Callable[[], Model], adata: ad.AnnData) -> dict[str
 
     def fit(name: str) -> np.ndarray:
         rows = np.flatnonzero(donors == name)
-        return _patterns(make, adata, rows, adata.obsm["X_freq"][rows])
+        return fitted_patterns(make, adata.X[rows], adata.obsm["X_freq"][rows])
 
     return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
 
@@ -158,12 +158,15 @@ def patterns_anew(
     except InputError:
         return []
     rebuilt = [(rows, vectors) for rows, vectors in rebuilt if vectors.shape[1] == n_freq]
-    return side_by_side(lambda found: _patterns(make, adata, *found), rebuilt)
+    return side_by_side(lambda found: fitted_patterns(make, adata.X[found[0]], found[1]), rebuilt)
 
 
-def _patterns(make: Callable[[], Model], adata: ad.AnnData, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Patterns of a new model of some cells, a fifth of which choose its penalties; y : (n_rows, n_freq)."""
-    train, val = (np.sort(part) for part in train_test_split(np.arange(len(rows)), train_size=0.8, random_state=0))
-    model, X = make(), adata.X[rows[train]]
-    model.fit(CellDataset(X, y[train]), CellDataset(adata.X[rows[val]], y[val]))
-    return patterns(model.form(list(adata.var_names)), X)
+def fitted_patterns(make: Callable[[], Model], X: Matrix, y: np.ndarray) -> np.ndarray:
+    """Patterns of modules of a new model, as from modules.patterns; a fifth of the cells choose its penalties.
+
+    make : gives a new model; X : (n_cells, n_genes); y : (n_cells, n_freq).
+    """
+    train, val = (np.sort(part) for part in train_test_split(np.arange(len(y)), train_size=0.8, random_state=0))
+    model, X_train = make(), X[train]
+    model.fit(CellDataset(X_train, y[train]), CellDataset(X[val], y[val]))
+    return patterns(model.form([str(gene) for gene in range(X.shape[1])]), X_train)

@@ -111,16 +111,20 @@ def module_stability(
         frequency, module (from 1), stability and stability_anew, the mean over the fits of the Jaccard with the best
         partner, see `partner_jaccards`; chance and chance_anew, what 19 of 20 random axes stay below. NaN without fits.
     """
-    frequency, module = (place.ravel() for place in np.indices((own.shape[0], own.shape[2])))
-    table = pd.DataFrame({"frequency": frequency, "module": module + 1})
+    table = _places(own)
+    every = np.hstack([*own, *by_chance])[None]
     for end, fits in (("", same_graph), ("_anew", anew)):
-        found, random = (
-            np.mean([partner_jaccards(axes, fit).ravel() for fit in fits], axis=0) if fits else np.array([np.nan])
-            for axes in (own, by_chance)
-        )
-        table[f"stability{end}"] = np.broadcast_to(found, len(table))
-        table[f"chance{end}"] = np.percentile(random, BY_CHANCE)
+        unknown = np.full((1, every.shape[2]), np.nan)
+        found = np.mean([partner_jaccards(every, fit) for fit in fits] or [unknown], axis=0)[0]
+        table[f"stability{end}"] = found[: len(table)]
+        table[f"chance{end}"] = np.percentile(found[len(table) :], BY_CHANCE)
     return table
+
+
+def _places(own: np.ndarray) -> pd.DataFrame:
+    """Frequency and module (from 1) of each of (n_freq, n_genes, n_modules)."""
+    frequency, module = (place.ravel() for place in np.indices((own.shape[0], own.shape[2])))
+    return pd.DataFrame({"frequency": frequency, "module": module + 1})
 
 
 def trusted_modules(
@@ -172,7 +176,7 @@ def recurrence(own: np.ndarray, others: dict[str, np.ndarray]) -> pd.DataFrame:
     DataFrame
         frequency, module (from 1), donor (name of the other fit), jaccard, see `partner_jaccards`.
     """
-    frequency, module = (place.ravel() for place in np.indices((own.shape[0], own.shape[2])))
-    places = pd.DataFrame({"frequency": frequency, "module": module + 1})
-    tables = [places.assign(donor=name, jaccard=partner_jaccards(own, fit).ravel()) for name, fit in others.items()]
+    tables = [
+        _places(own).assign(donor=name, jaccard=partner_jaccards(own, fit).ravel()) for name, fit in others.items()
+    ]
     return pd.concat(tables) if tables else pd.DataFrame(columns=["frequency", "module", "donor", "jaccard"])
