@@ -62,8 +62,9 @@ def about_chance_of_modules(stability: pd.DataFrame, min_stability: float) -> li
             sentences.append(f"What comes back {where} could not be measured, and is not asked for.")
         else:
             sentences.append(
-                f"Of the genes at the poles of random axes of the same components, 19 of 20 axes give less than "
-                f"{chance:.2f} again {where} (Jaccard); {max(chance, min_stability):.2f} is asked for."
+                f"Among {len(stability)} random axes of the same components, the genes of the best one come back "
+                f"{where} by less than {chance:.2f} (Jaccard) in 19 of 20 draws; {max(chance, min_stability):.2f} is "
+                "asked for."
             )
     return sentences
 

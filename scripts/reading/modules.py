@@ -43,7 +43,7 @@ def patterns(form: BilinearForm, X: Matrix, n_modules: int = N_MODULES) -> np.nd
     return np.stack(np.split(found, form.n_freq, axis=1))
 
 
-def random_patterns(form: BilinearForm, X: Matrix, n_axes: int = 100, random_state: int = 0) -> np.ndarray:
+def random_patterns(form: BilinearForm, X: Matrix, n_axes: int = 1000, random_state: int = 0) -> np.ndarray:
     """Patterns of axes that know of no frequency: random directions of the space in which the form has its modules.
 
     The cells' scores along the basis are made uncorrelated, of equal size, and mixed at random, so that no direction

@@ -10,11 +10,12 @@ from scripts.measures import ends
 from scripts.models import BilinearForm
 
 N_POLE_GENES = 25  # genes of each pole that are compared
+Poles = tuple[np.ndarray, np.ndarray]  # positive and negative, as from `pole_members`
 N_MATCHED = 3  # leading modules whose subspaces are compared
-BY_CHANCE = 95  # percentile of random axes that a module's stability has to exceed
+LEVEL = 0.05  # at which random axes, as many as there are modules, may hold one that comes back as often as is asked
 
 
-def pole_members(weights: np.ndarray, n_genes: int = N_POLE_GENES) -> tuple[np.ndarray, np.ndarray]:
+def pole_members(weights: np.ndarray, n_genes: int = N_POLE_GENES) -> Poles:
     """Genes of the positive and of the negative pole of each axis, two of (n_all_genes, n_axes), 0 or 1.
 
     weights : (n_all_genes, n_axes), patterns or loadings. A gene of weight 0 is at no pole.
@@ -32,7 +33,13 @@ def pole_jaccards(a: np.ndarray, b: np.ndarray, n_genes: int = N_POLE_GENES) -> 
     The first is the mean of both poles, whichever way round fits better: the sign of an axis is a convention. The
     second is of the positive poles alone. a : (n_all_genes, n_a); b : (n_all_genes, n_b).
     """
-    (high, low), (other_high, other_low) = pole_members(a, n_genes), pole_members(b, n_genes)
+    return _jaccards(pole_members(a, n_genes), pole_members(b, n_genes))
+
+
+def _jaccards(
+    own: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    (high, low), (other_high, other_low) = own, other
     positive = _jaccard(high, other_high)
     same = positive + _jaccard(low, other_low)
     turned = _jaccard(high, other_low) + _jaccard(low, other_high)
@@ -109,15 +116,16 @@ def module_stability(
     -------
     DataFrame
         frequency, module (from 1), stability and stability_anew, the mean over the fits of the Jaccard with the best
-        partner, see `partner_jaccards`; chance and chance_anew, what 19 of 20 random axes stay below. NaN without fits.
+        partner, see `partner_jaccards`; chance and chance_anew, what all of as many random axes stay below in 19 of 20
+        draws. NaN without fits.
     """
     table = _places(own)
-    every = np.hstack([*own, *by_chance])[None]
+    every = pole_members(np.hstack([*own, *by_chance]))
     for end, fits in (("", same_graph), ("_anew", anew)):
-        unknown = np.full((1, every.shape[2]), np.nan)
-        found = np.mean([partner_jaccards(every, fit) for fit in fits] or [unknown], axis=0)[0]
+        best = [_jaccards(every, pole_members(np.hstack(list(fit))))[0].max(axis=1) for fit in fits]
+        found = np.mean(best or [np.full(every[0].shape[1], np.nan)], axis=0)
         table[f"stability{end}"] = found[: len(table)]
-        table[f"chance{end}"] = np.percentile(found[len(table) :], BY_CHANCE)
+        table[f"chance{end}"] = np.quantile(found[len(table) :], 1 - LEVEL / len(table))
     return table
 
 

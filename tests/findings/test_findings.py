@@ -176,8 +176,8 @@ def test_untrusted_modules_are_not_praised():
 def test_what_random_axes_give_and_what_modules_are_about_is_said():
     stability = pd.DataFrame({"chance": [0.6], "chance_anew": [0.2]})
     first, second = findings.about_chance_of_modules(stability, 0.5)
-    assert "less than 0.60 again in other cells" in first and "0.60 is asked for" in first
-    assert "less than 0.20 again where the graph is built anew" in second and "0.50 is asked for" in second
+    assert "come back in other cells by less than 0.60" in first and "0.60 is asked for" in first
+    assert "come back where the graph is built anew by less than 0.20" in second and "0.50 is asked for" in second
     unknown = findings.about_chance_of_modules(stability.assign(chance_anew=np.nan), 0.5)[1]
     assert unknown == "What comes back where the graph is built anew could not be measured, and is not asked for."
     ends = {"positive_cells": "Mk", "positive_cells_share": 0.8, "negative_cells": "no label stands out"}
