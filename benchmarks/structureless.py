@@ -2,8 +2,9 @@
 
 Cells that differ in nothing but their depth, with the depths and the mean profile of a data set: of a set of which no
 frequency passes, the index page says that there is no structure beyond depth and noise. And the data set's own cells
-with targets that know nothing of their genes, random fields on the cell graph and the frequencies of other cells: how
-many modules of these are trusted. A graph built anew has targets of its own, as it has frequencies.
+with targets that know nothing of their genes, the frequencies of other cells and random fields on the graph of other
+cells; and with random fields on their own graph, which are made of the tissue's axes: how many modules of these are
+trusted. A graph built anew has targets of its own, as it has frequencies.
 """
 
 import argparse
@@ -20,6 +21,11 @@ from scripts import cells, datasets, evaluation, models, reading, sources
 
 MAKE = partial(models.BilinearRidge, 50, (12, 16, 20))
 N_REBUILT = 5
+NULLS = {  # what the targets are: of which kind, and whether of the graph of other cells
+    "frequencies of other cells": ("shuffled", False),
+    "fields on the graph of other cells": ("smooth", True),
+    "fields on the cells' own graph": ("smooth", False),
+}
 
 
 def structureless_set(adata: ad.AnnData, settings: cells.Preparation, n_cells: int, random_state: int) -> ad.AnnData:
@@ -61,11 +67,18 @@ def n_trusted(adata: ad.AnnData, anew: list[np.ndarray], lacking: Collection[int
     }
 
 
-def of_null_targets(adata: ad.AnnData, rebuilt: Sequence, null: str, random_state: int) -> dict[str, int]:
-    """`n_trusted` of targets that know nothing of the genes; rebuilt : as from datasets.rebuilt_graphs."""
+def of_null_targets(
+    adata: ad.AnnData, rebuilt: Sequence, null: str, is_of_others: bool, random_state: int
+) -> dict[str, int]:
+    """`n_trusted` of targets without the data set's own; rebuilt : as from datasets.rebuilt_graphs.
+
+    is_of_others : whether the graph is that of other cells.
+    """
+    random = np.random.default_rng(random_state)
+    of_graph = random.permutation(adata.n_obs) if is_of_others else np.arange(adata.n_obs)
 
     def drawn(rows: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-        edges = adata.obsp["connectivities"][rows][:, rows]
+        edges = adata.obsp["connectivities"][of_graph[rows]][:, of_graph[rows]]
         return cells.without_pairs(null, adata.X[rows], y, edges, adata.layers["counts"][rows], seed)[1]
 
     seeds = 100 * random_state + np.arange(1 + len(rebuilt))
@@ -86,10 +99,11 @@ def main() -> None:
     settings = cells.Preparation(unconnected="largest")
     adata = cells.load(sources.resolve(asked.dataset), settings)
     print("real cells:", evaluation.beyond_depth(datasets.add_frequencies(adata, settings), settings, 12).round(3))
-    for null in ("smooth", "shuffled"):
-        whole = datasets.add_split(datasets.add_frequencies(adata.copy(), settings), settings.random_state)
-        rebuilt = datasets.rebuilt_graphs(whole, settings, N_REBUILT, whole.obsm["X_freq"].shape[1])
-        print_counts([of_null_targets(whole, rebuilt, null, number) for number in range(asked.sets)], null)
+    whole = datasets.add_split(datasets.add_frequencies(adata.copy(), settings), settings.random_state)
+    rebuilt = datasets.rebuilt_graphs(whole, settings, N_REBUILT, whole.obsm["X_freq"].shape[1])
+    for what, (null, is_of_others) in NULLS.items():
+        counts = [of_null_targets(whole, rebuilt, null, is_of_others, number) for number in range(asked.sets)]
+        print_counts(counts, what)
     rows = []
     for number in range(asked.sets):
         rows.append(judged(structureless_set(adata, settings, asked.cells, number), settings))

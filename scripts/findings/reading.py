@@ -33,6 +33,8 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
                 f"Frequency {frequency}: the validation cells hardly vary along it and cannot say which modules "
                 "prediction needs; none is trusted."
             )
+        elif not table["predicted"].all():
+            sentences.append(f"Frequency {frequency}: the model does not predict it; no module is worth reading.")
         elif not table["needed"].any():
             sentences.append(f"Frequency {frequency}: main effects alone predict as well; no module is worth reading.")
         else:

@@ -12,6 +12,7 @@ from scripts.models import BilinearForm
 N_POLE_GENES = 25  # genes of each pole that are compared
 Poles = tuple[np.ndarray, np.ndarray]  # positive and negative, as from `pole_members`
 N_MATCHED = 3  # leading modules whose subspaces are compared
+LEAST_R2 = 0.1  # of validation cells, below which a frequency is not predicted: nothing is to be read from its modules
 LEVEL = 0.05  # at which random axes, as many as there are modules, may hold one that comes back as often as is asked
 
 
@@ -161,17 +162,22 @@ def trusted_modules(
     Returns
     -------
     DataFrame
-        stability with the columns needed, trusted, judged and structure (all bool) added. A frequency is not judged
-        where the validation cells hardly vary along it: its modules are neither needed nor trusted.
+        stability with the columns needed, trusted, judged, predicted and structure (all bool) added. A frequency is
+        not judged where the validation cells hardly vary along it, and not predicted where their R2 is below LEAST_R2:
+        its modules are neither needed nor trusted.
     """
-    best = truncation.groupby("frequency")["val_r2"].transform("max")
-    enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
-    needed = stability["module"] <= stability["frequency"].map(enough)
-    judged, structure = stability["frequency"].isin(enough.index), ~stability["frequency"].isin(without_structure)
+    best = truncation.groupby("frequency")["val_r2"].max()
+    is_enough = truncation["val_r2"] >= truncation["frequency"].map(best) - tolerance
+    enough = truncation[is_enough].groupby("frequency")["n_modules"].min()
+    reached = stability["frequency"].map(best)
+    judged, predicted = reached.notna(), reached >= LEAST_R2
+    structure = ~stability["frequency"].isin(without_structure)
+    needed = predicted & (stability["module"] <= stability["frequency"].map(enough))
     returns = stability["stability"] >= np.maximum(min_stability, stability["chance"])
     anew = stability["stability_anew"] >= np.maximum(min_stability, stability["chance_anew"])
     trusted = needed & structure & returns & (anew | stability["stability_anew"].isna())
-    return stability.assign(needed=needed, trusted=trusted, judged=judged, structure=structure)
+    facts = {"judged": judged, "predicted": predicted, "structure": structure}
+    return stability.assign(needed=needed, trusted=trusted, **facts)
 
 
 def recurrence(own: np.ndarray, others: dict[str, np.ndarray]) -> pd.DataFrame:

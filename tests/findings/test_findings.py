@@ -156,12 +156,15 @@ def test_untrusted_modules_are_not_praised():
             "needed": [True, True, False, False, True, False],
             "trusted": [True, False, False, False, False, False],
             "judged": True,
+            "predicted": True,
             "structure": True,
             "repeats": [None, "f0_m1", *[None] * 4],
         }
     )
     (unjudged, _) = findings.about_trusted(table[table["frequency"] == 1].assign(judged=False))
     assert "cannot say which modules" in unjudged and "main effects" not in unjudged
+    (missed, *_) = findings.about_trusted(table.assign(trusted=False, predicted=False))
+    assert missed == "Frequency 0: the model does not predict it; no module is worth reading."
     (lacking, *_) = findings.about_trusted(table.assign(structure=False))
     assert "no structure beyond depth and noise" in lacking and "can be trusted" not in lacking
     first, second, third, whole = findings.about_trusted(table)

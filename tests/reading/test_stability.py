@@ -100,6 +100,8 @@ def test_trusted_modules_are_needed_and_come_back():
         assert not stability.trusted_modules(stable.assign(**{column: doubtful}), curve)["trusted"].any()
     unknown = stability.trusted_modules(stable.assign(stability_anew=np.nan, chance_anew=np.nan), curve)
     assert unknown["trusted"].tolist() == [True, False, False, False]
+    missed = stability.trusted_modules(stable, curve.assign(val_r2=curve["val_r2"] - 0.71))
+    assert not missed["needed"].any() and missed["judged"].all() and not missed["predicted"][:2].any()
     lacking = stability.trusted_modules(stable, curve, without_structure=[0])
     assert not lacking["trusted"].any() and lacking["structure"].tolist() == [False, False, True, True]
     unjudged = stability.trusted_modules(stable, curve.assign(val_r2=curve["val_r2"].where(curve["frequency"] == 1)))
