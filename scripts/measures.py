@@ -27,9 +27,23 @@ def held_out_r2(y: np.ndarray, predicted: np.ndarray, y_train: np.ndarray) -> np
     one split outweigh all others in a mean; or there is next to nothing to learn it from. y, predicted : (n_cells,
     n_freq) or (n_cells,); y_train : of the training cells.
     """
+    return np.where(_unjudged(y, y_train), np.nan, r2(y, predicted))
+
+
+def _unjudged(y: np.ndarray, y_train: np.ndarray) -> np.ndarray:
     held_out, training = y.var(axis=0), y_train.var(axis=0)
-    unjudged = (held_out < LEAST_VARIANCE * training) | (training < LEAST_VARIANCE * held_out)
-    return np.where(unjudged, np.nan, r2(y, predicted))
+    return (held_out < LEAST_VARIANCE * training) | (training < LEAST_VARIANCE * held_out)
+
+
+def held_out_correlation(y: np.ndarray, scores: np.ndarray, y_train: np.ndarray) -> np.ndarray:
+    """Correlation of each frequency with its score, (n_freq,), 0 for a constant score, NaN as in `held_out_r2`.
+
+    y, scores : (n_cells, n_freq); y_train : of the training cells.
+    """
+    y, scores = y - y.mean(axis=0), scores - scores.mean(axis=0, dtype=np.float64)
+    size = np.linalg.norm(y, axis=0) * np.linalg.norm(scores, axis=0)
+    correlation = np.divide((y * scores).sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
+    return np.where(_unjudged(y, y_train), np.nan, correlation)
 
 
 def aligned_r2(y: np.ndarray, found: np.ndarray) -> np.ndarray:

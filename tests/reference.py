@@ -63,6 +63,26 @@ def correlations(X, y):
     return result
 
 
+def pattern(X, u):
+    """Pearson correlation of every gene with the axis u . x, (genes,); 0 for constant genes."""
+    return correlations(X, (X @ u)[:, None])[:, 0]
+
+
+def pole_jaccard(a, b, n_genes):
+    """Mean Jaccard of the genes of largest positive and negative weight, whichever way round fits better."""
+
+    def poles(weights):
+        order = sorted(range(len(weights)), key=lambda i: -weights[i])
+        return {i for i in order[:n_genes] if weights[i] > 0}, {i for i in order[-n_genes:] if weights[i] < 0}
+
+    def jaccard(one, other):
+        return len(one & other) / len(one | other) if one | other else 0.0
+
+    (high, low), (other_high, other_low) = poles(a), poles(b)
+    same = jaccard(high, other_high) + jaccard(low, other_low)
+    return max(same, jaccard(high, other_low) + jaccard(low, other_high)) / 2
+
+
 class Bilinear(torch.nn.Module):
     """y = P (L x * R x), no biases."""
 

@@ -25,7 +25,6 @@ from scripts.evaluation.panels import (
 from scripts.evaluation.performance import (
     STRUCTURE,
     beyond_depth,
-    forms_of_donors,
     forms_of_seeds,
     forms_of_subsamples,
     gain_of_products,
@@ -53,7 +52,6 @@ __all__ = [
     "depth_of",
     "driver_table",
     "forms_of_seeds",
-    "forms_of_donors",
     "forms_of_subsamples",
     "gain_of_products",
     "inductive_table",

@@ -9,7 +9,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import gen_batches
 
 from scripts import graph
@@ -18,12 +17,10 @@ from scripts.cells import (
     ALL_CELLS,
     COUNTS,
     COVARIATES,
-    MIN_SPLIT,
     CellDataset,
     Preparation,
     Split,
     are_counts,
-    donors_of,
     subsamples,
     transductive_split,
     with_counts,
@@ -94,26 +91,6 @@ def forms_of_subsamples(
 ) -> list[BilinearForm]:
     """Fits on 80 % subsamples of a split's training cells, or without some of its donors; make : gives a new model."""
     return side_by_side(refit(make, split, genes), subsamples(split.train, n_subsamples))
-
-
-def forms_of_donors(make: Callable[[], Model], adata: ad.AnnData, random_state: int = 0) -> dict[str, BilinearForm]:
-    """Fits on the cells of one donor each, of those with enough cells; empty where donors are not known.
-
-    make : gives a new model; adata : AnnData with frequencies and X as the model sees it.
-    """
-    donors = donors_of(adata)
-    if donors is None:
-        return {}
-    sizes = donors.value_counts(sort=False)
-    names = [name for name in donors.cat.categories if sizes[name] >= MIN_SPLIT]
-
-    def fit(name: str) -> BilinearForm:
-        rows = train_test_split(np.flatnonzero(donors == name), train_size=0.8, random_state=random_state)
-        model = make()
-        model.fit(*(CellDataset(adata.X[part], adata.obsm["X_freq"][part]) for part in map(np.sort, rows)))
-        return model.form(list(adata.var_names))
-
-    return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
 
 
 def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:

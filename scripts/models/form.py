@@ -5,7 +5,7 @@ Nothing here builds a genes x genes matrix: all is computed in an orthonormal ge
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
+from scripts.blocks import Matrix, cross_products
 from scripts.errors import InputError
 
 
@@ -109,29 +110,34 @@ class BilinearForm(Form):
         c_f.
     genes : list of str
         Names of the genes, in the order of the basis.
+    toward : (n_freq, r) float64
+        Sums of x V times v_f over centred cells: which way each frequency rises, see `turned`; 0: not known.
     pairs : (n_pairs, 2) int
         Genes whose products are terms of their own; none, unless `with_products` was asked for.
     pair_weights : (n_freq, n_pairs) float64
         What B_f holds of them: pair_weights[f, k] x_i x_j of the k-th pair.
     """
 
-    ARRAYS: ClassVar = ("basis", "core", "main", "constant")
+    ARRAYS: ClassVar = ("basis", "core", "main", "constant", "toward")
     LATER: ClassVar = ("pairs", "pair_weights")
     basis: np.ndarray
     core: np.ndarray
     main: np.ndarray
     constant: np.ndarray
     genes: list[str]
+    toward: np.ndarray = field(default_factory=lambda: np.empty(0))
     pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), int))
     pair_weights: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def __post_init__(self):
         (n_genes, rank), n_freq, n_pairs = self.basis.shape, len(self.core), len(self.pairs)
+        if not self.toward.size:
+            self.toward = np.zeros((n_freq, rank))
         if not n_pairs:
             self.pair_weights = np.empty((n_freq, 0))
         shapes = {"basis": (n_genes, rank), "core": (n_freq, rank, rank), "main": (n_freq, n_genes)}
-        shapes |= {"constant": (n_freq,), "pairs": (n_pairs, 2), "pair_weights": (n_freq, n_pairs)}
-        self._check_shapes(**shapes)
+        shapes |= {"constant": (n_freq,), "toward": (n_freq, rank)}
+        self._check_shapes(**shapes, pairs=(n_pairs, 2), pair_weights=(n_freq, n_pairs))
         if not np.isin(self.pairs, np.arange(n_genes)).all():
             raise InputError(f"the parts of the form of {n_genes} genes do not fit each other: pairs name other genes")
         self.pairs = self.pairs.astype(int)
@@ -173,22 +179,20 @@ class BilinearForm(Form):
         units = np.zeros((len(self.genes), len(involved)))
         units[involved, np.arange(len(involved))] = 1
         basis, triangle = np.linalg.qr(np.hstack([self.basis, units]))  # as `from_factors`: a basis of both
-        turn = triangle[:, : self.basis.shape[1]]
+        turn = triangle[:, : self.basis.shape[1]]  # V as the new basis writes it
         core = turn @ self.core @ turn.T + _core_of_products(basis, pairs, weights)
         every, all_weights = np.concatenate([self.pairs, pairs]), np.hstack([self.pair_weights, weights])
-        return BilinearForm(basis, core, self.main, self.constant, self.genes, every, all_weights)
+        return replace(self, basis=basis, core=core, toward=self.toward @ turn.T, pairs=every, pair_weights=all_weights)
 
     def without_products(self) -> "BilinearForm":
         """The form less those of its products that are terms of their own."""
         if not len(self.pairs):
             return self
         core = self.core - _core_of_products(self.basis, self.pairs, self.pair_weights)
-        size = np.abs(core).max(axis=(0, 1))
-        used = size > 1e-12 * np.abs(self.core).max(
-            initial=0
-        )  # the unit vectors of the pairs' genes have nothing to carry now
+        # the unit vectors of the pairs' genes have nothing to carry now
+        used = np.abs(core).max(axis=(0, 1)) > 1e-12 * np.abs(self.core).max(initial=0)
         core = core[:, used][:, :, used]
-        return BilinearForm(self.basis[:, used], core, self.main, self.constant, self.genes)
+        return BilinearForm(self.basis[:, used], core, self.main, self.constant, self.genes, self.toward[:, used])
 
     @property
     def n_freq(self) -> int:
@@ -244,12 +248,22 @@ class BilinearForm(Form):
         values : (n_freq, n_modules)
             Eigenvalues, the largest absolute value first.
         loadings : (n_freq, n_genes, n_modules)
-            Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
+            Unit vectors u. The sign, which B_f leaves open, makes + of the axis u . x the high end of its frequency.
+            Where that is not known, see `turned`, the third moment is positive: few heavy genes come first.
         """
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         loadings = np.stack([self.basis @ vectors[:, :n_modules] for _, vectors in pairs])
-        signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs
+        rises = np.stack([t @ vectors[:, :n_modules] for t, (_, vectors) in zip(self.toward, pairs, strict=True)])
+        signs = np.where(np.where(rises == 0, (loadings**3).sum(axis=1), rises) < 0, -1.0, 1.0)
+        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs[:, None]
+
+    def turned(self, X: Matrix, y: np.ndarray) -> "BilinearForm":
+        """The same form, + of its axes where the frequency is high: their covariance over these cells is not negative.
+
+        X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq).
+        """
+        rises = cross_products(X, y - y.mean(axis=0, dtype=np.float64))
+        return replace(self, toward=rises.T @ self.basis)
 
     def combined(self, weights: np.ndarray, added: np.ndarray | float = 0.0) -> "BilinearForm":
         """The form of sums and contrasts of the outputs, such as one class less another.
@@ -257,15 +271,17 @@ class BilinearForm(Form):
         weights : (n_new, n_freq); added : (n_new,), to the constants.
         """
         core, constant = np.tensordot(weights, self.core, axes=1), weights @ self.constant + added
-        products = self.pairs, weights @ self.pair_weights
-        return BilinearForm(self.basis, core, weights @ self.main, constant, self.genes, *products)
+        main, toward = weights @ self.main, weights @ self.toward
+        return BilinearForm(
+            self.basis, core, main, constant, self.genes, toward, self.pairs, weights @ self.pair_weights
+        )
 
     def truncated(self, n_modules: int) -> "BilinearForm":
         """The form with the leading modules of each whole B_f alone; main effects and constants as they are."""
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         leading = [(values[:n_modules], vectors[:, :n_modules]) for values, vectors in pairs]
         core = np.stack([(vectors * values) @ vectors.T for values, vectors in leading])
-        return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
+        return replace(self, core=core)
 
 
 def _core_of_products(basis: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from scripts.rankings.laplacian import laplacian_scores
 from scripts.rankings.packages import CNMF, HAYSTACK, HOTSPOT, PACKAGES
 from scripts.rankings.pursuit import form_targets, greedy
 from scripts.rankings.training import TrainingCells
+from scripts.reading import patterns
 
 PANEL, MODULE, MODULES, MAIN = "bilinear panel", "first module", "all modules", "main effects"
 LINEAR, CORRELATION, INFORMATION = "linear panel", "correlation", "mutual information"
@@ -111,8 +112,7 @@ def _bilinear_panel(form: BilinearForm, cells: TrainingCells, n_genes: int) -> O
 
 
 def _first_module(form: BilinearForm, cells: TrainingCells, n_genes: int) -> Orders:
-    _, loadings = form.modules(1)
-    return [_both_poles(of_f[:, 0] * cells.expression.deviation, n_genes) for of_f in loadings]
+    return [_both_poles(of_f[:, 0], n_genes) for of_f in patterns(form, cells.X, 1)]
 
 
 def _all_modules(form: BilinearForm, cells: TrainingCells, n_genes: int) -> Orders:

@@ -133,6 +133,7 @@ TYPES: dict[str, Any] = {
     "n_modules": Count,
     "pole_genes": Count,
     "n_shown": Count,
+    "same_axis": Annotated[Real, Field(ge=0, le=1)],
     "min_stability": Annotated[Real, Field(ge=0, le=1)],
     "hide_genes": Annotated[Text, AfterValidator(_expression)],
     "n_pairs": Count,

@@ -1,7 +1,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -28,6 +27,24 @@ def test_modules_equal_the_dense_eigenvectors(weights):
         np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-8)
     np.testing.assert_allclose(form.eigenvalues()[:, :12], values, rtol=1e-8)
     assert ((loadings**3).sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_axes_of_a_turned_form_rise_with_their_frequency_whatever_is_made_of_it(kind, weights, tmp_path):
+    random = np.random.default_rng(3)
+    X, y = random.normal(size=(2300, 40)).astype(np.float32) + 1, random.normal(size=(2300, 3)) - 4
+    form = BilinearForm.from_factors(*weights, genes=GENES).turned(kind(X), y)
+    form.save(tmp_path / "form.safetensors")
+    mixed = np.array([[1.0, -2, 0], [0, 0.5, -1]])
+    derived = [(form, y), (BilinearForm.load(tmp_path / "form.safetensors"), y), (form.truncated(12), y)]
+    for made, targets in [*derived, (form.combined(mixed, 3.0), y @ mixed.T)]:
+        for f, loadings in enumerate(made.modules(8)[1]):
+            assert min(np.corrcoef(X @ loading, targets[:, f])[0, 1] for loading in loadings.T) > 0
+    turned, plain = form.modules(8), BilinearForm.from_factors(*weights, genes=GENES).modules(8)
+    np.testing.assert_array_equal(turned[0], plain[0])
+    signs = (turned[1] * plain[1]).sum(axis=1)
+    np.testing.assert_allclose(np.abs(signs), 1)
+    assert set(np.sign(signs).ravel()) == {-1, 1}
 
 
 def test_prediction_is_the_formula_and_the_sum_of_all_module_scores(weights):
@@ -94,23 +111,21 @@ def test_poles_never_share_a_gene():
 
 def test_table_is_tidy_and_ranked(weights):
     form = BilinearForm.from_factors(*weights, genes=GENES)
-    table = module_table(form, n_modules=2, n_genes=5)
+    patterns = np.random.default_rng(0).normal(size=(3, 40, 2))
+    table = module_table(form, patterns, n_genes=5)
     assert len(table) == 3 * 2 * 2 * 5
     positive = table.query("frequency == 1 and module == 2 and pole == 'positive'")
     assert positive["rank"].tolist() == [1, 2, 3, 4, 5]
-    assert positive["loading"].is_monotonic_decreasing and (positive["loading"] > 0).all()
+    assert positive["pattern"].is_monotonic_decreasing and (positive["pattern"] > 0).all()
     _, loadings = form.modules(2)
-    assert positive["gene"].iloc[0] == GENES[loadings[1, :, 1].argmax()]
+    first = patterns[1, :, 1].argmax()
+    assert positive["gene"].iloc[0] == GENES[first] and positive["loading"].iloc[0] == loadings[1, first, 1]
 
 
 def test_hidden_genes_leave_the_tables_alone(weights):
     form = BilinearForm.from_factors(*weights, 1.0, 2.0, genes=GENES)
-    stable = pd.DataFrame({"frequency": [1], "module": [1], "stability": [0.7], "trusted": [True]})
-    table = module_table(form, 2, 8, stable, hidden="^g1")
+    table = module_table(form, form.modules(2)[1], 8, hidden="^g1")
     assert not table["gene"].str.startswith("g1").any() and len(table) == 3 * 2 * 2 * 8
-    assert table[table["trusted"]][["frequency", "module", "stability"]].drop_duplicates().values.tolist() == [
-        [1, 1, 0.7]
-    ]
     effects = main_effect_table(form, 5, hidden="^g1")
     top = effects[(effects["frequency"] == 2) & (effects["rank"] == 1) & (effects["pole"] == "positive")].iloc[0]
     kept = [i for i in range(40) if not GENES[i].startswith("g1")]
@@ -192,7 +207,7 @@ def test_products_are_read_back_and_a_file_without_them_is_as_it_was(weights, tm
         np.testing.assert_array_equal(getattr(again, name), getattr(form, name))
     plain.save(path)
     with safe_open(path, framework="np") as file:
-        assert set(file.keys()) == {"basis", "core", "main", "constant"}
+        assert set(file.keys()) == {"basis", "core", "main", "constant", "toward"}
     assert BilinearForm.load(path).pair_weights.shape == (3, 0)
     arrays = {name: getattr(form, name) for name in ("basis", "core", "main", "constant", "pairs", "pair_weights")}
     for changed, message in (
@@ -225,7 +240,7 @@ PARTS = {
 def test_a_file_of_unsound_parts_is_one_line_with_the_notebook_to_run(weights, tmp_path, damage):
     form, path = BilinearForm.from_factors(*weights, genes=GENES), tmp_path / "model.safetensors"
     changed, message = PARTS[damage]
-    parts = {name: getattr(form, name) for name in ("basis", "core", "main", "constant")}
+    parts = {name: getattr(form, name) for name in BilinearForm.ARRAYS}
     parts |= {"genes": json.dumps(GENES)} | changed
     genes = parts.pop("genes")
     arrays = {name: np.ascontiguousarray(array) for name, array in parts.items() if array is not None}

@@ -65,8 +65,8 @@ def test_run_folder_holds_what_it_promises(small_run):
         "f0_m1",
         "f2_m5",
     ]
-    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"]
-    assert list(small_run.load_table("modules.csv").columns)[:7] == columns
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "pattern", "loading"]
+    assert list(small_run.load_table("modules.csv").columns)[:8] == columns
     assert len(small_run.load_table("history.csv")) == 20
     assert len(small_run.load_table("comparison.csv")) == 3
     performance = small_run.load_table("performance.csv")
@@ -74,7 +74,9 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert performance.loc[performance["protocol"] == ALL_CELLS, "model"].drop_duplicates().tolist() == models
     assert set(performance.loc[performance["protocol"] == INDUCTIVE, "model"]) == {LINEAR, BILINEAR}
     assert performance["split"].nunique() == 2
-    assert {"stability", "trusted", "low", "high"} <= set(small_run.load_table("modules.csv"))
+    modules = small_run.load_table("modules.csv")
+    assert {"stability", "stability_anew", "trusted", "repeats", "low", "high"} <= set(modules)
+    assert modules["low"].notna().all() and set(modules["repeats"].dropna()) <= set(adata.uns["bmlp"]["columns"])
     assert small_run.load_table("pairs.csv").groupby("frequency").size().ge(10).tolist() == [True] * 3
     for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "covariates.csv", "main_effects.csv"):
         assert len(small_run.load_table(name)) > 0

@@ -31,7 +31,8 @@ def made(change, folder: Path) -> tuple[ad.AnnData, Scorer]:
     """Cells of a run of a file, with directions of their variation in the place of frequencies, and a model."""
     adata = load(resolve(str(cases.written(change, folder / "run.h5ad"))), Preparation())
     adata.obsm["X_freq"] = np.linalg.svd(adata.X - adata.X.mean(axis=0))[0][:, :N_FREQ].astype(float)
-    return adata, Scorer.of(form_of(list(adata.var_names)), adata)
+    form = form_of(list(adata.var_names)).turned(adata.X, adata.obsm["X_freq"])
+    return adata, Scorer.of(form, adata)
 
 
 @pytest.fixture(scope="module")
