@@ -209,7 +209,7 @@ def test_products_are_read_back_and_a_file_without_them_is_as_it_was(weights, tm
     with safe_open(path, framework="np") as file:
         assert set(file.keys()) == {"basis", "core", "main", "constant", "toward"}
     assert BilinearForm.load(path).pair_weights.shape == (3, 0)
-    arrays = {name: getattr(form, name) for name in ("basis", "core", "main", "constant", "pairs", "pair_weights")}
+    arrays = {name: getattr(form, name) for name in (*BilinearForm.ARRAYS, "pairs", "pair_weights")}
     for changed, message in (
         ({"pairs": PAIRS + 30}, "pairs name other genes"),
         ({"pair_weights": form.pair_weights[:, :2].copy()}, "do not fit each other"),
