@@ -14,7 +14,8 @@ from scripts.story.tables import Tables
 END = 0.1  # share of the cells that an end of a frequency is, at most
 LIVES_ON = 0.5  # of the cells that a frequency lives on, at most, are an end
 REST = 0.2  # of the other end's mean, below which an end is no end, but all other cells
-N_GENES, N_MARKERS, N_TERMS, N_PAIRS = 5, 12, 6, 3  # named of an end; in its table; terms; pairs
+N_GENES, N_MARKERS, N_TERMS, N_PAIRS = 5, 12, 6, 3  # named of an end; in its figure; terms; pairs
+N_IN_NAME = 3  # genes that stand for an end of no one type
 OUT = 0.5  # of the way to the end that the cells at a module's pole lie at least, for its terms to be those of the end
 GOOD = 0.5  # R2 on held-out cells from which on a frequency is told well enough to be firm
 ALL_CELLS = "frequencies from all cells"
@@ -55,10 +56,12 @@ class End:
 
     @property
     def name(self) -> str:
-        """In words: its types, or what else is known."""
+        """In words: its types, or else its genes."""
         if self.is_rest:
             return "all other cells"
-        return ", ".join(self.types) or f"{self.n_cells:,} cells of no one type"
+        if not self.types and self.genes:
+            return f"cells high in {', '.join(self.genes[:N_IN_NAME])}"
+        return ", ".join(self.types) or "cells of no one type"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The data layer: what is said of each frequency and of a run, from known tables."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from scripts.story import told
-from scripts.story.frequencies import frequencies_of
+from scripts.story.frequencies import _terms, frequencies_of
 from scripts.story.modules import ABOUT
 from scripts.story.tables import READ, Tables
 from tests.story.runs import GENES, TYPES, filled, tables
@@ -39,6 +40,21 @@ def test_terms_that_stand_for_the_same_genes_count_once_and_those_of_other_axes_
     assert list(first.high.terms["term"]) == ["Heme <b>"] and first.low.terms.empty
     assert abs(second.modules[0].correlation) < ABOUT
     assert all(end.terms.empty for end in second.ends)
+
+
+def test_terms_of_a_pole_whose_cells_lie_elsewhere_are_not_those_of_the_end(read):
+    _, (first, _) = read
+    (module,), found = first.modules, tables()["06_go_terms"]["enrichment"]
+    assert module.reach["high"] > 0.9
+    of_first = found[found["frequency"] == 0]
+    beside = replace(module, reach=module.reach | {"high": 0.4})
+    assert list(_terms(of_first, [module], 0.05)["source"]) == ["module 1"]
+    assert list(_terms(of_first, [beside], 0.05)["source"]) == ["correlation"]
+
+
+def test_an_end_of_no_known_type_is_named_by_its_genes(read):
+    _, (_, second) = read
+    assert second.low.name == "cells high in " + ", ".join(GENES[:3]) and second.low.types == {}
 
 
 def test_grades_follow_what_was_measured(read):
