@@ -151,9 +151,7 @@ def frequency_boxes(values: np.ndarray, labels: pd.Series, title: str) -> go.Fig
         orientation="h",
         marker_color=COLOURS[0],
     )
-    figure.update_yaxes(type="category", dtick=1).update_xaxes(
-        title="place along the frequency, % of its largest value"
-    )
+    figure.update_yaxes(type="category", dtick=1).update_xaxes(title="% of its largest value")
     return figure.update_layout(title=safe(title), height=140 + 22 * len(cuts), showlegend=False)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from scripts import figures
 from scripts.report import page_figures, pages
@@ -30,37 +31,34 @@ def card_html(tables: Tables, frequency: Frequency, others: list[Frequency], fir
 
     others : all frequencies of the run; first : as from `pages.about`.
     """
-    before, after = (others[place] if 0 <= place < len(others) else None for place in _beside(frequency, others))
-    drawn = [
-        figure
-        for figure in (_boxes(tables, frequency), _markers(tables, frequency), _pairs(tables, frequency))
-        if figure
-    ]
+    drawn = {
+        "types": _boxes(tables, frequency),
+        "markers": _markers(frequency),
+        "programs": _surface(tables, frequency),
+        "pairs": _pairs(tables, frequency),
+    }
+    shown = {name: figure for name, figure in drawn.items() if figure is not None}
     content = {
         "title": frequency.title,
         "run": first["title"],
         "data": first["data"],
         "settings": first["settings"],
         "frequency": frequency,
-        "previous": before,
-        "next": after,
+        "previous": others[frequency.number - 1] if frequency.number else None,
+        "next": others[frequency.number + 1] if frequency.number + 1 < len(others) else None,
         "file": card_file,
         "thumbnail": thumbnail(tables, frequency),
-        "figures": {name: page_html(figure, number) for number, (name, figure) in enumerate(drawn, start=1)},
+        "figures": {name: page_html(figure, number) for number, (name, figure) in enumerate(shown.items(), start=1)},
         "modules": [(module, _cells_of(tables, module)) for module in frequency.modules if module.is_trusted],
         "programs": _programs(tables, frequency),
         "n_shown": N_SHOWN,
         "changes": what_would_change(frequency),
         "missing": tables.missing,
     }
-    return pages.rendered(TEMPLATES / "card.html.j2", content, STYLE, plotly=bool(drawn))
+    return pages.rendered(TEMPLATES / "card.html.j2", content, STYLE, plotly=bool(shown))
 
 
-def _beside(frequency: Frequency, others: list[Frequency]) -> tuple[int, int]:
-    return frequency.number - 1, frequency.number + 1
-
-
-def page_html(figure, number: int) -> str:
+def page_html(figure: go.Figure, number: int) -> str:
     """A figure as a page holds it; number : of it, in its page."""
     return page_figures.figure_html(json.loads(figure.to_json()), number)
 
@@ -77,29 +75,34 @@ def thumbnail(tables: Tables, frequency: Frequency) -> str:
     return base64.b64encode(page_figures.thumbnail([json.loads(figure.to_json())])).decode()
 
 
-def _boxes(tables: Tables, frequency: Frequency):
+def _boxes(tables: Tables, frequency: Frequency) -> go.Figure | None:
     v = tables.frequencies[:, frequency.number]
-    figure = figures.frequency_boxes(v, tables.labels, f"Where each type lies along frequency {frequency.number}")
-    return ("types", figure) if figure else None
+    return figures.frequency_boxes(v, tables.labels, f"Where each type lies along frequency {frequency.number}")
 
 
-def _markers(tables: Tables, frequency: Frequency):
+def _surface(tables: Tables, frequency: Frequency) -> go.Figure | None:
+    """The response surface that notebook 07 has drawn, if it is of this frequency: programs are not fitted again."""
+    own = f"Frequency {frequency.number} over two programs"
+    drawn = pages.figures_of(tables.run, "07_programs") if len(frequency.program_pairs) else []
+    return next((go.Figure(each) for each in drawn if page_figures.plain_title(each["layout"]).startswith(own)), None)
+
+
+def _markers(frequency: Frequency) -> go.Figure | None:
     markers = pd.concat([end.markers for end in reversed(frequency.ends)])
     if markers.empty:
         return None
     figure = figures.driver_intervals(markers.assign(frequency=frequency.number), len(markers))
-    return "markers", figure.update_layout(title="Genes at either end: correlation with its 95% interval")
+    return figure.update_layout(title="Genes at either end: correlation with its 95% interval")
 
 
-def _pairs(tables: Tables, frequency: Frequency):
+def _pairs(tables: Tables, frequency: Frequency) -> go.Figure | None:
     called = frequency.gene_pairs[frequency.gene_pairs["called"].eq(True)]
     v = tables.frequencies[:, frequency.number]
     pairs = {
         (row.gene_i, row.gene_j): (tables.expression(row.gene_i), tables.expression(row.gene_j))
         for row in called.itertuples()
     }
-    figure = figures.pair_scatter(pairs, v, f"Expression of both genes, coloured by frequency {frequency.number}")
-    return ("pairs", figure) if figure else None
+    return figures.pair_scatter(pairs, v, f"Expression of both genes, coloured by frequency {frequency.number}")
 
 
 def _cells_of(tables: Tables, module: Module) -> dict[str, dict[str, int]]:

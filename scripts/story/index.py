@@ -110,9 +110,11 @@ def trust(record: dict) -> dict[str, dict[str, str]]:
             if LESS.search(label):
                 continue
             measure, _, method = label.partition(", ") if "(" not in label.partition(", ")[0] else (label, "", "")
+            method, _, of_what = method.partition(": ")
+            measure = f"{measure} {of_what}".strip()
             rows.setdefault(measure, []).append(f"{method}: {text}" if method else str(text))
         if rows:
-            groups[notebook] = {measure: "; ".join(texts) for measure, texts in rows.items()}
+            groups[notebook] = {measure: " · ".join(texts) for measure, texts in rows.items()}
     return groups
 
 

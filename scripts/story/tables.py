@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,13 +46,13 @@ class Tables:
     def __init__(self, run: Run):
         self.run, self.missing = run, []
         self.record = run.settings() if run.path("params.yaml").exists() else {}
-        self.cells = self._had("cells.h5ad", run.load_cells) if self.record else None
+        self.cells: Any = self._had("cells.h5ad", run.load_cells) if self.record else None
         self._tables = {name: self._table(name) for name in READ}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self._tables[name]
 
-    def _had(self, name: str, load):
+    def _had(self, name: str, load: Callable[[], Any]) -> Any:
         try:
             return load()
         except InputError as error:

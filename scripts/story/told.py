@@ -82,18 +82,22 @@ def in_short(frequencies: list[Frequency]) -> list[str]:
     if not frequencies:
         return []
     return [
-        *_coarsest(frequencies),
+        f"The coarsest direction, frequency {frequencies[0].number}, {_parts(frequencies[0])}.",
         *_others(frequencies),
+        *_graded(frequencies),
         *_pairs(frequencies),
         *_modules(frequencies),
         *_terms(frequencies),
     ]
 
 
-def _coarsest(frequencies: list[Frequency]) -> list[str]:
-    first = frequencies[0]
-    grades = ", ".join(f"{count} {grade}" for grade in GRADES if (count := _count(frequencies, grade)))
-    return [f"The coarsest direction {_parts(first)}.", f"Of {len(frequencies)} frequencies, graded: {grades}."]
+def _graded(frequencies: list[Frequency]) -> list[str]:
+    """How many frequencies are of each grade; those that are doubtful by their numbers."""
+    counts = [f"{count} {grade}" for grade in GRADES if (count := _count(frequencies, grade))]
+    doubtful = [str(frequency.number) for frequency in frequencies if frequency.grade[0] == "doubtful"]
+    which = f" (frequency {', frequency '.join(doubtful)})" if doubtful else ""
+    said = ", ".join(counts).replace("doubtful", f"doubtful{which}")
+    return [f"Of {len(frequencies)} frequencies, {said}."]
 
 
 def _count(frequencies: list[Frequency], grade: str) -> int:

@@ -4,12 +4,16 @@ import re
 from html import unescape
 
 import gseapy
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from scripts import __main__, story
+from scripts import __main__, figures, story
 from scripts.errors import printable
+from scripts.programs import Response
 from scripts.report import page_figures, pages
 from scripts.story.index import trust
 from tests.story.runs import GENES, TYPES, filled, tables
@@ -125,6 +129,23 @@ def test_a_frequency_is_told_on_its_own_page(run):
     assert {"index.html", "frequency_1.html"} <= set(links)
 
 
+def test_the_response_surface_of_notebook_07_is_on_the_page_of_its_frequency(tmp_path):
+    run, grid = filled(tmp_path / "mine"), np.linspace(-1, 1, 5)
+    response = Response(
+        0, ("program 1", "program 2"), pd.DataFrame(np.outer(grid, grid), grid, grid), np.ones((3, 2)), grid[:3]
+    )
+    drawn = nbformat.from_dict(figures.response_surface(response).to_plotly_json())
+    cell = new_code_cell("", outputs=[new_output("display_data", data={pages.FIGURE: drawn})])
+    run.write("07_programs.ipynb", lambda path: nbformat.write(new_notebook(cells=[cell]), path))
+    story.write(run)
+    assert "Frequency 0 over two programs" in text_of_captions(html_of(run, "frequency_0.html"))
+    assert "over two programs" not in html_of(run, "frequency_1.html")
+
+
+def text_of_captions(html):
+    return unescape(" ".join(re.findall(r"<figcaption>(.*?)</figcaption>", html)))
+
+
 def test_gene_lists_load_where_they_are_used(run):
     sets = gseapy.read_gmt(str(run.path("gene_lists.gmt")))
     assert [name for name in sets if "module_1_high" in name] == [
@@ -170,10 +191,12 @@ def test_pages_of_a_former_run_with_more_frequencies_are_no_files_of_the_users(r
 
 def test_rivals_stand_beside_what_they_are_held_against():
     record = {"held-out R², bilinear": "0.87", "held-out R², linear ridge": "0.83", "held-out R², squares only": "0.85"}
+    record |= {"held-out R², bilinear: of noise": "0.48"}
     record |= {"trusted modules": "7 of 25", "stability (matched, 80%)": "0.67"}
     assert trust({"key_figures": {"03_train": record, "04_interpret": {}}}) == {
         "03_train": {
-            "held-out R²": "bilinear: 0.87; linear ridge: 0.83",
+            "held-out R²": "bilinear: 0.87 · linear ridge: 0.83",
+            "held-out R² of noise": "bilinear: 0.48",
             "trusted modules": "7 of 25",
             "stability (matched, 80%)": "0.67",
         }
