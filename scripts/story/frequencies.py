@@ -174,14 +174,15 @@ def _frequency(tables: Tables, number: int) -> Frequency:
     rows = {"low": order[:n_end], "high": order[::-1][:n_end]}
     reach = {side: abs(v[places].mean()) for side, places in rows.items()}
     terms = _terms(own["enrichment.csv"], modules, tables.setting("06_go_terms", "term_fdr", 0.05))
+    is_rest = {side: far < REST * max(reach.values()) for side, far in reach.items()}
     ends = {
         side: End(
             side=side,
             n_cells=n_end,
             types=tables.types_among(places),
-            is_rest=reach[side] < REST * max(reach.values()),
+            is_rest=is_rest[side],
             markers=_markers(own["drivers.csv"], 1 if side == "high" else -1),
-            terms=terms[terms["side"] == side].head(N_TERMS),
+            terms=terms[(terms["side"] == side) & (not is_rest[side])].head(N_TERMS),
         )
         for side, places in rows.items()
     }
@@ -236,7 +237,8 @@ def _terms(enrichment: pd.DataFrame, modules: list[Module], fdr: float) -> pd.Da
 
 def _pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """The surest gene pairs of a frequency, those that are called first."""
-    ordered = _by_size(pairs, "t")
+    known = {name: pairs[name].eq(True) for name in ("called", "confirmed")}  # empty is no
+    ordered = _by_size(pairs.assign(**known), "t")
     return ordered.sort_values("called", ascending=False, kind="stable").head(N_PAIRS)
 
 

@@ -20,7 +20,6 @@ MAX_GENES = 60  # that the map can be coloured by
 LESS = re.compile(
     r"squares only|mean only|polynomial kernel|gradient descent"
 )  # key figures that stand in params.yaml alone
-PLANTED = "appendix_planted_truth"
 CITED = [
     "Belkin and Niyogi, Neural Computation 15, 1373 (2003): eigenvectors of a neighbourhood graph's Laplacian.",
     "Pearce et al., ICLR (2025), arXiv:2410.08417: modules as eigenvectors of a bilinear layer's interaction matrices.",

@@ -97,7 +97,7 @@ def _graded(frequencies: list[Frequency]) -> list[str]:
     doubtful = [str(frequency.number) for frequency in frequencies if frequency.grade[0] == "doubtful"]
     which = f" (frequency {', frequency '.join(doubtful)})" if doubtful else ""
     said = ", ".join(counts).replace("doubtful", f"doubtful{which}")
-    return [f"Of {len(frequencies)} frequencies, {said}."]
+    return [f"Of {len(frequencies)} frequencies, graded by what was measured: {said}."]
 
 
 def _count(frequencies: list[Frequency], grade: str) -> int:

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from scipy import sparse
 
 from scripts import __main__, figures, story
 from scripts.errors import printable
 from scripts.programs import Response
-from scripts.report import page_figures, pages
+from scripts.report import Run, page_figures, pages
 from scripts.story.index import trust
 from tests.story.runs import GENES, TYPES, filled, tables
 
@@ -182,6 +183,20 @@ def test_a_run_without_tables_and_one_without_cells_have_an_index_that_says_what
     run.path("cells.h5ad").unlink()
     assert set(story.write(run)) == {"index.html", "story.csv"}
     assert "cells.h5ad is missing; run 01_data.ipynb first." in text_of(html_of(run, "index.html"))
+
+
+def test_cells_without_labels_and_without_a_layout_are_told_by_their_genes(tmp_path):
+    run = filled(tmp_path / "mine")
+    cells = run.load_cells()
+    cells.uns["label"], cells.X = "", sparse.csr_matrix(cells.X)
+    cells.obsm["X_umap_freq"] = np.full((cells.n_obs, 2), np.nan)
+    Run(run.folder, "01_data", {"dataset": "auto"}).save(cells=cells)
+    story.write(run)
+    text = text_of(part(html_of(run, "index.html"), "<main>", '<h2 id="trust">'))
+    assert "The layout of the cells failed" in text and "these cells are mine" in text and "Cell types" not in text
+    assert f"Frequency 0: from cells high in {GENES[0]}" in text and "nan" not in re.split(r"\W", text)
+    assert "Colour by" not in text and 'class="thumbnail"' not in html_of(run, "index.html")
+    assert "Frequency 0: from cells high in" in text_of(html_of(run, "frequency_0.html"))
 
 
 def test_pages_of_a_former_run_with_more_frequencies_are_no_files_of_the_users(run):
