@@ -8,14 +8,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from scipy import sparse
 
 from scripts import __main__, figures, story
 from scripts.errors import printable
 from scripts.programs import Response
-from scripts.report import Run, page_figures, pages
+from scripts.report import Run, chain, page_figures, pages
 from scripts.story.index import trust
 from tests.story.runs import GENES, TYPES, filled, tables
 
@@ -199,9 +198,15 @@ def test_cells_without_labels_and_without_a_layout_are_told_by_their_genes(tmp_p
     assert "Frequency 0: from cells high in" in text_of(html_of(run, "frequency_0.html"))
 
 
-def test_pages_of_a_former_run_with_more_frequencies_are_no_files_of_the_users(run):
-    known = yaml.safe_load(run.path("ledger.json").read_text())["files"]
-    assert {name for name, entry in known.items() if entry["maker"] == "pages"} == set(story.write(run))
+def test_pages_of_a_former_run_are_no_files_of_the_users(tmp_path):
+    chosen = chain.Plan(tmp_path / "mine", [], "")
+    former = filled(chosen.former)
+    former.enter_pages(story.write(former))
+    former.write_text("note.txt", "of the user")
+    filled(chosen.folder)
+    chain._recover(chosen)
+    there = {path.name for path in chosen.folder.iterdir()}
+    assert "note.txt" in there and not {"frequency_1.html", "story.csv"} & there
 
 
 def test_rivals_stand_beside_what_they_are_held_against():
