@@ -11,10 +11,13 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors import InputError, NotebookFailed, one_line
 from scripts.parallel import undisturbed
+
+if TYPE_CHECKING:
+    from scripts.report import Run
 
 HELP = """\
 examples:
@@ -41,7 +44,7 @@ def report(options: argparse.Namespace) -> str:
     chosen = chain.plan(options.dataset, options.run, options.params, options.reports)
     chain.say(f"{one_line(chosen.reason)}\n")
     try:
-        index = chain.execute(chosen, options.force)
+        index = chain.execute(chosen, _tell, options.force)
     except (NotebookFailed, KeyboardInterrupt) as error:
         left = chain.unfinished(chosen)
         cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
@@ -58,9 +61,16 @@ def pages(options: argparse.Namespace) -> str:
 
     run = Run(options.folder)
     run.need("params.yaml")  # or it is no run
-    index = of_run.write_pages(run)
-    run.enter_pages()
-    return one_line(index)
+    of_run.write_pages(run)
+    run.enter_pages(_tell(run))
+    return one_line(run.path("index.html"))
+
+
+def _tell(run: Run) -> list[str]:
+    """Write the story of a run; returns the names of its files. What it imports takes a moment."""
+    from scripts import story
+
+    return story.write(run)
 
 
 def settings(options: argparse.Namespace) -> str:

@@ -40,6 +40,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "enrichment",
     "figures",
     "findings",
+    "story",
     "__main__",
 ]
 MAX_FILES, MAX_LINES = 9, 450  # in a folder of scripts/; in a file

