@@ -23,6 +23,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "blocks",
     "regression",
     "parallel",
+    "console",
     "graph",
     "sources",
     "cells",
@@ -38,6 +39,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "enrichment",
     "figures",
     "findings",
+    "runs",
     "__main__",
 ]
 MAX_FILES, MAX_LINES = 9, 450  # in a folder of scripts/; in a file

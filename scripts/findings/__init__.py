@@ -93,7 +93,7 @@ from scripts.findings.reading import (
     figures_of_hierarchy,
     figures_of_reading,
 )
-from scripts.findings.text import bullets, say, table
+from scripts.findings.text import bullets, measured, say, table
 
 __all__ = [
     "CORRELATION",
@@ -179,6 +179,7 @@ __all__ = [
     "figures_of_structure",
     "figures_of_terms",
     "libraries_key_figure",
+    "measured",
     "planted_key_figure",
     "say",
     "table",

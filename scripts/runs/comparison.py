@@ -1,0 +1,309 @@
+"""What differs between runs, and how far they agree: each is held against the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import h5py
+import numpy as np
+import pandas as pd
+from anndata.io import read_elem
+
+from scripts import enrichment, evaluation, findings, graph, reading
+from scripts.cells import ALL_CELLS
+from scripts.console import heading, text_table
+from scripts.errors import InputError, one_line
+from scripts.measures import expected_jaccard, jaccard
+from scripts.report import Run, pages, write_table
+from scripts.report import settings as schema
+
+LEAST_SHARED = 50  # cells of both runs from which on their frequencies are compared: fewer agree by chance
+COLUMNS = ["part", "name", "frequency", "run", "value", "chance"]
+MEAN = "mean"  # frequency of an R2 that is the mean over those that all runs have
+PARTS = {  # part of the table -> heading, and how it is read
+    "settings": ("Settings that differ", ""),
+    "versions": ("Versions that differ", ""),
+    "key figures": ("Key figures that differ", ""),
+    "R2": ("Held-out R²", "Mean over splits; and over the frequencies that all runs have."),
+    "frequencies": (
+        "Frequencies",
+        "Over the cells that are in both runs: |r| of each frequency of the first run with its best partner, and the "
+        "smallest canonical correlation of all up to it, which rotations among them do not change.",
+    ),
+    "modules": (
+        "Modules",
+        "Jaccard of the genes at the poles of a module and of its partner; by chance: of random genes.",
+    ),
+    "programs": (
+        "Programs",
+        "Jaccard of the genes at the poles of a program and of its partner; by chance: of random genes.",
+    ),
+    "terms": (
+        "Gene-set terms",
+        "Significant terms of the markers of modules, and those that are also the first run's.",
+    ),
+}
+Row = tuple[str, str, object, str, object, float]  # see COLUMNS
+Poles = list[tuple[set[str], set[str]]]  # genes at both poles of each module
+
+
+class Cells(NamedTuple):
+    """Cells of a run: names of cells and genes, eigenvalues (n_freq,) and frequencies (n_cells, n_freq)."""
+
+    names: pd.Index
+    genes: pd.Index
+    values: np.ndarray
+    vectors: np.ndarray
+
+
+@dataclass
+class Comparison:
+    """Runs held against the first.
+
+    Attributes
+    ----------
+    folders : {name of a run: Path}
+    table : DataFrame
+        part, name, frequency (number, "mean", or empty), run, value (number or text), chance (what random genes give;
+        NaN where nothing is known of it).
+    said : list of str
+        The data of each run, how far it agrees with the first, and what could not be compared.
+    is_marked : bool
+        Whether texts of the table are marked for spreadsheets, as those of one of the runs are.
+    """
+
+    folders: dict[str, Path]
+    table: pd.DataFrame
+    said: list[str]
+    is_marked: bool
+
+
+def compare(folders: list[Path]) -> Comparison:
+    """Hold runs against the first of them.
+
+    Raises
+    ------
+    InputError
+        Fewer than two folders, one of them twice, or one without a run. What else a run lacks is left out, and said.
+    """
+    if len({folder.resolve() for folder in folders}) < max(len(folders), 2):
+        raise InputError("two run folders or more are needed, each named once: compare reports/first reports/second")
+    runs = dict(zip(_names(folders), map(Run, folders), strict=True))
+    records = {name: run.settings() for name, run in runs.items()}
+    rows, said = list(_records(records)), [f"{name}: {_data(record)}" for name, record in records.items()]
+    for part, found in [("R2", _performance), ("frequencies", _agreement), ("programs", _programs), ("terms", _terms)]:
+        try:
+            rows += found(runs)
+        except InputError as error:
+            said.append(f"Not compared ({part}): {one_line(error)}")
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    first, *others = runs
+    said += [_sentence(table, first, other) for other in others]
+    is_marked = any(
+        record.get("notebooks", {}).get("01_data", {}).get("csv_safe", False) for record in records.values()
+    )
+    return Comparison(dict(zip(runs, folders, strict=True)), table, said, is_marked)
+
+
+def _names(folders: list[Path]) -> list[str]:
+    """Names of runs, with as much of the way to them as tells them apart."""
+    paths = [folder.resolve() for folder in folders]
+    depth = next(n for n in range(1, 1000) if len({path.parts[-n:] for path in paths}) == len(paths))
+    return [os.path.join(*path.parts[-depth:]) for path in paths]
+
+
+def _data(record: dict) -> str:
+    return str(record.get("notebooks", {}).get("01_data", {}).get("data", "cells that are not recorded"))
+
+
+def _records(records: dict[str, dict]) -> Iterator[Row]:
+    """What is recorded of the runs, and not the same in all of them."""
+    flat: dict[str, dict[tuple[str, str], str]] = {}
+    for run, record in records.items():
+        of_run = flat[run] = {("versions", name): str(value) for name, value in record.get("versions", {}).items()}
+        for notebook, settings in record.get("notebooks", {}).items():
+            known = {name: value for name, value in settings.items() if name in schema.TYPES}
+            of_run |= {("settings", f"{notebook}: {name}"): pages.setting(value) for name, value in known.items()}
+        for figures in record.get("key_figures", {}).values():
+            of_run |= {("key figures", label): str(text) for label, text in figures.items()}
+    for part, name in dict.fromkeys(key for of_run in flat.values() for key in of_run):
+        values = {run: of_run.get((part, name), "") for run, of_run in flat.items()}
+        if len(set(values.values())) > 1:
+            yield from ((part, name, "", run, value, np.nan) for run, value in values.items())
+
+
+def _performance(runs: dict[str, Run]) -> Iterator[Row]:
+    """R2 of each model by frequency, and its mean."""
+    tables = {run: at.load_table("performance.csv") for run, at in runs.items()}
+    scores = {
+        run: evaluation.over_splits(table[table["protocol"] == ALL_CELLS], "r2")["mean"]
+        for run, table in tables.items()
+    }
+    of_all = sorted(set.intersection(*(set(table.columns) for table in scores.values())))
+    for run, table in scores.items():
+        for model, values in table.iterrows():
+            yield "R2", str(model), MEAN, run, values[of_all].mean(), np.nan
+            yield from (("R2", str(model), frequency, run, value, np.nan) for frequency, value in values.items())
+
+
+def _cells(run: Run) -> Cells:
+    with h5py.File(run.need("cells.h5ad")) as file:
+        names, genes = (read_elem(file[part]).index for part in ("obs", "var"))
+        return Cells(names, genes, file["uns/freq_vals"][:], file["obsm/X_freq"][:])
+
+
+def _agreement(runs: dict[str, Run]) -> Iterator[Row]:
+    """Agreement of frequencies, and of the modules of those that are each other's partners."""
+    first, *others = runs
+    cells, modules = _cells(runs[first]), runs[first].load_table("modules.csv")
+    for other in others:
+        found = _cells(runs[other])
+        shared = cells.names.intersection(found.names)
+        mine, theirs = (of_run.vectors[of_run.names.get_indexer(shared)] for of_run in (cells, found))
+        partners = np.arange(min(mine.shape[1], theirs.shape[1]))
+        if len(shared) >= LEAST_SHARED:
+            scales = graph.scale_table(
+                cells.values, mine, [(np.arange(len(shared)), theirs)], np.full(mine.shape[1], np.nan)
+            )
+            for row in scales.itertuples():
+                yield "frequencies", "by itself", row.frequency, other, row.alone, np.nan
+                yield "frequencies", "all up to it", row.frequency, other, row.together, np.nan
+            partners = np.abs(np.corrcoef(mine.T, theirs.T)[: mine.shape[1], mine.shape[1] :]).argmax(axis=1)
+        chance = _chance(cells.genes, found.genes)
+        of_other = runs[other].load_table("modules.csv")
+        for frequency, partner in enumerate(partners):
+            pair = modules[modules["frequency"] == frequency], of_other[of_other["frequency"] == partner]
+            for number, value in enumerate(_matched(pair[0], pair[1], "module"), 1):
+                yield "modules", f"module {number}", frequency, other, value, chance
+
+
+def _chance(genes: pd.Index, others: pd.Index) -> float:
+    """Jaccard of poles of random genes; genes that one run alone has measured make it smaller than this."""
+    n_genes = len(genes.intersection(others))
+    return (
+        expected_jaccard(reading.N_POLE_GENES, reading.N_POLE_GENES, n_genes)
+        if n_genes > reading.N_POLE_GENES
+        else np.nan
+    )
+
+
+def _poles(table: pd.DataFrame, by: str) -> Poles:
+    """Leading genes at both poles of each module or program, in order; table : `modules.csv` or `programs.csv`."""
+    leading = table[table["rank"] <= reading.N_POLE_GENES]
+    of_pole = leading.groupby([by, "pole"])["gene"].agg(set).unstack("pole")
+    return [(row.positive, row.negative) for row in of_pole.itertuples()]
+
+
+def _matched(table: pd.DataFrame, other: pd.DataFrame, by: str) -> list[float]:
+    """Jaccard of each module or program with its partner, of as many as both have."""
+    mine, theirs = _poles(table, by), _poles(other, by)
+    n_both = min(len(mine), len(theirs))
+    partners = reading.match(mine[:n_both], theirs[:n_both]) if n_both else []
+    return [reading.pole_jaccard(poles, theirs[partner]) for poles, partner in zip(mine, partners, strict=False)]
+
+
+def _programs(runs: dict[str, Run]) -> Iterator[Row]:
+    """Agreement of programs."""
+    first, *others = runs
+    programs, genes = runs[first].load_table("programs.csv"), _cells(runs[first]).genes
+    for other in others:
+        chance = _chance(genes, _cells(runs[other]).genes)
+        for number, value in enumerate(_matched(programs, runs[other].load_table("programs.csv"), "program"), 1):
+            yield "programs", f"program {number}", "", other, value, chance
+
+
+def _terms(runs: dict[str, Run]) -> Iterator[Row]:
+    """Terms of each run, and those that the first one has, too."""
+    found = {run: _significant(at) for run, at in runs.items()}
+    first, *others = runs
+    for run, terms in found.items():
+        yield "terms", "significant", "", run, len(terms), np.nan
+    for other in others:
+        yield "terms", "in common", "", other, len(found[first] & found[other]), np.nan
+        yield "terms", "Jaccard", "", other, jaccard(found[first], found[other]), np.nan
+
+
+def _significant(run: Run) -> set[tuple[str, str]]:
+    """Library and name of the terms of the markers of modules."""
+    table = run.load_table("enrichment.csv")
+    significant = table["adjusted_p"] < run.of("06_go_terms")["term_fdr"]
+    of_modules = enrichment.kind_of(table["source"]) == "module"
+    return set(table.loc[significant & of_modules, ["library", "term"]].itertuples(index=False, name=None))
+
+
+def _sentence(table: pd.DataFrame, first: str, other: str) -> str:
+    """How far a run agrees with the first."""
+    of_other = table[table["run"] == other]
+    clauses = [_counted((of_other["part"] == "settings").sum(), "setting differs", "settings differ")]
+    together = of_other.loc[of_other["name"] == "all up to it", "value"].to_numpy(float)
+    if len(together):
+        n_back = (np.flatnonzero(together >= graph.COMES_BACK) + 1).max(initial=0)
+        clauses.append(
+            f"of {len(together)} frequencies, the first {n_back} span the same space"
+            if n_back
+            else "no leading frequencies span the same space"
+        )
+    for part, what in [("modules", "modules"), ("programs", "programs")]:
+        rows = of_other[of_other["part"] == part]
+        if len(rows):
+            value, chance = rows["value"].astype(float).mean(), rows["chance"].mean()
+            clauses.append(
+                f"{what} share {value:.2f} of the genes at their poles (by chance {findings.measured(chance, '.3f')})"
+            )
+    shared = of_other.loc[(of_other["part"] == "terms") & (of_other["name"] == "in common"), "value"]
+    clauses += [_counted(n, "term of modules is the same", "terms of modules are the same") for n in shared]
+    return f"{other} beside {first}: {'; '.join(clauses)}."
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _wide(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+    """A part of the table for reading, as text: a row for each thing that is compared, a column for each run."""
+    keys = ["name", "frequency"] if (rows["frequency"] != "").any() else ["name"]
+    texts = rows.assign(frequency=rows["frequency"].astype(str), value=list(map(_short, rows["value"])))
+    wide = texts.pivot(index=keys, columns="run", values="value")
+    wide = wide[[run for run in runs if run in wide]]
+    if rows["chance"].notna().any():
+        wide["by chance"] = [
+            findings.measured(value, ".3f") for value in texts.groupby(keys)["chance"].mean()[wide.index]
+        ]
+    in_order = texts.drop_duplicates(keys).set_index(keys).index
+    return wide.loc[in_order].fillna("").rename_axis(columns=None).reset_index()
+
+
+def _short(value: object) -> str:
+    return findings.measured(value, "z.3f") if isinstance(value, float) else str(value)
+
+
+def as_text(found: Comparison) -> str:
+    """A comparison for a terminal; R2 of single frequencies is left to the file."""
+    lines = ["\n".join(map(one_line, found.said))]
+    shown = found.table[(found.table["part"] != "R2") | (found.table["frequency"] == MEAN)]
+    for part, (title, note) in PARTS.items():
+        rows = shown[shown["part"] == part]
+        if len(rows):
+            wide = _wide(rows, list(found.folders))
+            names = [name for name in wide if name not in ("name", "frequency")]
+            lines += [heading(f"{title}. {note}".strip()), text_table(list(wide), wide.itertuples(index=False), names)]
+    return "\n".join(lines)
+
+
+def write(found: Comparison, folder: Path) -> Path:
+    """Write compare.csv and compare.html into a folder; returns the page's path."""
+    sections = [
+        {"title": title, "note": note, "table": findings.table(_wide(rows, list(found.folders))).data}
+        for part, (title, note) in PARTS.items()
+        if len(rows := found.table[found.table["part"] == part])
+    ]
+    links = {name: quote(os.path.relpath(path / "index.html", folder)) for name, path in found.folders.items()}
+    at = Run(folder)
+    at.write("compare.csv", partial(write_table, found.table, is_marked=found.is_marked))
+    return pages.write_tables(at, "compare.html", "Runs beside each other", found.said, links, sections)
