@@ -25,27 +25,25 @@ from scripts.report import settings as schema
 
 LEAST_SHARED = 50  # cells of both runs from which on their frequencies are compared: fewer agree by chance
 COLUMNS = ["part", "name", "frequency", "run", "value", "chance"]
+NOT_RECORDED = "not recorded"  # of a setting or figure that a run does not have, as one of another version
 MEAN = "mean"  # frequency of an R2 that is the mean over those that all runs have
-PARTS = {  # part of the table -> heading, and how it is read
-    "settings": ("Settings that differ", ""),
-    "versions": ("Versions that differ", ""),
-    "key figures": ("Key figures that differ", ""),
-    "R2": ("Held-out R²", "Mean over splits; and over the frequencies that all runs have."),
+POLES = "Jaccard of the genes at the poles of a {} and of its partner; by chance: of random genes."
+PARTS = {  # part of the table -> heading, what its rows are, and how it is read
+    "settings": ("Settings that differ", "setting", ""),
+    "versions": ("Versions that differ", "package", ""),
+    "key figures": ("Key figures that differ", "figure", ""),
+    "R2": ("Held-out R²", "model", "Mean over splits; and over the frequencies that all runs have."),
     "frequencies": (
         "Frequencies",
+        "agreement",
         "Over the cells that are in both runs: |r| of each frequency of the first run with its best partner, and the "
         "smallest canonical correlation of all up to it, which rotations among them do not change.",
     ),
-    "modules": (
-        "Modules",
-        "Jaccard of the genes at the poles of a module and of its partner; by chance: of random genes.",
-    ),
-    "programs": (
-        "Programs",
-        "Jaccard of the genes at the poles of a program and of its partner; by chance: of random genes.",
-    ),
+    "modules": ("Modules", "module", POLES.format("module")),
+    "programs": ("Programs", "program", POLES.format("program")),
     "terms": (
         "Gene-set terms",
+        "terms",
         "Significant terms of the markers of modules, and those that are also the first run's.",
     ),
 }
@@ -133,7 +131,7 @@ def _records(records: dict[str, dict]) -> Iterator[Row]:
         for figures in record.get("key_figures", {}).values():
             of_run |= {("key figures", label): str(text) for label, text in figures.items()}
     for part, name in dict.fromkeys(key for of_run in flat.values() for key in of_run):
-        values = {run: of_run.get((part, name), "") for run, of_run in flat.items()}
+        values = {run: of_run.get((part, name), NOT_RECORDED) for run, of_run in flat.items()}
         if len(set(values.values())) > 1:
             yield from ((part, name, "", run, value, np.nan) for run, value in values.items())
 
@@ -265,7 +263,7 @@ def _counted(n: int, one: str, many: str) -> str:
     return f"{n} {one if n == 1 else many}"
 
 
-def _wide(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+def _wide(rows: pd.DataFrame, runs: list[str], what: str) -> pd.DataFrame:
     """A part of the table for reading, as text: a row for each thing that is compared, a column for each run."""
     keys = ["name", "frequency"] if (rows["frequency"] != "").any() else ["name"]
     texts = rows.assign(frequency=rows["frequency"].astype(str), value=list(map(_short, rows["value"])))
@@ -276,7 +274,7 @@ def _wide(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
             findings.measured(value, ".3f") for value in texts.groupby(keys)["chance"].mean()[wide.index]
         ]
     in_order = texts.drop_duplicates(keys).set_index(keys).index
-    return wide.loc[in_order].fillna("").rename_axis(columns=None).reset_index()
+    return wide.loc[in_order].fillna("").rename_axis(columns=None).reset_index().rename(columns={"name": what})
 
 
 def _short(value: object) -> str:
@@ -287,11 +285,11 @@ def as_text(found: Comparison) -> str:
     """A comparison for a terminal; R2 of single frequencies is left to the file."""
     lines = ["\n".join(map(one_line, found.said))]
     shown = found.table[(found.table["part"] != "R2") | (found.table["frequency"] == MEAN)]
-    for part, (title, note) in PARTS.items():
+    for part, (title, what, note) in PARTS.items():
         rows = shown[shown["part"] == part]
         if len(rows):
-            wide = _wide(rows, list(found.folders))
-            names = [name for name in wide if name not in ("name", "frequency")]
+            wide = _wide(rows, list(found.folders), what)
+            names = [name for name in wide if name not in (what, "frequency")]
             lines += [heading(f"{title}. {note}".strip()), text_table(list(wide), wide.itertuples(index=False), names)]
     return "\n".join(lines)
 
@@ -299,8 +297,8 @@ def as_text(found: Comparison) -> str:
 def write(found: Comparison, folder: Path) -> Path:
     """Write compare.csv and compare.html into a folder; returns the page's path."""
     sections = [
-        {"title": title, "note": note, "table": findings.table(_wide(rows, list(found.folders))).data}
-        for part, (title, note) in PARTS.items()
+        {"title": title, "note": note, "table": findings.table(_wide(rows, list(found.folders), what)).data}
+        for part, (title, what, note) in PARTS.items()
         if len(rows := found.table[found.table["part"] == part])
     ]
     links = {name: quote(os.path.relpath(path / "index.html", folder)) for name, path in found.folders.items()}
