@@ -250,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, _ignore)
     try:
-        outcome = app(arguments, standalone_mode=False)
+        outcome = typer.main.get_command(app).main(arguments, standalone_mode=False)
     except TyperException as error:  # a wrong option
         outcome = f"{one_line(error.format_message())} (--help lists what there is)", 2
     if isinstance(outcome, int):  # of --help, which has said all

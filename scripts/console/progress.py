@@ -56,7 +56,8 @@ class Progress:
             done = f"{label} ... {time.monotonic() - begin:.0f} s"
             if display is not None and shown is not None:
                 display.remove_task(shown)
-                display.console.print(done, markup=False, highlight=False)
+                with contextlib.suppress(BrokenPipeError, ValueError):  # as in `say`
+                    display.console.print(done, markup=False, highlight=False)
             else:
                 say(f"{done}\n")
 
