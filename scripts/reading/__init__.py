@@ -27,20 +27,11 @@ from scripts.reading.scan import (
     scan_table,
 )
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
-from scripts.reading.stability import (
-    N_POLE_GENES,
-    agreement_table,
-    match,
-    module_stability,
-    pole_jaccard,
-    recurrence,
-    trusted_modules,
-)
+from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules
 
 __all__ = [
     "ConditionedCells",
     "N_MODULES",
-    "N_POLE_GENES",
     "PairScan",
     "Scorer",
     "add_modules",
@@ -55,11 +46,9 @@ __all__ = [
     "largest_of_surrogates",
     "loading_intervals",
     "main_effect_table",
-    "match",
     "module_scores",
     "module_stability",
     "module_table",
-    "pole_jaccard",
     "pole_loadings",
     "pole_stability",
     "poles",

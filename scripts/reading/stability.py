@@ -1,6 +1,6 @@
 """Whether modules come back: agreement of fits to other cells, or from other seeds. Knows bilinear forms only."""
 
-from collections.abc import Collection, Set
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -20,11 +20,8 @@ def pole_sets(loadings: np.ndarray, n_genes: int = N_POLE_GENES) -> list[tuple[s
     return [(set(high.tolist()), set(low.tolist())) for high, low in both]
 
 
-def pole_jaccard(first: tuple[Set, Set], second: tuple[Set, Set]) -> float:
-    """Mean Jaccard of two modules' poles, whichever way round fits better: the sign of a module is a convention.
-
-    first, second : genes at both poles, by place or by name.
-    """
+def pole_jaccard(first: tuple[set[int], set[int]], second: tuple[set[int], set[int]]) -> float:
+    """Mean Jaccard of two modules' poles, whichever way round fits better: the sign of a module is a convention."""
     same = jaccard(first[0], second[0]) + jaccard(first[1], second[1])
     turned = jaccard(first[0], second[1]) + jaccard(first[1], second[0])
     return max(same, turned) / 2

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 
-from scripts import enrichment, evaluation, findings, graph, reading
+from scripts import enrichment, evaluation, findings, graph
 from scripts.cells import ALL_CELLS
 from scripts.console import heading, text_table
 from scripts.errors import InputError, one_line
@@ -27,7 +27,10 @@ LEAST_SHARED = 50  # cells of both runs from which on their frequencies are comp
 COLUMNS = ["part", "name", "frequency", "run", "value", "chance"]
 NOT_RECORDED = "not recorded"  # of a setting or figure that a run does not have, as one of another version
 MEAN = "mean"  # frequency of an R2 that is the mean over those that all runs have
-POLES = "Jaccard of the genes at the poles of a {} and of its partner; by chance: of random genes."
+N_POLE_GENES = 25  # genes of each pole that are compared
+POLES = (
+    "Jaccard of the genes at the poles of a {} and of its best partner in the other run; by chance: of random genes."
+)
 PARTS = {  # part of the table -> heading, what its rows are, and how it is read
     "settings": ("Settings that differ", "setting", ""),
     "versions": ("Versions that differ", "package", ""),
@@ -48,7 +51,6 @@ PARTS = {  # part of the table -> heading, what its rows are, and how it is read
     ),
 }
 Row = tuple[str, str, object, str, object, float]  # see COLUMNS
-Poles = list[tuple[set[str], set[str]]]  # genes at both poles of each module
 
 
 class Cells(NamedTuple):
@@ -158,14 +160,13 @@ def _cells(run: Run) -> Cells:
 
 
 def _agreement(runs: dict[str, Run]) -> Iterator[Row]:
-    """Agreement of frequencies, and of the modules of those that are each other's partners."""
+    """Agreement of frequencies and of modules, whichever frequency a partner is of: these change places and rotate."""
     first, *others = runs
     cells, modules = _cells(runs[first]), runs[first].load_table("modules.csv")
     for other in others:
         found = _cells(runs[other])
         shared = cells.names.intersection(found.names)
         mine, theirs = (of_run.vectors[of_run.names.get_indexer(shared)] for of_run in (cells, found))
-        partners = np.arange(min(mine.shape[1], theirs.shape[1]))
         if len(shared) >= LEAST_SHARED:
             scales = graph.scale_table(
                 cells.values, mine, [(np.arange(len(shared)), theirs)], np.full(mine.shape[1], np.nan)
@@ -173,38 +174,32 @@ def _agreement(runs: dict[str, Run]) -> Iterator[Row]:
             for row in scales.itertuples():
                 yield "frequencies", "by itself", row.frequency, other, row.alone, np.nan
                 yield "frequencies", "all up to it", row.frequency, other, row.together, np.nan
-            partners = np.abs(np.corrcoef(mine.T, theirs.T)[: mine.shape[1], mine.shape[1] :]).argmax(axis=1)
-        chance = _chance(cells.genes, found.genes)
-        of_other = runs[other].load_table("modules.csv")
-        for frequency, partner in enumerate(partners):
-            pair = modules[modules["frequency"] == frequency], of_other[of_other["frequency"] == partner]
-            for number, value in enumerate(_matched(pair[0], pair[1], "module"), 1):
-                yield "modules", f"module {number}", frequency, other, value, chance
+        chance, of_other = _chance(cells.genes, found.genes), runs[other].load_table("modules.csv")
+        for (frequency, module), value in _best_jaccards(modules, of_other, ["frequency", "module"]).items():
+            yield "modules", f"module {module}", frequency, other, value, chance
 
 
 def _chance(genes: pd.Index, others: pd.Index) -> float:
     """Jaccard of poles of random genes; genes that one run alone has measured make it smaller than this."""
     n_genes = len(genes.intersection(others))
-    return (
-        expected_jaccard(reading.N_POLE_GENES, reading.N_POLE_GENES, n_genes)
-        if n_genes > reading.N_POLE_GENES
-        else np.nan
-    )
+    return expected_jaccard(N_POLE_GENES, N_POLE_GENES, n_genes) if n_genes > N_POLE_GENES else np.nan
 
 
-def _poles(table: pd.DataFrame, by: str) -> Poles:
-    """Leading genes at both poles of each module or program, in order; table : `modules.csv` or `programs.csv`."""
-    leading = table[table["rank"] <= reading.N_POLE_GENES]
-    of_pole = leading.groupby([by, "pole"])["gene"].agg(set).unstack("pole")
-    return [(row.positive, row.negative) for row in of_pole.itertuples()]
+def _poles(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Sets of the leading genes at both poles of each module or program; table : `modules.csv` or `programs.csv`."""
+    leading = table[table["rank"] <= N_POLE_GENES]
+    return leading.groupby([*by, "pole"])["gene"].agg(frozenset).unstack("pole", fill_value=frozenset())
 
 
-def _matched(table: pd.DataFrame, other: pd.DataFrame, by: str) -> list[float]:
-    """Jaccard of each module or program with its partner, of as many as both have."""
-    mine, theirs = _poles(table, by), _poles(other, by)
-    n_both = min(len(mine), len(theirs))
-    partners = reading.match(mine[:n_both], theirs[:n_both]) if n_both else []
-    return [reading.pole_jaccard(poles, theirs[partner]) for poles, partner in zip(mine, partners, strict=False)]
+def _best_jaccards(table: pd.DataFrame, other: pd.DataFrame, by: list[str]) -> pd.Series:
+    """Mean Jaccard of both poles of each module or program with its best partner's, whichever way round fits better."""
+    theirs = _poles(other, by)
+    ways = [*theirs[["positive", "negative"]].to_numpy(), *theirs[["negative", "positive"]].to_numpy()]
+
+    def best(mine: pd.Series) -> float:
+        return max((jaccard(mine.positive, one) + jaccard(mine.negative, two)) / 2 for one, two in ways)
+
+    return _poles(table, by).apply(best, axis=1)
 
 
 def _programs(runs: dict[str, Run]) -> Iterator[Row]:
@@ -213,7 +208,8 @@ def _programs(runs: dict[str, Run]) -> Iterator[Row]:
     programs, genes = runs[first].load_table("programs.csv"), _cells(runs[first]).genes
     for other in others:
         chance = _chance(genes, _cells(runs[other]).genes)
-        for number, value in enumerate(_matched(programs, runs[other].load_table("programs.csv"), "program"), 1):
+        of_other = runs[other].load_table("programs.csv")
+        for number, value in _best_jaccards(programs, of_other, ["program"]).items():
             yield "programs", f"program {number}", "", other, value, chance
 
 

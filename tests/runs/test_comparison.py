@@ -112,7 +112,7 @@ def test_rotations_among_frequencies_change_single_ones_and_not_their_space(firs
     assert "the first 3 span the same space" in found.said[-1]
 
 
-def test_modules_are_those_of_the_frequency_that_is_the_partner(first, tmp_path):
+def test_modules_find_their_partners_where_frequencies_change_places(first, tmp_path):
     """Frequencies 0 and 2 change places, and the modules of each with it."""
     vectors = Run(first).load_cells().obsm["X_freq"]
     other = make(tmp_path / "b", vectors=vectors[:, [2, 1, 0]])
@@ -123,6 +123,15 @@ def test_modules_are_those_of_the_frequency_that_is_the_partner(first, tmp_path)
     found = runs.compare([first, other])
     modules = found.table[found.table["part"] == "modules"]
     np.testing.assert_allclose(modules["value"].astype(float), 1)
+
+
+def test_which_pole_is_positive_is_a_convention(first, tmp_path):
+    other = make(tmp_path / "b")
+    table = Run(other).load_table("modules.csv")
+    table["pole"] = np.where(table["pole"] == "positive", "negative", "positive")
+    Run(other, "04_interpret").save(modules=table)
+    found = runs.compare([first, other]).table
+    np.testing.assert_allclose(found.loc[found["part"] == "modules", "value"].astype(float), 1)
 
 
 def test_cells_are_compared_by_their_names(first, tmp_path):
