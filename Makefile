@@ -13,9 +13,12 @@ export $(OPTIONS)
 
 VENV := .venv/bin
 INSTALLED := .venv/installed
+# two processes of tests, as many machines have two cores; threads of both would spin while they wait for a core
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+RIVALS := .venv/rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help report check test lint lab bench
+.PHONY: help report check test lint lab bench rivals
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -27,10 +30,10 @@ report: $(INSTALLED)  ## run all notebooks and write reports/<run>/index.html
 	@$(VENV)/python -m scripts report --dataset="$$DATASET" $${RUN:+--run="$$RUN"} $${PARAMS:+--params="$$PARAMS"}
 
 check: lint  ## check the code and run the fast tests, in less than two minutes
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest -m "not chain and not browser and not slow"
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(PYTEST) -m "not chain and not browser and not slow"
 
 test: lint  ## check the code and run all tests
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(VENV)/python -m pytest
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$TESTARGS" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(VENV)/ruff check .
@@ -40,10 +43,17 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	@PYTHONPATH="$$PWD" $(VENV)/jupyter lab notebooks
 
-bench: $(INSTALLED)  ## print each measured speed as a ratio, and what the scan of pairs finds by chance
+rivals: $(RIVALS)  ## install the packages that notebook 05 also compares with, where they are there
+
+bench: $(INSTALLED) $(RIVALS)  ## print each measured speed as a ratio, what the scan of pairs finds by chance, and rivals
 	@$(VENV)/python -m benchmarks.speed
 	@$(VENV)/python -m benchmarks.scaling
 	@$(VENV)/python -m benchmarks.pair_nulls
+	@$(VENV)/python -m benchmarks.gene_rivals
+
+$(RIVALS): $(INSTALLED) pyproject.toml
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[rivals]'
+	@touch $@
 
 $(INSTALLED): requirements.txt
 	@command -v "$$PYTHON" >/dev/null || { printf "error: %s not found; install Python 3.11 or newer, or name it: make PYTHON=...\n" "$$PYTHON" >&2; exit 1; }

@@ -1,11 +1,15 @@
-"""How often anything is called in cells that differ in nothing but their depth: `python -m benchmarks.structureless`.
+"""How often anything is called where there is nothing: `python -m benchmarks.structureless`.
 
-The cells have the depths and the mean profile of a data set. Of a set of which no frequency passes, the index page says
-that there is no structure beyond depth and noise.
+Cells that differ in nothing but their depth, with the depths and the mean profile of a data set: of a set of which no
+frequency passes, the index page says that there is no structure beyond depth and noise. And the data set's own cells
+with targets that know nothing of their genes, the frequencies of other cells and random fields on the graph of other
+cells; and with random fields on their own graph, which are made of the tissue's axes: how many modules of these are
+trusted. A graph built anew has targets of its own, as it has frequencies.
 """
 
 import argparse
 import warnings
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import anndata as ad
@@ -14,6 +18,14 @@ import pandas as pd
 from scipy import sparse
 
 from scripts import cells, datasets, evaluation, models, reading, sources
+
+MAKE = partial(models.BilinearRidge, 50, (12, 16, 20))
+N_REBUILT = 5
+NULLS = {  # what the targets are: of which kind, and whether of the graph of other cells
+    "frequencies of other cells": ("shuffled", False),
+    "fields on the graph of other cells": ("smooth", True),
+    "fields on the cells' own graph": ("smooth", False),
+}
 
 
 def structureless_set(adata: ad.AnnData, settings: cells.Preparation, n_cells: int, random_state: int) -> ad.AnnData:
@@ -28,21 +40,52 @@ def structureless_set(adata: ad.AnnData, settings: cells.Preparation, n_cells: i
 def judged(adata: ad.AnnData, settings: cells.Preparation) -> dict[str, object]:
     """What the pages would call: frequencies that hold structure, modules that are trusted with and without asking."""
     scales = evaluation.scales(adata, settings, 2)
-    split, genes = cells.run_split(adata), list(adata.var_names)
-    make = partial(models.BilinearRidge, 50, (12, 16, 20))
-    model = make()
-    model.fit(split.train, split.val)
-    form = model.form(genes)
-    stability = reading.module_stability(form, evaluation.forms_of_subsamples(make, split, genes, 6))
-    truncation = evaluation.truncation_curve(form, split)
     lacking = evaluation.without_structure(scales)
-    asked = reading.trusted_modules(stability, truncation, without_structure=lacking)
+    anew = reading.patterns_anew(MAKE, adata, settings, N_REBUILT)
     return {
         "largest beyond_depth_r2": scales["beyond_depth_r2"].max(),
         "frequencies with structure": int((scales["structure"] == "yes").sum()),
-        "trusted modules": int(asked["trusted"].sum()),
-        "trusted if not asked": int(reading.trusted_modules(stability, truncation)["trusted"].sum()),
+        **{f"{name}, with the verdict": n for name, n in n_trusted(adata, anew, lacking).items()},
+        **n_trusted(adata, anew),
     }
+
+
+def n_trusted(adata: ad.AnnData, anew: list[np.ndarray], lacking: Collection[int] = ()) -> dict[str, int]:
+    """How many modules are trusted, and how many would be if the graph were not built anew."""
+    split = cells.run_split(adata)
+    model = MAKE()
+    model.fit(split.train, split.val)
+    form, X = model.form(list(adata.var_names)), split.train.arrays()[0]
+    forms = evaluation.forms_of_subsamples(MAKE, split, form.genes, 6)
+    same_graph, by_chance = reading.patterns_of_subsamples(forms, split.train), reading.random_patterns(form, X)
+    stability = reading.module_stability(reading.patterns(form, X), same_graph, anew, by_chance)
+    truncation = evaluation.truncation_curve(form, split)
+    tables = {"trusted": stability, "trusted on the same graph": stability.assign(stability_anew=np.nan)}
+    return {
+        name: int(reading.trusted_modules(table, truncation, without_structure=lacking)["trusted"].sum())
+        for name, table in tables.items()
+    }
+
+
+def of_null_targets(
+    adata: ad.AnnData, rebuilt: Sequence, null: str, is_of_others: bool, random_state: int
+) -> dict[str, int]:
+    """`n_trusted` of targets without the data set's own; rebuilt : as from datasets.rebuilt_graphs.
+
+    is_of_others : whether the graph is that of other cells.
+    """
+    random = np.random.default_rng(random_state)
+    of_graph = random.permutation(adata.n_obs) if is_of_others else np.arange(adata.n_obs)
+
+    def drawn(rows: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+        edges = adata.obsp["connectivities"][of_graph[rows]][:, of_graph[rows]]
+        return cells.without_pairs(null, adata.X[rows], y, edges, adata.layers["counts"][rows], seed)[1]
+
+    seeds = 100 * random_state + np.arange(1 + len(rebuilt))
+    made, every = adata.copy(), np.arange(adata.n_obs)
+    made.obsm["X_freq"] = drawn(every, adata.obsm["X_freq"], seeds[0])
+    targets = [(rows, drawn(rows, y, seed)) for (rows, y), seed in zip(rebuilt, seeds[1:], strict=True)]
+    return n_trusted(made, [reading.fitted_patterns(MAKE, adata.X[rows], y) for rows, y in targets])
 
 
 def main() -> None:
@@ -56,13 +99,23 @@ def main() -> None:
     settings = cells.Preparation(n_freq_comps=5, unconnected="largest")
     adata = cells.load(sources.resolve(asked.dataset), settings)
     print("real cells:", evaluation.beyond_depth(datasets.add_frequencies(adata, settings), settings, 12).round(3))
+    whole = datasets.add_split(datasets.add_frequencies(adata.copy(), settings), settings.random_state)
+    rebuilt = datasets.rebuilt_graphs(whole, settings, N_REBUILT, whole.obsm["X_freq"].shape[1])
+    for what, (null, is_of_others) in NULLS.items():
+        counts = [of_null_targets(whole, rebuilt, null, is_of_others, number) for number in range(asked.sets)]
+        print_counts(counts, what)
     rows = []
     for number in range(asked.sets):
         rows.append(judged(structureless_set(adata, settings, asked.cells, number), settings))
         print(number, rows[-1], flush=True)
-    table = pd.DataFrame(rows)
-    for name in table.columns[1:]:
-        print(f"{name}: any in {(table[name] > 0).sum()} of {len(table)} runs")
+    print_counts(rows, "cells without structure")
+
+
+def print_counts(rows: list[dict], what: str) -> None:
+    """In how many sets anything is called, and how much in each."""
+    table = pd.DataFrame(rows).drop(columns="largest beyond_depth_r2", errors="ignore")
+    for name in table:
+        print(f"{what}, {name}: any in {(table[name] > 0).sum()} of {len(table)} sets ({table[name].tolist()})")
 
 
 if __name__ == "__main__":

@@ -195,7 +195,8 @@ def score(
     if written.suffix not in (".csv", ".h5ad") or written.resolve() in {file.resolve() for file in source.files}:
         raise InputError(f"--out {written} is not possible: name another file that ends on .csv or .h5ad")
     made_by = Run(run)
-    model = reading.Scorer.load(made_by.need("model.safetensors"))
+    whole = "model_with_pairs.safetensors"  # which there is once 04_interpret has been run
+    model = reading.Scorer.load(made_by.need(whole if made_by.path(whole).exists() else "model.safetensors"))
     made = made_by.settings().get("notebooks", {})
     n_modules = made.get("04_interpret", {}).get("n_modules", reading.N_MODULES)
     adata = source.read() if source.read else read(Path(source.source))

@@ -5,7 +5,9 @@ from typing import Self
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import gen_batches
 
+BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
 
 
@@ -52,6 +54,22 @@ def variation(X: Matrix) -> np.ndarray:
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
 
 
+def along(X: Matrix, weights: np.ndarray) -> np.ndarray:
+    """Where the cells lie along some directions of gene space, X @ weights, (n_cells, n_axes).
+
+    X : (n_cells, n_genes), dense or sparse; weights : (n_genes, n_axes).
+    """
+    return np.concatenate([np.asarray(X[rows] @ weights) for rows in gen_batches(X.shape[0], BLOCK)])
+
+
+def cross_products(X: Matrix, y: np.ndarray) -> np.ndarray:
+    """Sums over the cells of each gene times each column of y, X^T y; y : (n_cells, k). Returns (n_genes, k)."""
+    total = np.zeros((X.shape[1], y.shape[1]))
+    for rows in gen_batches(X.shape[0], BLOCK):
+        total += X[rows].T @ y[rows]
+    return total
+
+
 def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
     """Pearson correlation of every gene with every frequency.
 
@@ -59,7 +77,7 @@ def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
     """
     y = y - y.mean(axis=0, dtype=np.float64)
     size = np.sqrt(variation(X))[:, None] * np.linalg.norm(y, axis=0)
-    return np.divide(X.T @ y, size, out=np.zeros_like(size), where=size > 0)
+    return np.divide(cross_products(X, y), size, out=np.zeros_like(size), where=size > 0)
 
 
 @dataclass(frozen=True)

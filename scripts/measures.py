@@ -27,9 +27,23 @@ def held_out_r2(y: np.ndarray, predicted: np.ndarray, y_train: np.ndarray) -> np
     one split outweigh all others in a mean; or there is next to nothing to learn it from. y, predicted : (n_cells,
     n_freq) or (n_cells,); y_train : of the training cells.
     """
+    return np.where(_unjudged(y, y_train), np.nan, r2(y, predicted))
+
+
+def _unjudged(y: np.ndarray, y_train: np.ndarray) -> np.ndarray:
     held_out, training = y.var(axis=0), y_train.var(axis=0)
-    unjudged = (held_out < LEAST_VARIANCE * training) | (training < LEAST_VARIANCE * held_out)
-    return np.where(unjudged, np.nan, r2(y, predicted))
+    return (held_out < LEAST_VARIANCE * training) | (training < LEAST_VARIANCE * held_out)
+
+
+def held_out_correlation(y: np.ndarray, scores: np.ndarray, y_train: np.ndarray) -> np.ndarray:
+    """Correlation of each frequency with its score, (n_freq,), 0 for a constant score, NaN as in `held_out_r2`.
+
+    y, scores : (n_cells, n_freq); y_train : of the training cells.
+    """
+    y, scores = y - y.mean(axis=0), scores - scores.mean(axis=0, dtype=np.float64)
+    size = np.linalg.norm(y, axis=0) * np.linalg.norm(scores, axis=0)
+    correlation = np.divide((y * scores).sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
+    return np.where(_unjudged(y, y_train), np.nan, correlation)
 
 
 def aligned_r2(y: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -94,6 +108,15 @@ def average_precision(hits: np.ndarray, n_markers: int) -> float:
     """
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return float((precision * hits).sum() / min(n_markers, len(hits)))
+
+
+def average_precision_of_ranks(at_least: np.ndarray) -> float:
+    """Area under the precision-recall curve of a ranking, a step at each true one.
+
+    at_least : (n_true,), how many of all score at least as much as each true one: of millions no order is needed.
+    """
+    n_true = np.searchsorted(np.sort(at_least), at_least, side="right")  # of them that score as much
+    return float((n_true / np.maximum(at_least, n_true)).mean())
 
 
 def expected_average_precision(n_named: int, n_true: int, n: int) -> float:

@@ -22,14 +22,17 @@ SMALL = {
     "n_pairs": 10,
     "n_bootstraps": 10,
     "n_surrogates": 1,
+    "n_divisions": 3,
     "panel_sizes": [5, 25],
     "n_permutations": 20,
     "cluster_numbers": [3, 6, 12],
     "class_splits": 2,
     "class_epochs": 50,
+    "planted_cells": 500,
+    "planted_noise_genes": 60,
     "planted_interactions": [0.0, 1.0],
+    "planted_shares": [0.05],
     "planted_seeds": 1,
-    "krumsiek_seeds": 1,
 }
 HOSTILE = {
     "script": "<script>window.hostile='script'</script>",

@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from scripts import datasets
 from scripts.cells import loading
@@ -20,9 +21,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
+    """Mark tests by what they need, and put those of whole runs first: the dearest at the end would run alone."""
     for item in items:
         for fixture in MARKS.keys() & item.fixturenames:
             item.add_marker(MARKS[fixture])
+    items.sort(key=lambda item: [fixture not in item.fixturenames for fixture in ("paul15_run", "small_run")])
 
 
 @pytest.fixture(scope="session")
@@ -42,24 +45,32 @@ def pbmc():
     return datasets.prepare(cells.resolve("pbmc68k_reduced"), loading.Preparation(n_freq_comps=5))
 
 
+def made_once(tmp_path_factory, dataset, settings):
+    """Run of the whole chain, made by the first process of tests that asks for it, for all of them to read."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / f"whole-{dataset}"
+    kept = folder / "kept"
+    with FileLock(f"{folder}.lock"):
+        if not kept.exists():
+            folder.mkdir(exist_ok=True)
+            done = chain_runs.report(folder, dataset, "run", settings)
+            assert done.returncode == 0, done.stderr
+            assert str(folder / "run" / "index.html") in done.stdout
+            # a copy: its notebooks, executed again, clear the folder that they were made in
+            shutil.copytree(folder / "run", kept)
+    return Run(kept)
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
     """Run of the whole chain on pbmc68k_reduced with small settings, for reading."""
-    folder = tmp_path_factory.mktemp("reports")
-    done = chain_runs.report(folder, "pbmc68k_reduced", "small", chain_runs.SMALL)
-    assert done.returncode == 0, done.stderr
-    assert str(folder / "small" / "index.html") in done.stdout
-    # a copy: its notebooks, executed again, clear the folder that they were made in
-    return Run(shutil.copytree(folder / "small", folder / "kept"))
+    return made_once(tmp_path_factory, "pbmc68k_reduced", chain_runs.SMALL)
 
 
 @pytest.fixture(scope="session")
 def paul15_run(paul15, tmp_path_factory):
     """Run of the whole chain on Paul15 at its default settings, for reading."""
-    folder = tmp_path_factory.mktemp("paul15")
-    done = chain_runs.report(folder, "paul15", "run", {})
-    assert done.returncode == 0, done.stderr
-    return Run(folder / "run")
+    return made_once(tmp_path_factory, "paul15", {})
 
 
 @pytest.fixture

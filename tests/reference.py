@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import torch
+from scipy.linalg import expm
 
 
 def frequencies(X, k, n_comps, dtype=np.float64):
@@ -32,6 +33,16 @@ def interaction_matrices(w_l, w_r, w_p):
     return 0.5 * (B + B.transpose(0, 2, 1))
 
 
+def with_products(B, pairs, weights):
+    """B_f with weights[f, k] x_i x_j added to x^T B_f x for each pair, entry by entry."""
+    B = B.copy()
+    for f in range(len(B)):
+        for (i, j), weight in zip(pairs, weights[f], strict=True):
+            B[f, i, j] += weight / 2
+            B[f, j, i] += weight / 2
+    return B
+
+
 def modules(B):
     """All eigenpairs of each dense B_f, the largest absolute eigenvalue first."""
     pairs = []
@@ -50,6 +61,26 @@ def correlations(X, y):
             if X[:, gene].std() > 0:
                 result[gene, frequency] = np.corrcoef(X[:, gene], y[:, frequency])[0, 1]
     return result
+
+
+def pattern(X, u):
+    """Pearson correlation of every gene with the axis u . x, (genes,); 0 for constant genes."""
+    return correlations(X, (X @ u)[:, None])[:, 0]
+
+
+def pole_jaccard(a, b, n_genes):
+    """Mean Jaccard of the genes of largest positive and negative weight, whichever way round fits better."""
+
+    def poles(weights):
+        order = sorted(range(len(weights)), key=lambda i: -weights[i])
+        return {i for i in order[:n_genes] if weights[i] > 0}, {i for i in order[-n_genes:] if weights[i] < 0}
+
+    def jaccard(one, other):
+        return len(one & other) / len(one | other) if one | other else 0.0
+
+    (high, low), (other_high, other_low) = poles(a), poles(b)
+    same = jaccard(high, other_high) + jaccard(low, other_low)
+    return max(same, jaccard(high, other_low) + jaccard(low, other_high)) / 2
 
 
 class Bilinear(torch.nn.Module):
@@ -269,15 +300,16 @@ def varimax(loadings, n_sweeps=100):
     return turned
 
 
-def pair_statistics(r, E):
-    """sum_c r e_i e_j / sqrt(sum_c (r e_i e_j)^2) of every pair of genes and each column of r; (freq, genes, genes)."""
-    T = np.zeros((r.shape[1], E.shape[1], E.shape[1]))
-    for f in range(r.shape[1]):
-        for i in range(E.shape[1]):
-            for j in range(E.shape[1]):
-                product = r[:, f] * E[:, i] * E[:, j]
-                if product.any():
-                    T[f, i, j] = product.sum() / np.sqrt((product**2).sum())
+def pair_statistics(y, conditions, E):
+    """sum_c r e_i e_j / sqrt(sum_c (r e_i e_j)^2) of every pair i < j and each column of y; (freq, genes, genes).
+
+    r is what conditions, e_i, e_j and their squares leave of y.
+    """
+    T = np.full((y.shape[1], E.shape[1], E.shape[1]), np.nan)
+    for i, j in itertools.combinations(range(E.shape[1]), 2):
+        r = left_by(np.hstack([conditions, E[:, [i, j]], E[:, [i, j]] ** 2]), y)
+        products = r * E[:, [i]] * E[:, [j]]
+        T[:, i, j] = products.sum(axis=0) / np.sqrt((products**2).sum(axis=0))
     return T
 
 
@@ -307,3 +339,38 @@ def hc3(X, y):
         left_out = (value - row @ weights) / (1 - row @ bread @ row)
         meat += left_out**2 * np.outer(row, row)
     return weights, np.sqrt(np.diag(bread @ meat @ bread))
+
+
+def product_correlations(X, y):
+    """Largest |partial correlation| of x_i x_j with each target, given x_i, x_j and a constant; by least squares.
+
+    Pairs whose product or target keeps less than 5% of its variance, or whose genes share more than 95%, are left out.
+    """
+    n_genes = X.shape[1]
+    found = np.zeros((n_genes, y.shape[1]))
+    for i, j in itertools.permutations(range(n_genes), 2):
+        if X[:, i].std() == 0 or X[:, j].std() == 0 or np.corrcoef(X[:, i], X[:, j])[0, 1] ** 2 >= 0.95:
+            continue
+        given = np.column_stack([np.ones(len(X)), X[:, i], X[:, j]])
+        asked = np.column_stack([X[:, i] * X[:, j], y])
+        left = asked - given @ np.linalg.lstsq(given, asked, rcond=None)[0]
+        kept = left.var(axis=0) > 0.05 * asked.var(axis=0)
+        for f in range(y.shape[1]):
+            if kept[0] and kept[1 + f]:
+                found[i, f] = max(found[i, f], abs(np.corrcoef(left[:, 0], left[:, 1 + f])[0, 1]))
+    return found
+
+
+def multiscale_laplacian_scores(A, X, times):
+    """f' D (I - P) f / f' D f, P = expm(-t (I - D^-1 A)) dense, f centred with weights D; (n_times, n_genes)."""
+    d = A.sum(axis=1)
+    inverse = np.array([1 / degree if degree > 0 else 0 for degree in d])
+    D, walk = np.diag(d), inverse[:, None] * A
+    scores = np.zeros((len(times), X.shape[1]))
+    for place, t in enumerate(times):
+        P = expm(-t * (np.eye(len(A)) - walk))
+        for gene in range(X.shape[1]):
+            f = X[:, gene].astype(float)
+            f = f - (f @ D @ np.ones(len(A))) / d.sum()
+            scores[place, gene] = (f @ D @ (np.eye(len(A)) - P) @ f) / (f @ D @ f) if f @ D @ f > 0 else 1
+    return scores

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 import yaml
 
+from scripts.rankings import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -23,6 +25,12 @@ def test_every_requirement_is_pinned():
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     for line in filter(None, lines):
         assert re.fullmatch(r"[A-Za-z0-9_.\[\]-]+==[0-9][A-Za-z0-9.]*", line), line
+
+
+def test_optional_packages_are_pinned_and_are_those_that_rank_genes():
+    pins = PYPROJECT["project"]["optional-dependencies"]["rivals"]
+    assert all(re.fullmatch(r"[A-Za-z0-9]+==[0-9.]+", pin) for pin in pins)
+    assert [pin.split("==")[0] for pin in pins] == [package for package, *_ in PACKAGES.values()]
 
 
 def test_the_lock_holds_every_pin_and_the_checksums_of_all_files():

@@ -130,7 +130,8 @@ class Split:
 
     extension_r2 : (n_freq,) agreement of the test cells' frequencies, extended from the training cells' graph, with
     those of the graph of all cells, aligned; None where they are the same. held_out : names of the donors whose cells
-    are the test cells; empty where cells are drawn one by one.
+    are the test cells; empty where cells are drawn one by one. train_rows : (n_train,) places of the training cells
+    among all cells; None where they were not split from any.
     """
 
     protocol: str
@@ -140,6 +141,7 @@ class Split:
     test: CellDataset
     extension_r2: np.ndarray | None = None
     held_out: str = ""
+    train_rows: np.ndarray | None = None
 
     @property
     def refits(self) -> str:
@@ -149,8 +151,8 @@ class Split:
 
 def run_split(adata: ad.AnnData) -> Split:
     """The run's own split of the cells, as obs["split"] says."""
-    test = np.flatnonzero(adata.obs["split"] == SPLITS[-1])
-    return Split(ALL_CELLS, 0, *torch_splits(adata), held_out=_held_out(adata, test))
+    train, test = (np.flatnonzero(adata.obs["split"] == name) for name in (SPLITS[0], SPLITS[-1]))
+    return Split(ALL_CELLS, 0, *torch_splits(adata), held_out=_held_out(adata, test), train_rows=train)
 
 
 def _held_out(adata: ad.AnnData, test: np.ndarray) -> str:
@@ -162,7 +164,8 @@ def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Spl
     """Frequencies from the graph of all cells, which are then split; number 0 is the run's own split."""
     parts = split_rows(adata.n_obs, random_state + number, _codes(donors_of(adata)))
     train, val, test = (_cells(adata, rows) for rows in parts)
-    return Split(ALL_CELLS, number, train, val, test, held_out=_held_out(adata, parts[-1]))
+    held_out = _held_out(adata, parts[-1])
+    return Split(ALL_CELLS, number, train, val, test, held_out=held_out, train_rows=parts[0])
 
 
 def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> list[Split]:
@@ -212,7 +215,7 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
         CellDataset(X[rows], y, donors=None if donors is None else donors[rows]) for rows, y in known
     )
     agreement = aligned_r2(adata.obsm["X_freq"][test], y_test)
-    return Split(INDUCTIVE, number, of_train, of_val, of_test, agreement, _held_out(adata, test))
+    return Split(INDUCTIVE, number, of_train, of_val, of_test, agreement, _held_out(adata, test), train[keep])
 
 
 def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) -> list[Split]:

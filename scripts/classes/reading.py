@@ -65,7 +65,7 @@ def _of_effects(form: BilinearForm, n_genes: int) -> pd.DataFrame:
 
 
 def _of_modules(form: BilinearForm, n_modules: int, n_genes: int) -> pd.DataFrame:
-    table = module_table(form, n_modules, n_genes).rename(columns={"loading": "weight"})
+    table = module_table(form, form.modules(n_modules)[1], n_genes).rename(columns={"loading": "weight"})
     return table.assign(source="module " + table["module"].astype(str))
 
 

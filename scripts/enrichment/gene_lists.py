@@ -18,15 +18,14 @@ GENES_AT_A_TIME = 256  # so that their ranks stay in the processor's cache
 
 
 def module_lists(modules: pd.DataFrame, n_genes: int) -> GeneLists:
-    """Genes of both poles of every trusted module; of the first modules, where the table says nothing on trust.
+    """Genes of both poles of every trusted module, of those with the same axis the first alone.
 
-    modules : as from modules.module_table, with or without a column `trusted`. The source of a list is "module 1
-    loadings" etc.
+    modules : as from modules.module_table, of modules that are judged. The source of a list is "module 1 pattern" etc.
     """
-    trusted = modules["trusted"].eq(True) if "trusted" in modules else modules["module"] == 1
-    chosen = modules[trusted & (modules["rank"] <= n_genes)].sort_values("rank", kind="stable")
+    read = modules["trusted"].eq(True) & modules["repeats"].isna()
+    chosen = modules[read & (modules["rank"] <= n_genes)].sort_values("rank", kind="stable")
     grouped = chosen.groupby(["frequency", "module", "pole"])["gene"]
-    return {(frequency, f"module {number} loadings", pole): list(genes) for (frequency, number, pole), genes in grouped}
+    return {(frequency, f"module {number} pattern", pole): list(genes) for (frequency, number, pole), genes in grouped}
 
 
 def end_lists(
@@ -38,8 +37,8 @@ def end_lists(
 ) -> GeneLists:
     """Genes that mark the cells at either end of a module's axis u . x, the best first.
 
-    Loadings u say which genes the model reads: of many that go together, perhaps a few. What a pole stands for is asked
-    of the cells at its end instead; see `markers_of_ends`.
+    A pattern goes by all cells along the axis. What a pole stands for is asked of the cells at its end; see
+    `markers_of_ends`.
 
     Parameters
     ----------
@@ -114,19 +113,14 @@ def program_lists(fitted: Programs | None, X: Matrix, genes: list[str], n_genes:
     return axis_lists(X[rows], fitted.t[rows], genes, n_genes, share, "program")
 
 
-def axis_correlations(form: BilinearForm, X: Matrix, frequencies: np.ndarray, gene_lists: GeneLists) -> pd.Series:
+def axis_correlations(modules: pd.DataFrame, gene_lists: GeneLists) -> pd.Series:
     """Correlation of each module's axis u . x with its frequency, by (frequency, number of the module).
 
-    X : (n_cells, n_genes); frequencies : (n_cells, n_freq); gene_lists : as from module_lists or end_lists.
+    modules : as from reading.module_table, of modules that are judged; gene_lists : as from module_lists or end_lists.
     """
     read = list(dict.fromkeys(_module_of(key) for key in gene_lists))
     index = pd.MultiIndex.from_tuples(read, names=["frequency", "module"]) if read else []
-    if not read:
-        return pd.Series(index=index, dtype=float)
-    axes, targets = _axes(form, X, read), frequencies[:, [frequency for frequency, _ in read]]
-    axes, targets = (values - values.mean(axis=0) for values in (axes.astype(np.float64), targets))
-    size = np.linalg.norm(axes, axis=0) * np.linalg.norm(targets, axis=0)
-    return pd.Series(np.divide((axes * targets).sum(axis=0), size, out=np.zeros_like(size), where=size > 0), index)
+    return modules.groupby(["frequency", "module"])["axis_correlation"].first().reindex(index)
 
 
 def of_their_frequency(gene_lists: GeneLists, correlations: pd.Series, least: float = 0.3) -> GeneLists:

@@ -88,7 +88,7 @@ def with_axis_correlation(table: pd.DataFrame, correlations: pd.Series) -> pd.Da
 
 
 def kind_of(sources: pd.Series) -> pd.Series:
-    """What the lists of a source are: "module", "module loadings", "main effects", "correlation" or another name."""
+    """What the lists of a source are: "module", "module pattern", "main effects", "correlation" or another name."""
     return sources.str.replace(r" \d+", "", regex=True)
 
 

@@ -1,10 +1,10 @@
 """Is it true: models and methods judged on cells that they have not met, and against what is known.
 
-`covariates`, `rankings`, `recovery` and `rivals` also name what they compare.
+`covariates`, `recovery` and `rivals` also name what they compare.
 """
 
 from scripts.blocks import correlations
-from scripts.evaluation import covariates, rankings, recovery, rivals
+from scripts.evaluation import covariates, recovery, rivals
 from scripts.evaluation.correlation import (
     compare_with_correlation,
     depth_of,
@@ -14,13 +14,20 @@ from scripts.evaluation.correlation import (
 )
 from scripts.evaluation.covariates import covariate_table
 from scripts.evaluation.markers import TOGETHER, marker_intervals, marker_recovery, marker_summary, with_rival
-from scripts.evaluation.panels import panel_lead, panel_splits, panel_stability, panel_summary, panel_table
+from scripts.evaluation.panels import (
+    panel_lead,
+    panel_seconds,
+    panel_splits,
+    panel_stability,
+    panel_summary,
+    panel_table,
+)
 from scripts.evaluation.performance import (
     STRUCTURE,
     beyond_depth,
-    forms_of_donors,
     forms_of_seeds,
     forms_of_subsamples,
+    gain_of_products,
     inductive_table,
     noise_table,
     over_splits,
@@ -32,6 +39,7 @@ from scripts.evaluation.performance import (
     truncation_curve,
     without_structure,
 )
+from scripts.evaluation.wins import where_rivals_win
 
 __all__ = [
     "TOGETHER",
@@ -44,8 +52,8 @@ __all__ = [
     "depth_of",
     "driver_table",
     "forms_of_seeds",
-    "forms_of_donors",
     "forms_of_subsamples",
+    "gain_of_products",
     "inductive_table",
     "marker_intervals",
     "marker_recovery",
@@ -53,13 +61,13 @@ __all__ = [
     "noise_table",
     "over_splits",
     "panel_lead",
+    "panel_seconds",
     "panel_splits",
     "panel_stability",
     "panel_summary",
     "panel_table",
     "performance_over_splits",
     "ranking_overlap",
-    "rankings",
     "recovery",
     "rivals",
     "scale_changes",
@@ -68,6 +76,7 @@ __all__ = [
     "structureless",
     "structureless_cells",
     "truncation_curve",
+    "where_rivals_win",
     "without_structure",
     "with_rival",
 ]

@@ -12,7 +12,6 @@ from scripts.blocks import Matrix, correlations, dense, evenly
 from scripts.cells import COUNTS
 from scripts.errors import InputError
 from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
-from scripts.models import BilinearForm
 from scripts.reading import poles
 
 N_STRATA, MIN_STRATUM = 20, 20  # of cells by their depth, at most; cells of each, at least where there are so many
@@ -129,18 +128,17 @@ def shuffled_drivers(adata: ad.AnnData, n_genes: int = 500, random_state: int = 
 
 
 def ranking_overlap(
-    form: BilinearForm, correlation: np.ndarray, p: float = 0.98, n_permutations: int = 200, random_state: int = 0
+    patterns: np.ndarray, correlation: np.ndarray, p: float = 0.98, n_permutations: int = 200, random_state: int = 0
 ) -> pd.DataFrame:
-    """Rank-biased overlap of all genes by |loading| on the first module with all genes by |correlation|.
+    """Rank-biased overlap of all genes by |pattern| of the first module with all genes by |correlation|.
 
-    correlation : (n_genes, n_freq); p : see `rank_biased_overlap`; n_permutations : of the second ranking, for chance.
+    patterns, correlation : (n_genes, n_freq); p : see `rank_biased_overlap`; n_permutations : for chance.
     Returns frequency, rbo, expected_rbo (mean of permutations) and rbo_p_value (of as much overlap by chance).
     """
-    _, loadings = form.modules(1)
     random = np.random.default_rng(random_state)
     rows = []
-    for f in range(form.n_freq):
-        module, rival = (np.argsort(strongest(weights)) for weights in (loadings[f, :, 0], correlation[:, f]))
+    for f, weights in enumerate(zip(patterns.T, correlation.T, strict=True)):
+        module, rival = (np.argsort(strongest(weight)) for weight in weights)
         found = rank_biased_overlap(module, rival, p)
         chance = np.array([rank_biased_overlap(module, random.permutation(rival), p) for _ in range(n_permutations)])
         rows.append((f, found, chance.mean(), (1 + (chance >= found).sum()) / (1 + n_permutations)))
@@ -148,14 +146,16 @@ def ranking_overlap(
 
 
 def compare_with_correlation(
-    form: BilinearForm, correlation: np.ndarray, freq_vals: np.ndarray, n_genes: int = 25
+    patterns: np.ndarray, correlation: np.ndarray, genes: list[str], freq_vals: np.ndarray, n_genes: int = 25
 ) -> pd.DataFrame:
     """First module of each frequency beside the genes most correlated with it.
 
     Parameters
     ----------
-    form : BilinearForm
+    patterns : (n_genes_in_all, n_freq)
+        Of the first modules, see `reading.patterns`.
     correlation : (n_genes_in_all, n_freq)
+    genes : list of str
     freq_vals : (n_freq,)
         Eigenvalues of the Laplacian, for the table.
     n_genes : int
@@ -168,16 +168,15 @@ def compare_with_correlation(
         them, the Jaccard expected of random genes, and the p-value of the overlap (twice the better pole's, as there
         were two to choose from).
     """
-    _, loadings = form.modules(1)
     rows = []
-    for frequency in range(form.n_freq):
-        places = poles(loadings[frequency, :, 0], n_genes)
-        module = {pole: [form.genes[i] for i in own] for pole, own in places.items()}
-        rival = [form.genes[i] for i in strongest(correlation[:, frequency], n_genes)]
+    for frequency, pattern in enumerate(patterns.T):
+        places = poles(pattern, n_genes)
+        module = {pole: [genes[i] for i in own] for pole, own in places.items()}
+        rival = [genes[i] for i in strongest(correlation[:, frequency], n_genes)]
         scores = {pole: jaccard(names, rival) for pole, names in module.items()}
         best = max(scores, key=lambda pole: scores[pole])
         shared = [gene for gene in module[best] if gene in rival]
-        sizes = (len(module[best]), len(rival), len(form.genes))
+        sizes = (len(module[best]), len(rival), len(genes))
         rows.append(
             {
                 "frequency": frequency,

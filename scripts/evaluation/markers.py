@@ -6,19 +6,20 @@ import pandas as pd
 from scripts.cells import Split
 from scripts.measures import average_precision, expected_average_precision, strongest
 from scripts.models import multiple_correlation
+from scripts.rankings import Ranking
 
 TOGETHER = "all frequencies together"  # the rival of one line, see with_rival
 
 
-def with_rival(splits: list[tuple[Split, dict]], n_genes: int) -> list[dict]:
+def with_rival(splits: list[tuple[Split, Ranking]], n_genes: int) -> list[dict]:
     """What each method names in each split, and beside it the genes most correlated with all frequencies together.
 
     That rival needs no model and no choice of a frequency: the multiple correlation of a gene with all of them, in the
     training cells. splits : as from panels.panel_splits. Its frequency is -1.
     """
     return [
-        found | {(TOGETHER, -1): strongest(multiple_correlation(*split.train.arrays()), n_genes)}
-        for split, found in splits
+        ranking.orders | {(TOGETHER, -1): strongest(multiple_correlation(*split.train.arrays()), n_genes)}
+        for split, ranking in splits
     ]
 
 

@@ -1,7 +1,9 @@
 """Panels: how well the few genes that a method names predict a frequency, and whether other cells give them again."""
 
 import shlex
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import combinations, product
 
 import anndata as ad
@@ -11,10 +13,10 @@ import pandas as pd
 from scripts.blocks import evenly
 from scripts.cells import Split, subsamples, transductive_splits
 from scripts.evaluation.performance import refit
-from scripts.evaluation.rankings import Expression, rank_genes
 from scripts.measures import held_out_r2, jaccard
 from scripts.models import Model, solve_kernel
 from scripts.parallel import side_by_side
+from scripts.rankings import BILINEAR, Expression, Ranking, TrainingCells, quiet, rank_genes
 
 SIZES = (5, 10, 25, 50, 100)  # genes of a panel
 N_CENTRES = 200  # training cells that carry the kernel, see `panel_r2`
@@ -65,9 +67,9 @@ def _kernel(squared: np.ndarray, rate: float) -> np.ndarray:
 
 
 def panel_r2(
-    split: Split, expression: Expression, genes: np.ndarray, frequency: int, n_centres: int = N_CENTRES
-) -> float:
-    """R2, on test cells, of one frequency predicted from a few genes by a regressor that favours no method.
+    split: Split, expression: Expression, genes: np.ndarray, frequencies: list[int], n_centres: int = N_CENTRES
+) -> np.ndarray:
+    """R2, on test cells, of each frequency predicted from a few genes by a regressor that favours no method.
 
     Ridge with a Gaussian kernel, width and penalty chosen on the validation cells. The kernel is carried by some of the
     training cells, and fitted to all of them (subset of regressors; Rasmussen & Williams, Gaussian Processes for
@@ -79,52 +81,73 @@ def panel_r2(
     expression : Expression
         Of the split's training cells.
     genes : (n_chosen,) int
-    frequency : int
+    frequencies : list of int
     n_centres : int
         Cells that carry the kernel; as many as training cells or more: all, the plain kernel ridge.
+
+    Returns
+    -------
+    (n_frequencies,) float64
     """
     parts = [part.arrays() for part in (split.train, split.val, split.test)]
     cells, cells_val, cells_test = (expression.columns(X, genes) for X, _ in parts)
-    y_train, y_val, y_test = (targets[:, frequency] for _, targets in parts)
+    y_train, y_val, y_test = (targets[:, frequencies] for _, targets in parts)
     rows = evenly(len(y_train), N_TRAINING)
     cells, y = cells[rows], y_train[rows]
     chosen, distances = _spread(cells, n_centres)
     among = distances[:, chosen]
     distances_val, distances_test = (_squared_distances(cells[chosen], others) for others in (cells_val, cells_test))
     typical = np.median(distances[:, :: max(1, len(y) // 200)]) or 1.0
-    mean, scale = y.mean(), y.std() or 1.0
+    mean, scale = y.mean(axis=0), np.where(y.std(axis=0) > 0, y.std(axis=0), 1.0)
     tiny = 1e-7 * len(y)  # cells that are alike would make the matrix singular
-    tried = []
+    errors, predicted = [], []
     for rate in np.array(WIDTHS) / typical:
-        own, val, penalised = (_kernel(squared, rate) for squared in (distances, distances_val, among))
+        squared = distances, distances_val, distances_test, among
+        own, val, test, penalised = (_kernel(each, rate) for each in squared)
         gram, cross = own @ own.T, own @ ((y - mean) / scale)
         for penalty in PENALTIES:
             weights = scale * solve_kernel(gram + penalty * penalised, tiny, cross)
-            tried.append((((y_val - mean - weights @ val) ** 2).mean(), rate, weights))
-    _, rate, weights = min(tried, key=lambda fit: fit[0])
-    return float(held_out_r2(y_test, mean + weights @ _kernel(distances_test, rate), y_train))
+            errors.append(((y_val - mean - val.T @ weights) ** 2).mean(axis=0))
+            predicted.append(mean + test.T @ weights)
+    best = np.argmin(errors, axis=0)
+    return held_out_r2(y_test, np.take_along_axis(np.array(predicted), best[None, None], axis=0)[0], y_train)
 
 
 def panel_splits(
-    adata: ad.AnnData, make: Callable[[], Model], n_splits: int, n_genes: int, random_state: int = 0
-) -> list[tuple[Split, dict]]:
+    adata: ad.AnnData,
+    make: Callable[[], Model],
+    n_splits: int,
+    n_genes: int,
+    random_state: int = 0,
+    packages: tuple[str, ...] = (),
+) -> list[tuple[Split, Ranking]]:
     """Several splits of the cells, each with what every method names from its training cells.
 
-    make : gives a new model; n_genes : genes that each method names.
-    Returns [(split, rank_genes as from rank_genes.rankings)]; number 0 is the run's own split.
+    make : gives a new model; n_genes : genes that each method names; packages : as of `rankings.rank_genes`. What the
+    bilinear methods take holds the model's fit. Number 0 is the run's own split.
     """
     names = list(adata.var_names)
 
-    def one(split: Split) -> tuple[Split, dict]:
+    def one(split: Split) -> tuple[Split, Ranking]:
+        start = time.thread_time()
         model = make()
         model.fit(split.train, split.val)
-        return split, rank_genes(model.form(names), split.train, n_genes, random_state + split.number)
+        form, fitted = model.form(names), time.thread_time() - start
+        found = rank_genes(form, TrainingCells.of(adata, split), n_genes, random_state + split.number, packages)
+        found.seconds.update({method: found.seconds[method] + fitted for method in BILINEAR})
+        return split, found
 
-    return side_by_side(one, transductive_splits(adata, random_state, n_splits))
+    with quiet() if packages else nullcontext():
+        return side_by_side(one, transductive_splits(adata, random_state, n_splits))
+
+
+def panel_seconds(splits: list[tuple[Split, Ranking]]) -> pd.Series:
+    """Seconds of a core that each method takes for a split, mean over those in which it ranks; index method."""
+    return pd.DataFrame([ranking.seconds for _, ranking in splits]).mean()
 
 
 def panel_table(
-    splits: list[tuple[Split, dict]], genes: list[str], sizes: tuple[int, ...] = SIZES, n_centres: int = N_CENTRES
+    splits: list[tuple[Split, Ranking]], genes: list[str], sizes: tuple[int, ...] = SIZES, n_centres: int = N_CENTRES
 ) -> pd.DataFrame:
     """Held-out R2 of panels of several sizes.
 
@@ -144,16 +167,19 @@ def panel_table(
         split, method, frequency, n_genes, r2, genes (their names, in order).
     """
     expressions = [Expression.of(split.train.arrays()[0]) for split, _ in splits]
-    items = [(i, key, size) for i, (_, found) in enumerate(splits) for key, size in product(found, sizes)]
+    asked: dict[tuple, list[int]] = {}  # a method of one list is fitted once for all frequencies
+    for i, (_, ranking) in enumerate(splits):
+        for ((method, frequency), order), size in product(ranking.orders.items(), sizes):
+            asked.setdefault((i, method, size, tuple(order[:size])), []).append(frequency)
 
-    def one(item: tuple) -> tuple:
-        i, (method, frequency), size = item
-        split, found = splits[i]
-        panel = found[method, frequency][:size]
-        score = panel_r2(split, expressions[i], panel, frequency, n_centres)
-        return split.number, method, frequency, size, score, shlex.join(genes[gene] for gene in panel)
+    def one(item: tuple) -> list[tuple]:
+        (i, method, size, panel), frequencies = item
+        split, named = splits[i][0], shlex.join(genes[gene] for gene in panel)
+        scores = panel_r2(split, expressions[i], np.array(panel, dtype=int), frequencies, n_centres)
+        return [(split.number, method, f, size, r2, named) for f, r2 in zip(frequencies, scores, strict=True)]
 
-    return pd.DataFrame(side_by_side(one, items), columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
+    rows = [row for found in side_by_side(one, asked.items()) for row in found]
+    return pd.DataFrame(rows, columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
 
 
 def panel_summary(panels: pd.DataFrame) -> pd.DataFrame:
@@ -171,37 +197,43 @@ def panel_lead(panels: pd.DataFrame, method: str, rival: str, n_genes: int) -> p
 
 
 def panel_stability(
-    split: Split, make: Callable[[], Model], genes: list[str], n_genes: int, n_subsamples: int
+    adata: ad.AnnData,
+    split: Split,
+    make: Callable[[], Model],
+    n_genes: int,
+    n_subsamples: int,
+    packages: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """How many of each method's genes 80 % subsamples of the training cells, or other donors, give again.
 
     Parameters
     ----------
+    adata : AnnData
+        Cells that the split is of.
     split : Split
     make : function
         Gives a new model.
-    genes : list of str
-        Names of all genes.
     n_genes, n_subsamples : int
         Genes of a panel; subsamples, at least 2.
+    packages : as of `rankings.rank_genes`; one that fails in a subsample is left out.
 
     Returns
     -------
     DataFrame
         method, frequency, jaccard (mean over pairs of subsamples), jaccard_sd. Random genes are drawn anew each time.
     """
-    X, y = split.train.arrays()
-    fit = refit(make, split, genes)
+    fit, cells = refit(make, split, list(adata.var_names)), TrainingCells.of(adata, split)
     samples = subsamples(split.train, n_subsamples)
 
     def one(number: int) -> dict:
         rows = samples[number]
-        return rank_genes(fit(rows), type(split.train)(X[rows], y[rows]), n_genes, number)
+        return rank_genes(fit(rows), cells.some(rows), n_genes, number, packages).orders
 
-    found = side_by_side(one, list(range(len(samples))))
+    with quiet() if packages else nullcontext():
+        found = side_by_side(one, list(range(len(samples))))
     rows = []
-    for method, frequency in found[0]:
-        named = [of_sample[method, frequency].tolist() for of_sample in found]
+    for method, frequency in (key for key in found[0] if all(key in orders for orders in found)):
+        named = [orders[method, frequency].tolist() for orders in found]
         shared = [jaccard(a, b) for a, b in combinations(named, 2)]
         rows.append((method, frequency, np.mean(shared), np.std(shared)))
     return pd.DataFrame(rows, columns=["method", "frequency", "jaccard", "jaccard_sd"])

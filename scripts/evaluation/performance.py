@@ -9,7 +9,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import gen_batches
 
 from scripts import graph
@@ -18,12 +17,10 @@ from scripts.cells import (
     ALL_CELLS,
     COUNTS,
     COVARIATES,
-    MIN_SPLIT,
     CellDataset,
     Preparation,
     Split,
     are_counts,
-    donors_of,
     subsamples,
     transductive_split,
     with_counts,
@@ -96,26 +93,6 @@ def forms_of_subsamples(
     return side_by_side(refit(make, split, genes), subsamples(split.train, n_subsamples))
 
 
-def forms_of_donors(make: Callable[[], Model], adata: ad.AnnData, random_state: int = 0) -> dict[str, BilinearForm]:
-    """Fits on the cells of one donor each, of those with enough cells; empty where donors are not known.
-
-    make : gives a new model; adata : AnnData with frequencies and X as the model sees it.
-    """
-    donors = donors_of(adata)
-    if donors is None:
-        return {}
-    sizes = donors.value_counts(sort=False)
-    names = [name for name in donors.cat.categories if sizes[name] >= MIN_SPLIT]
-
-    def fit(name: str) -> BilinearForm:
-        rows = train_test_split(np.flatnonzero(donors == name), train_size=0.8, random_state=random_state)
-        model = make()
-        model.fit(*(CellDataset(adata.X[part], adata.obsm["X_freq"][part]) for part in map(np.sort, rows)))
-        return model.form(list(adata.var_names))
-
-    return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
-
-
 def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) -> pd.DataFrame:
     """What each further module adds: frequency, n_modules, val_r2 and test_r2 of the form with that many modules."""
     (X_val, y_val), (X, y), (_, y_train) = (cells.arrays() for cells in (split.val, split.test, split.train))
@@ -126,6 +103,19 @@ def truncation_curve(form: BilinearForm, split: Split, max_modules: int = 10) ->
         columns = {name: held_out_r2(truth, kept.predict(cells), y_train) for name, (cells, truth) in judged.items()}
         tables.append(pd.DataFrame({"frequency": np.arange(form.n_freq), "n_modules": n_modules, **columns}))
     return pd.concat(tables, ignore_index=True)
+
+
+def gain_of_products(form: BilinearForm, whole: BilinearForm, split: Split) -> pd.DataFrame:
+    """What products of two genes add to a form: frequency, n_products, and R2 without and with them.
+
+    whole : as from `models.fit_products`. R2 in val_r2, val_r2_with, test_r2 and test_r2_with, of the held-out cells.
+    """
+    (X_val, y_val), (X, y), (_, y_train) = (cells.arrays() for cells in (split.val, split.test, split.train))
+    table = pd.DataFrame({"frequency": np.arange(form.n_freq), "n_products": (whole.pair_weights != 0).sum(axis=1)})
+    for part, cells, truth in (("val", X_val, y_val), ("test", X, y)):
+        for end, model in (("", form), ("_with", whole)):
+            table[f"{part}_r2{end}"] = held_out_r2(truth, model.predict(cells), y_train)
+    return table
 
 
 def inductive_table(performance: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:

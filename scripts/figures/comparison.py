@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from scripts.evaluation import covariates
 from scripts.figures.style import COLOURS, SYMBOLS, safe, safe_names
+from scripts.rankings import GROUPS, PANEL, RANDOM
 
 GREY = "#BBBBBB"
 
@@ -28,46 +30,52 @@ def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
     )
 
 
-def _style(methods: list[str]) -> dict[str, dict]:
-    """Colour and symbol of each method; what stands for chance is grey and dashed."""
-    coloured = [name for name in methods if name != "random genes"]
+def _style(names: list[str]) -> dict[str, dict]:
+    """Colour and symbol of each name; grey is left to what stands for chance."""
     colours = [colour for colour in COLOURS if colour != GREY]
-    styles = {
+    return {
         name: {"color": colours[i % len(colours)], "symbol": SYMBOLS[i // len(colours) % len(SYMBOLS)]}
-        for i, name in enumerate(coloured)
+        for i, name in enumerate(names)
     }
-    return styles | {name: {"color": GREY, "symbol": "circle"} for name in methods if name not in styles}
 
 
 def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) -> go.Figure:
     """Held-out R2 against the size of the panel, mean and spread over splits; as from panels.panel_summary.
 
+    A panel for each group of methods; in all of them the bilinear panel in black and, dashed, random genes.
     floor : R2 of all genes on cells without structure, a dotted line; NaN where it is not known.
     """
-    methods = list(dict.fromkeys(summary["method"]))
-    styles = _style(methods)
-    figure = go.Figure(layout_template="plotly_white")
-    for name, style in styles.items():
-        rows = summary[summary["method"] == name]
-        figure.add_scatter(
-            x=rows["n_genes"],
-            y=rows["mean"],
-            error_y={"array": rows["sd"], "thickness": 1},
-            mode="lines+markers",
-            name=safe(name),
-            marker={**style, "size": 8},
-            line={"color": style["color"], "dash": "dash" if name == "random genes" else "solid"},
-        )
-    if not np.isnan(floor):
-        figure.add_hline(floor, line_dash="dot", annotation_text="cells without structure, all genes")
+    shown = {title: [name for name in group if name in set(summary["method"])] for title, group in GROUPS.items()}
+    figure = make_subplots(1, len(shown), subplot_titles=list(shown), shared_yaxes=True, horizontal_spacing=0.02)
     sizes = sorted(summary["n_genes"].unique())
-    figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
-    return figure.update_layout(
-        title=f"What a few genes say of the frequencies: mean and spread over {n_splits} splits",
-        xaxis_title="genes of the panel",
-        yaxis_title="R² on held-out test cells",
-        height=500,
-    )
+    for column, group in enumerate(shown.values(), start=1):
+        own = _style([name for name in group if name != PANEL])
+        in_all = {PANEL: {"color": "black"}, RANDOM: {"color": GREY}}
+        for name, style in (in_all | own).items():
+            rows = summary[summary["method"] == name]
+            figure.add_scatter(
+                x=rows["n_genes"],
+                y=rows["mean"],
+                error_y={"array": rows["sd"], "thickness": 1},
+                mode="lines+markers",
+                name=safe(name),
+                legend=f"legend{column}" if column > 1 else "legend",
+                marker={**style, "size": 7},
+                line={"color": style["color"], "dash": "dash" if name == RANDOM else "solid"},
+                row=1,
+                col=column,
+            )
+    if not np.isnan(floor):
+        figure.add_hline(floor, line_dash="dot")
+        figure.add_annotation(text="cells without structure, all genes", x=1, y=floor, xref="x domain", yref="y")
+        figure.layout.annotations[-1].update(showarrow=False, xanchor="right", yanchor="bottom")
+    figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes], title="genes of the panel")
+    figure.update_yaxes(title="R² on held-out test cells", col=1)
+    for number, axis in enumerate(figure.select_xaxes(), start=1):  # a legend below each panel
+        place = {"x": axis.domain[0], "y": -0.2, "xanchor": "left", "yanchor": "top"}
+        figure.update_layout({f"legend{number}" if number > 1 else "legend": place})
+    title = f"What a few genes say of the frequencies: mean and spread over {n_splits} splits"
+    return figure.update_layout(template="plotly_white", title=title, height=620)
 
 
 def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: float | None = None) -> go.Figure:

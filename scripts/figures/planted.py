@@ -5,21 +5,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from scripts import truth
 from scripts.cells import SPLIT, PlantedCells
-from scripts.evaluation import recovery
 from scripts.figures.style import COLOURS
 
-METHODS = (
-    recovery.BILINEAR,
-    recovery.COMPONENTS,
-    recovery.LINEAR,
-    recovery.CORRELATION,
-    recovery.PRODUCTS,
-    recovery.CO_EXPRESSION,
-    recovery.PLANTED,
-)  # one style each, everywhere
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dot")
-SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star")
+METHODS = (truth.SCAN, *truth.MODELS, *truth.RIVALS, truth.PLANTED)  # one style each, everywhere
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash", "dot")
+SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "triangle-down", "star")
 
 
 def pair_cells(cells: PlantedCells, pair: int = 0) -> go.Figure:
@@ -42,33 +34,36 @@ def pair_cells(cells: PlantedCells, pair: int = 0) -> go.Figure:
     return figure.update_layout(title=title, showlegend=False, height=400, template="plotly_white")
 
 
-def recovery_curves(table: pd.DataFrame, tasks: list[str]) -> go.Figure:
-    """How well each method does each task as interaction grows, a panel a task; bars are the spread over seeds.
+TITLES = {
+    "interaction": "As the difference between A1 and A2 moves from single genes into pairs",
+    "share": "As each planted pair makes up more of a frequency's variance",
+}
 
-    table : as planted_sweep; tasks : which of its tasks, one to four.
+
+def recovery_curves(table: pd.DataFrame, tasks: list[str], by: str = "interaction") -> go.Figure:
+    """How well each method does each task as the planted signal changes, a panel a task; bars: spread over seeds.
+
+    table : as truth.made_sweep or real_sweep; tasks : which of its tasks, one or two; by : "interaction" or "share".
     """
-    n_columns = min(2, len(tasks))
     titles = [task[0].upper() + task[1:] for task in tasks]
-    figure = make_subplots(rows=-(-len(tasks) // n_columns), cols=n_columns, subplot_titles=titles)
-    shown = table[table["task"].isin(tasks)]
-    methods = [method for method in METHODS if method in set(shown["method"])]
-    for panel, task in enumerate(tasks):
-        place = {"row": panel // n_columns + 1, "col": panel % n_columns + 1}
+    figure = make_subplots(rows=1, cols=len(tasks), subplot_titles=titles)
+    shown = table[table["task"].isin(tasks) & table["measure"].isin([truth.AUPRC, truth.R2])]
+    named: set[str] = set()  # in the legend
+    for column, task in enumerate(tasks, start=1):
         own = shown[shown["task"] == task]
-        for method in methods:
-            seeds = own[own["method"] == method].groupby("interaction")["value"].agg(["mean", "std"]).fillna(0)
-            if len(seeds):
-                figure.add_trace(_curve(seeds, method, named=panel == 0), **place)
-        chance = own.groupby("interaction")["chance"].mean()
+        for method in [method for method in METHODS if method in set(own["method"])]:
+            seeds = own[own["method"] == method].groupby(by)["value"].agg(["mean", "std"]).fillna(0)
+            figure.add_trace(_curve(seeds, method, named=method not in named), row=1, col=column)
+            named.add(method)
+        chance = own.groupby(by)["chance"].mean()
         line = {"color": "#777777", "dash": "dot", "width": 1}
-        grey = go.Scatter(x=chance.index, y=chance, mode="lines", line=line, name="chance", showlegend=panel == 0)
-        figure.add_trace(grey, **place)
-        figure.update_xaxes(title="interaction", **place)
-        figure.update_yaxes(title={"AUPRC": "AUPRC", "R2": "R² on held-out cells"}[own["measure"].iloc[0]], **place)
-    legend = {"orientation": "h", "y": -0.25 if len(tasks) <= n_columns else -0.14}
-    height = 380 * -(-len(tasks) // n_columns) + 100
-    title = "As the difference between A1 and A2 moves from single genes into pairs"
-    return figure.update_layout(title=title, template="plotly_white", height=height, legend=legend)
+        grey = go.Scatter(x=chance.index, y=chance, mode="lines", line=line, name="chance", showlegend=column == 1)
+        figure.add_trace(grey, row=1, col=column)
+        figure.update_xaxes(title=by, row=1, col=column)
+        title = {truth.AUPRC: "AUPRC", truth.R2: "R² on held-out cells"}[own["measure"].iloc[0]]
+        figure.update_yaxes(title=title, row=1, col=column)
+    legend = {"orientation": "h", "y": -0.25}
+    return figure.update_layout(title=TITLES[by], template="plotly_white", height=480, legend=legend)
 
 
 def _curve(seeds: pd.DataFrame, method: str, named: bool) -> go.Scatter:
@@ -88,17 +83,18 @@ def _curve(seeds: pd.DataFrame, method: str, named: bool) -> go.Scatter:
 
 
 def network_bars(table: pd.DataFrame) -> go.Figure:
-    """How well each method ranks the edges of the published network; table as recovery.krumsiek_recovery."""
-    measures = list(dict.fromkeys(table["measure"]))
-    figure = make_subplots(rows=1, cols=len(measures), subplot_titles=measures, shared_yaxes=True)
-    for column, measure in enumerate(measures, start=1):
-        own = table[table["measure"] == measure]
-        seeds = own.groupby("method", sort=False)["value"].agg(["mean", "std"]).fillna(0)[::-1]
+    """How well each method ranks the edges of known networks, a panel a network; table : as truth.network_recovery."""
+    own = table[table["measure"] == truth.AUPRC]
+    names = list(dict.fromkeys(own["data"]))
+    figure = make_subplots(rows=1, cols=len(names), subplot_titles=names, shared_yaxes=True)
+    for column, name in enumerate(names, start=1):
+        one = own[own["data"] == name]
+        seeds = one.groupby("method", sort=False)["value"].agg(["mean", "std"]).fillna(0)[::-1]
         error = {"array": seeds["std"], "thickness": 1}
         bar = go.Bar(x=seeds["mean"], y=seeds.index, error_x=error, orientation="h", marker_color=COLOURS[0])
         figure.add_trace(bar, row=1, col=column)
-        figure.add_vline(x=own["chance"].mean(), line_dash="dot", line_color="#777777", row=1, col=column)
-    title = "Edges of the published network among all pairs of its genes; dotted: chance"
+        figure.add_vline(x=one["chance"].mean(), line_dash="dot", line_color="#777777", row=1, col=column)
+    title = "Edges of the networks among all pairs of their genes, AUPRC; dotted: chance"
     return figure.update_layout(title=title, showlegend=False, height=380, template="plotly_white").update_xaxes(
         range=[0, 1]
     )

@@ -11,13 +11,13 @@ POSITIVE, NEGATIVE, TOTAL = "#b2182b", "#2166ac", "#666666"  # red and blue that
 MAX_WIDTH = 6.0  # pixels, of the strongest pair of each frequency
 
 
-def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, stability: np.ndarray) -> go.Figure:
+def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, modules: pd.DataFrame) -> go.Figure:
     """Cells coloured by the score of the first module of each frequency; scores : (n_cells, n_freq).
 
-    stability : (n_freq,) of the first modules.
+    modules : as from reading.module_axes.
     """
     figure = frequency_scatter(xy, scores, freq_vals)
-    for note, title in zip(figure.layout.annotations, _module_titles(freq_vals, stability), strict=True):
+    for note, title in zip(figure.layout.annotations, _module_titles(freq_vals, modules), strict=True):
         note.text = title
     figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
     return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
@@ -37,11 +37,18 @@ def eigenvalue_spectrum(values: np.ndarray, n_shown: int = 30) -> go.Figure:
     )
 
 
-def _module_titles(freq_vals: np.ndarray, stability: np.ndarray) -> list[str]:
-    known = [f"stability {value:.2f}" if np.isfinite(value) else "stability unknown" for value in stability]
-    return [
-        f"Frequency {f} (λ={value:.4f}), {text}" for f, (value, text) in enumerate(zip(freq_vals, known, strict=True))
-    ]
+def _module_titles(freq_vals: np.ndarray, modules: pd.DataFrame) -> list[str]:
+    """Of the panels of first modules: their stability, and of which other module they have the axis."""
+    first = modules[modules["module"] == 1].groupby("frequency").first().reindex(range(len(freq_vals)))
+    titles = []
+    for row, value in zip(first.itertuples(), freq_vals, strict=True):
+        known = [
+            f"{name} {stability:.2f}" if np.isfinite(stability) else f"{name} unknown"
+            for name, stability in (("stability", row.stability), ("anew", row.stability_anew))
+        ]
+        again = [] if pd.isna(row.repeats) else [f"as {row.repeats}"]
+        titles.append(f"Frequency {row.Index} (λ={value:.4f})<br>{', '.join(known + again)}")
+    return titles
 
 
 def stability_bars(table: pd.DataFrame) -> go.Figure | None:
@@ -60,17 +67,15 @@ def stability_bars(table: pd.DataFrame) -> go.Figure | None:
 
 
 def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> go.Figure:
-    """Genes of both poles of the first module, one panel a frequency; table as from modules.module_table."""
-    first = table[table["module"] == 1].groupby("frequency")["stability"].first()
-    titles = _module_titles(freq_vals, first.reindex(range(len(freq_vals))).to_numpy())
-    figure = empty_panels(titles, spacing=0.12, height=460)
+    """Genes of both poles of the first module, one panel a frequency; table as from reading.module_table, judged."""
+    figure = empty_panels(_module_titles(freq_vals, table), spacing=0.12, height=460)
     for f in range(len(freq_vals)):
         chosen = table[(table["frequency"] == f) & (table["module"] == 1) & (table["rank"] <= n_genes)]
-        chosen = chosen.sort_values("loading")
+        chosen = chosen.sort_values("pattern")
         colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
-        bars = go.Bar(x=chosen["loading"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
+        bars = go.Bar(x=chosen["pattern"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
         figure.add_trace(bars, **in_panel(f))
-    figure.update_xaxes(title="loading").update_yaxes(type="category", dtick=1, tickfont_size=10)
+    figure.update_xaxes(title="correlation with the axis").update_yaxes(type="category", dtick=1, tickfont_size=10)
     return figure.update_layout(title="First module of each frequency: the genes of its two poles")
 
 
@@ -157,7 +162,7 @@ def _gene_names(places: dict[str, tuple[float, float]]) -> go.Scatter:
 
 
 def cell_waterfall(table: pd.DataFrame, cell: str) -> go.Figure:
-    """How a cell's prediction adds up, a panel a frequency: constant, main effects, modules; grey is the sum.
+    """How a cell's prediction adds up, a panel a frequency: constant, main effects, modules, products; grey: all.
 
     table : as from explain.explain_cell; cell : its name.
     """

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from scripts.evaluation import TOGETHER, panel_lead, panel_summary, rankings
+from scripts import rankings
+from scripts.evaluation import TOGETHER, panel_lead, panel_summary
 from scripts.findings.models import UNJUDGED, about_unjudged
 from scripts.findings.text import measured
 
@@ -99,6 +100,68 @@ def about_panel_stability(stability: pd.DataFrame, cells: str, n_genes: int = 25
         f"{random:.2f}. A low value need not mean a poor panel: where several genes tell the same, a panel that avoids "
         "repetition can pick another of them each time.",
     ]
+
+
+def about_rivals(panels: pd.DataFrame, splits: list, missing: list[str]) -> list[str]:
+    """Which rivals could not be asked, how to have them, and which name one list for all frequencies.
+
+    panels, splits : as from evaluation.panel_table and panel_splits; missing : as from rankings.missing.
+    """
+    shown = panels["method"].unique()
+    one_list = [method for method in rankings.ONE_LIST if method in shown]
+    sentences = [f"One list of genes for all frequencies is named by: {', '.join(one_list)}."]
+    if missing:
+        sentences.append(
+            f"Not installed, and left out: {', '.join(missing)}; pip install -e '.[rivals]' in the project's folder "
+            "adds them, and the next run asks them, too."
+        )
+    left_out = {method: why for _, ranking in splits for method, why in ranking.left_out.items()}
+    return sentences + [f"{method} could not rank the genes of a split: {why}." for method, why in left_out.items()]
+
+
+def about_rivals_won(leads: pd.DataFrame, seconds: pd.Series, n_genes: int) -> list[str]:
+    """Where each rival wins, and what each method costs; leads : as from evaluation.where_rivals_win.
+
+    seconds : as from evaluation.panel_seconds.
+    """
+    asked = {
+        "R²": f"R² of {n_genes} genes on held-out cells (± standard deviation over splits)",
+        "stability": f"Stability of {n_genes} genes (Jaccard, ± both methods' spread over pairs of subsamples)",
+        "markers": "Average precision for published markers (± standard deviation over splits)",
+    }
+    every, sentences = leads[leads["frequency"] == -1], []
+    for measure, told in asked.items():
+        rows = every[every["measure"] == measure].dropna()
+        if len(rows):
+            sentences.append(f"{told}. {_ahead_and_behind(rows)}")
+    if every["spread"].isna().any():
+        sentences.append("A lead that fewer than two splits judge has no spread: no win is told by it.")
+    single = leads[(leads["frequency"] >= 0) & leads["won"]].sort_values(["frequency", "lead"], ascending=[True, False])
+    won = [f"at {f} {_with_spread(rows)}" for f, rows in single.groupby("frequency")]
+    if won:
+        sentences.append("R² frequency by frequency, rivals win " + "; ".join(won) + ".")
+    elif leads["frequency"].max() >= 0:
+        sentences.append("R² frequency by frequency, no rival wins at any by more than the spread.")
+    fit = seconds[list(rankings.BILINEAR)]
+    others = ", ".join(f"{method} {value:.2g}" for method, value in seconds.drop(fit.index).items())
+    return [
+        *sentences,
+        f"Seconds of a core for a split, beside what all share: the bilinear methods {fit.min():.2g} to "
+        f"{fit.max():.2g}, with the model's fit; {others}.",
+    ]
+
+
+def _ahead_and_behind(leads: pd.DataFrame) -> str:
+    """Who beats the bilinear panel, who is beaten by it, and who is within the spread."""
+    ordered = leads.sort_values("lead", ascending=False)
+    beaten = ordered[ordered["lead"] < -ordered["spread"]]
+    level = ordered[ordered["lead"].abs() <= ordered["spread"]]
+    parts = {f"Ahead of the {rankings.PANEL}": ordered[ordered["won"]], "behind": beaten, "within the spread": level}
+    return "; ".join(f"{part}: {_with_spread(rows) if len(rows) else 'none'}" for part, rows in parts.items()) + "."
+
+
+def _with_spread(leads: pd.DataFrame) -> str:
+    return ", ".join(f"{row.method} {row.lead:+.3f} ± {row.spread:.3f}" for row in leads.itertuples())
 
 
 def about_markers(summary: pd.DataFrame, n_markers: int, n_genes: int = 25) -> list[str]:

@@ -76,13 +76,15 @@ def _number(n: float, what: str) -> str:
 
 
 def about_axes(correlations: pd.Series, least: float) -> list[str]:
-    """Which trusted modules are about their frequency; correlations : as from enrichment.axis_correlations."""
+    """Which distinct trusted modules are about their frequency; correlations : from enrichment.axis_correlations."""
     if correlations.empty:
         return []
-    told = ", ".join(f"{module} of frequency {frequency} ({r:+.2f})" for (frequency, module), r in correlations.items())
+    told = ", ".join(
+        f"{module} of frequency {frequency} ({measured(r, '+.2f')})" for (frequency, module), r in correlations.items()
+    )
     n_about = int((correlations.abs() >= least).sum())
     return [
-        f"Of {_number(len(correlations), 'trusted module')} {n_about} {'is' if n_about == 1 else 'are'} about "
+        f"Of {_number(len(correlations), 'distinct trusted module')} {n_about} {'is' if n_about == 1 else 'are'} about "
         f"the frequency, the axis correlated with it by {least} or more: {told}. The others bend it within its "
         "branches; their terms are in the tables and are not counted below."
     ]
@@ -152,7 +154,10 @@ def about_lists(gene_lists: dict, n_freq: int) -> list[str]:
     """Of which frequencies no module, and whether any main effect, is there to be tested; as from enrichment."""
     tested = {frequency for frequency, source, _ in gene_lists if source.startswith("module")}
     without = [str(frequency) for frequency in range(n_freq) if frequency not in tested]
-    sentences = [f"No module of frequency {', '.join(without)} is trusted, so none is tested."] if without else []
+    sentences = []
+    if without:
+        frequencies = ", ".join(without)
+        sentences = [f"No module of frequency {frequencies} is trusted with an axis of its own, so none is tested."]
     if not any(source == "main effects" for _, source, _ in gene_lists):
         sentences.append("The model has no main effects, so there are none to test.")
     return sentences

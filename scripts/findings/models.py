@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from scipy import stats
 
 from scripts import classes, programs
 from scripts.cells import ALL_CELLS
@@ -167,7 +168,7 @@ def about_donors(performance: pd.DataFrame, recurrence: pd.DataFrame) -> list[st
 def figures_of_models(
     performance: pd.DataFrame, stability: pd.DataFrame, cells: str, noise: pd.DataFrame
 ) -> dict[str, str]:
-    """Key figures: held-out R2 of every model, what noise gives, and stability of the first modules in other cells.
+    """Key figures: held-out R2 of every model, what noise gives, and stability of the first modules.
 
     performance, noise : as from evaluation.performance_over_splits and evaluation.noise_table; stability : as from
     reading.module_stability; cells : which other cells.
@@ -175,7 +176,8 @@ def figures_of_models(
     of_all_cells = performance[performance["protocol"] == ALL_CELLS]
     by_split = of_all_cells.groupby(["model", "split"], sort=False)["r2"].mean()
     by_model = by_split.groupby("model", sort=False).mean()
-    first = stability[stability["module"] == 1]["stability"].mean()
+    first = stability[stability["module"] == 1]
+    anew = measured(first["stability_anew"].mean(), ".2f")
     of_noise = noise.groupby("model", sort=False)[["structureless_r2", "other_half_r2"]].mean()
     return {
         **{f"held-out R², {name}": measured(r2, "z.2f") for name, r2 in by_model.items()},
@@ -185,7 +187,9 @@ def figures_of_models(
             )
             for row in of_noise.itertuples()
         },
-        f"stability of first modules (matched Jaccard, {cells})": f"{first:.2f}",
+        f"stability of first modules (matched Jaccard, {cells}; graph built anew)": (
+            f"{first['stability'].mean():.2f}; {anew}"
+        ),
     }
 
 
@@ -303,20 +307,35 @@ def about_program_terms(terms: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
         if real.empty:
             sentences.append(f"There are no {kind} of programs to test.")
             continue
-        back, others = real["called_replicated"].mean(), real["others_replicated"].mean()
         nulls = of_order[of_order["cells"] != programs.REAL]
         beside = "; ".join(f"{row.cells}: {row.n_called} of {row.n_terms}" for row in nulls.itertuples())
         own = terms[terms["order"] == order]
         sentences.append(
             f"{own['called'].sum()} of {len(own)} {kind} of programs and frequencies are called in the run's division "
             f"(Bonferroni, {programs.LEVEL}; {beside or 'no null was possible'}). Over {len(real)} divisions of the "
-            f"cells, {real['n_called'].mean():.1f} are called on average; in the other half {measured(back, '.0%')} of "
-            f"them have the same sign and p < {programs.LEVEL}, and {measured(others, '.0%')} of those not called."
+            f"cells, {real['n_called'].mean():.1f} are called on average; in the other half {_found_again(real)} of "
+            f"them have the same sign and p < {programs.LEVEL}, and {_of_those_not_called(real)} of those not called."
         )
     called = terms[terms["called"].astype(bool)]
     if called.empty:
         sentences.append("No two or three programs tell a frequency apart together, beyond what each does on its own.")
     return sentences + [_in_words(row) for row in called.sort_values("p").itertuples()]
+
+
+def _found_again(counts: pd.DataFrame) -> str:
+    """Share of the called terms of all divisions that the other half gives again, with its 95% interval."""
+    n_called = int(counts["n_called"].sum())
+    if not n_called:
+        return "none"
+    n_again = round((counts["called_replicated"].fillna(0) * counts["n_called"]).sum())
+    low, high = stats.binomtest(n_again, n_called).proportion_ci(method="wilson")
+    return f"{n_again / n_called:.0%} ({n_again} of {n_called}; 95% interval {low:.0%} to {high:.0%})"
+
+
+def _of_those_not_called(counts: pd.DataFrame) -> str:
+    """Share of the terms not called that the other half gives again."""
+    n = counts["n_terms"] - counts["n_called"]
+    return f"{(counts['others_replicated'].fillna(0) * n).sum() / max(n.sum(), 1):.0%}"
 
 
 def _in_words(term) -> str:
@@ -338,8 +357,7 @@ def figures_of_programs(counts: pd.DataFrame) -> dict[str, str]:
     figures = {}
     for order, kind in KINDS.items():
         if len(of_order := real[real["order"] == order]):
-            back = measured(of_order["called_replicated"].mean(), ".0%")
-            of_others = measured(of_order["others_replicated"].mean(), ".0%")
             figures[f"{kind} of programs called"] = f"{of_order['n_called'].iloc[0]} of {of_order['n_terms'].iloc[0]}"
-            figures[f"{kind} of programs found again in the other half"] = f"{back} (of others {of_others})"
+            again = f"{_found_again(of_order)}; of those not called {_of_those_not_called(of_order)}"
+            figures[f"{kind} of programs found again in the other half"] = again
     return figures

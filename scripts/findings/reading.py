@@ -12,7 +12,7 @@ RETURNS = 0.5  # adjusted Rand index from which on clusters of frequencies come 
 
 
 def about_trusted(trusted: pd.DataFrame) -> list[str]:
-    """Which modules are worth reading; as from stability.trusted_modules."""
+    """Which modules are worth reading; as from reading.module_axes."""
     sentences = []
     for frequency, table in trusted.groupby("frequency"):
         kept = table.loc[table["trusted"], "module"].tolist()
@@ -22,22 +22,68 @@ def about_trusted(trusted: pd.DataFrame) -> list[str]:
             )
         elif kept:
             named = f"module{'s' if len(kept) > 1 else ''} {', '.join(map(str, kept))}"
+            again = table[table["trusted"] & table["repeats"].notna()]
+            told = [f"module {row.module} is the axis of {row.repeats} again" for row in again.itertuples()]
             sentences.append(
-                f"Frequency {frequency}: {named} can be trusted; prediction needs {table['needed'].sum()}."
+                f"Frequency {frequency}: {'; '.join([f'{named} can be trusted', *told])}. Prediction needs "
+                f"{table['needed'].sum()}."
             )
         elif not table["judged"].all():
             sentences.append(
                 f"Frequency {frequency}: the validation cells hardly vary along it and cannot say which modules "
                 "prediction needs; none is trusted."
             )
+        elif not table["predicted"].all():
+            sentences.append(f"Frequency {frequency}: the model does not predict it; no module is worth reading.")
         elif not table["needed"].any():
             sentences.append(f"Frequency {frequency}: main effects alone predict as well; no module is worth reading.")
         else:
             sentences.append(
                 f"Frequency {frequency}: prediction needs {table['needed'].sum()} of the modules, but none comes back "
-                "in other cells as it is; read them together, with caution."
+                "as often as is asked; read them together, with caution."
+            )
+    n_trusted, n_axes = trusted["trusted"].sum(), is_read(trusted).sum()
+    return [*sentences, f"In all, {n_trusted} of {len(trusted)} modules are trusted, on {_axes(n_axes)}."]
+
+
+def is_read(modules: pd.DataFrame) -> pd.Series:
+    """Modules to read: trusted, and of those with the same axis the first; as from reading.module_axes."""
+    return modules["trusted"].eq(True) & modules["repeats"].isna()
+
+
+def _axes(n: int) -> str:
+    return f"{n} distinct {'axis' if n == 1 else 'axes'}"
+
+
+def about_chance_of_modules(stability: pd.DataFrame, min_stability: float) -> list[str]:
+    """How often the genes of a module must come back, and those of random axes do; as from reading.module_stability."""
+    sentences = []
+    for end, where in (("", "in other cells"), ("_anew", "where the graph is built anew")):
+        chance = stability[f"chance{end}"].iloc[0]
+        if pd.isna(chance):
+            sentences.append(f"What comes back {where} could not be measured, and is not asked for.")
+        else:
+            sentences.append(
+                f"Among {len(stability)} random axes of the same components, the genes of the best one come back "
+                f"{where} by less than {chance:.2f} (Jaccard) in 19 of 20 draws; {max(chance, min_stability):.2f} is "
+                "asked for."
             )
     return sentences
+
+
+def about_module_axes(modules: pd.DataFrame) -> list[str]:
+    """What each trusted module has to do with its frequency, and the cells at its ends; as from reading.module_axes."""
+    return [
+        f"f{row.frequency}_m{row.module}, correlation with frequency {row.frequency} in held-out cells: axis "
+        f"{measured(row.axis_correlation, '+.2f')}, score {measured(row.score_correlation, '+.2f')}. "
+        f"At its + end: {_cells(row.positive_cells, row.positive_cells_share)}; "
+        f"at its - end: {_cells(row.negative_cells, row.negative_cells_share)}."
+        for row in modules[is_read(modules)].itertuples()
+    ]
+
+
+def _cells(names: str, share: float) -> str:
+    return names if pd.isna(share) else f"{names} ({share:.0%} of the labelled cells there)"
 
 
 def about_branch_genes(table: pd.DataFrame, n_genes: int = 5) -> list[str]:
@@ -76,11 +122,11 @@ def about_pole_stability(table: pd.DataFrame) -> list[str]:
 
 
 def about_cell(table: pd.DataFrame, cell: str) -> list[str]:
-    """How main effects and modules share in one cell's predictions; table as from `explain_cell`."""
+    """How main effects, modules and products share in one cell's predictions; table as from `explain_cell`."""
     sums = table.pivot_table(index="frequency", columns="kind", values="contribution", aggfunc="sum")
     return [
-        f"Cell {cell}, frequency {frequency}: predicted {row.sum():.4g} = constant {row['constant']:.4g} + "
-        f"main effects {row['main effects']:.4g} + modules {row['modules']:.4g}."
+        f"Cell {cell}, frequency {frequency}: predicted {row.sum():.4g} = "
+        f"{' + '.join(f'{kind} {share:.4g}' for kind, share in row.dropna().items())}."
         for frequency, row in sums.iterrows()
     ]
 
@@ -149,6 +195,24 @@ def about_pair_scan(found: PairScan, surrogates: np.ndarray, power: pd.DataFrame
     return sentences
 
 
+def about_products_held(n_called: int, gained: pd.DataFrame) -> list[str]:
+    """Which called pairs the model holds, and what they add; gained : as from evaluation.gain_of_products."""
+    if not n_called:
+        return ["No pair was called: the model holds no product of two genes as a term of its own."]
+    held = gained[gained["n_products"] > 0]
+    if held.empty:
+        return [
+            f"Of {n_called} called {'pair' if n_called == 1 else 'pairs'}, none raises the R² of validation cells: the "
+            "model holds no product of two genes as a term of its own."
+        ]
+    return [
+        f"Frequency {row.frequency}: with {row.n_products} of the called pairs as terms of their own, R² is "
+        f"{measured(row.val_r2_with, '.3f')} instead of {measured(row.val_r2, '.3f')} in validation cells, which chose "
+        f"that, and {measured(row.test_r2_with, '.3f')} instead of {measured(row.test_r2, '.3f')} in test cells."
+        for row in held.itertuples()
+    ]
+
+
 def facts_of_form(form: BilinearForm) -> pd.DataFrame:
     """Sizes of a fitted form."""
     facts = {
@@ -174,9 +238,9 @@ def about_single_genes(main_effects: pd.DataFrame, n_genes: int = 5) -> list[str
 
 
 def figures_of_reading(trusted: pd.DataFrame, tested: pd.DataFrame, n_tests: int) -> dict[str, str]:
-    """Key figures: trusted modules and pairs that are called, of n_tests; as from trusted_modules and scan_table."""
+    """Key figures: trusted modules and pairs that are called, of n_tests; as from module_axes and scan_table."""
     return {
-        "trusted modules": f"{trusted['trusted'].sum()} of {len(trusted)}",
+        "trusted modules": f"{_axes(is_read(trusted).sum())} ({trusted['trusted'].sum()} of {len(trusted)} modules)",
         "gene pairs called": f"{tested['called'].sum()} of {n_tests:,} tested",
     }
 

@@ -1,6 +1,6 @@
 """The cell graph: neighbours, edges, Laplacian, frequencies, and labels on it. Arrays only."""
 
-from scripts.graph.branches import NO_LABEL, Branches, branch_table, branches, kurtosis_rotation
+from scripts.graph.branches import NO_LABEL, Branches, branch_table, branches, kurtosis_rotation, named_ends
 from scripts.graph.edges import adjacency, knn_graph
 from scripts.graph.eigensolvers import residuals
 from scripts.graph.features import components, pareto_scaled, variable_genes
@@ -54,6 +54,7 @@ __all__ = [
     "largest_part",
     "n_beyond_noise",
     "n_to_keep",
+    "named_ends",
     "near_equal_groups",
     "nearest_neighbors",
     "pareto_scaled",

@@ -1,5 +1,6 @@
 """Branches: the axes of a space of frequencies that single out few cells each, and the labels at their ends. Arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,35 +89,53 @@ def branches(vectors: np.ndarray, n_leading: int) -> Branches:
 def branch_table(found: Branches, labels: pd.Series) -> pd.DataFrame:
     """How many cells each branch lives on, and which known labels are at its end.
 
+    labels : (n_cells,), as for `named_ends`.
+
+    Returns
+    -------
+    DataFrame
+        branch; cells, that it lives on; tip_cells, those furthest out that it is named by; name and label_share, as
+        from `named_ends`.
+    """
+    n_tip = [max(1, round(TIP * n_cells)) for n_cells in found.lives_on]
+    names, shares = named_ends(found.coordinates, n_tip, labels)
+    columns = {"branch": range(len(n_tip)), "cells": found.lives_on, "tip_cells": n_tip, "name": names}
+    return pd.DataFrame(columns | {"label_share": shares})
+
+
+def named_ends(coordinates: np.ndarray, n_tip: Sequence[int], labels: pd.Series) -> tuple[list[str], list[float]]:
+    """Which known labels are at the + end of each axis.
+
     A label stands out if the cells furthest out hold it at least twice as often as all labelled cells do, more often
-    than chance (hypergeometric, times the number of labels and branches), and a tenth of them does.
+    than chance (hypergeometric, times the number of labels and axes), and a tenth of them does.
 
     Parameters
     ----------
-    found : Branches
+    coordinates : (n_cells, n_axes)
+    n_tip : (n_axes,)
+        Cells furthest out.
     labels : (n_cells,)
         Groups; NaN for cells without one. Numbers (float) name nothing.
 
     Returns
     -------
-    DataFrame
-        branch; cells, that it lives on; tip_cells, those furthest out that it is named by; name, the labels that stand
-        out, the commonest first, at most `MAX_NAMES`; label_share, of the labelled ones of these cells that have one of
-        them (NaN for none).
+    names : list of str
+        The labels that stand out, the commonest first, at most `MAX_NAMES`; NO_LABEL for none.
+    shares : list of float
+        Of the labelled ones of these cells that have one of them (NaN for none).
     """
-    codes, names = pd.factorize(labels, sort=True)
+    codes, known = pd.factorize(labels, sort=True)
     if pd.api.types.is_float_dtype(labels.dtype):
-        codes, names = np.full(len(labels), -1), names[:0]
-    every = np.bincount(codes[codes >= 0], minlength=len(names))
-    rows = []
-    for branch, (coordinate, n_cells) in enumerate(zip(found.coordinates.T, found.lives_on, strict=True)):
-        n_tip = max(1, round(TIP * n_cells))
-        tip = codes[np.argsort(-coordinate, kind="stable")[:n_tip]]
-        held = np.bincount(tip[tip >= 0], minlength=len(names))
-        named = _standing_out(held, every, len(names) * found.coordinates.shape[1])
-        name = ", ".join(str(names[label]) for label in named) or NO_LABEL
-        rows.append((branch, n_cells, n_tip, name, held[named].sum() / held.sum() if len(named) else np.nan))
-    return pd.DataFrame(rows, columns=["branch", "cells", "tip_cells", "name", "label_share"])
+        codes, known = np.full(len(labels), -1), known[:0]
+    every = np.bincount(codes[codes >= 0], minlength=len(known))
+    names, shares = [], []
+    for coordinate, n_cells in zip(coordinates.T, n_tip, strict=True):
+        tip = codes[np.argsort(-coordinate, kind="stable")[:n_cells]]
+        held = np.bincount(tip[tip >= 0], minlength=len(known))
+        named = _standing_out(held, every, len(known) * coordinates.shape[1])
+        names.append(", ".join(str(known[label]) for label in named) or NO_LABEL)
+        shares.append(held[named].sum() / held.sum() if len(named) else np.nan)
+    return names, shares
 
 
 def _standing_out(held: np.ndarray, every: np.ndarray, n_tests: int) -> np.ndarray:

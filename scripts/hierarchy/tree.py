@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from scripts.blocks import Matrix, dense
-from scripts.evaluation import correlations, rankings
+from scripts.evaluation import correlations
 from scripts.hierarchy.spaces import CellSpaces, HierarchySettings
 from scripts.measures import strongest
+from scripts.rankings import greedy
 
 ALL = "all"  # name of the group of all cells
 N_SCREENED = 200  # genes of the largest correlation with a split that its own are chosen from
@@ -154,7 +155,7 @@ def _panel(X: Matrix, in_first: np.ndarray, correlation: np.ndarray, n_genes: in
     screened = strongest(correlation, N_SCREENED)
     expression = dense(X[:, screened]).astype(float)
     centred = expression - expression.mean(axis=0)
-    return screened[rankings.greedy(centred.T @ centred, centred.T @ (in_first[:, None] - in_first.mean()), n_genes)]
+    return screened[greedy(centred.T @ centred, centred.T @ (in_first[:, None] - in_first.mean()), n_genes)]
 
 
 def _accuracy(known: np.ndarray, y: np.ndarray, unknown: np.ndarray, true: np.ndarray) -> float:

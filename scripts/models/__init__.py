@@ -2,11 +2,11 @@
 
 from scripts.models.components import TILT, Components, multiple_correlation, target_components
 from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_genes
-from scripts.models.form import BilinearForm, PolynomialForm, monomials
-from scripts.models.gene_ridge import GeneRidge
-from scripts.models.kernel import KernelRidge, polynomial_ridge, solve_kernel
+from scripts.models.form import BilinearForm
+from scripts.models.kernel import GeneRidge, KernelRidge, polynomial_ridge, solve_kernel
+from scripts.models.polynomial import PolynomialForm, monomials
 from scripts.models.programs import ProgramRidge
-from scripts.models.ridge import BilinearRidge
+from scripts.models.ridge import BilinearRidge, fit_products
 
 __all__ = [
     "BilinearForm",
@@ -22,6 +22,7 @@ __all__ = [
     "TILT",
     "arrays_to_fit",
     "check_genes",
+    "fit_products",
     "monomials",
     "multiple_correlation",
     "polynomial_ridge",

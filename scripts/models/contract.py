@@ -7,7 +7,8 @@ import numpy as np
 from scripts.blocks import Matrix
 from scripts.cells import CellDataset, checked_arrays
 from scripts.errors import InputError
-from scripts.models.form import BilinearForm, PolynomialForm
+from scripts.models.form import BilinearForm
+from scripts.models.polynomial import PolynomialForm
 
 
 class Predictor(Protocol):

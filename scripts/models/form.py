@@ -1,13 +1,11 @@
-"""The fitted forms, whatever solver made them: modules, predictions, terms and agreement, read from them exactly.
+"""The bilinear form, whatever solver fitted it: modules, predictions and agreement, read from it exactly.
 
 Nothing here builds a genes x genes matrix: all is computed in an orthonormal gene basis of few columns.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import combinations_with_replacement, permutations
-from math import factorial, prod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,10 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
-from scripts.blocks import Matrix
+from scripts.blocks import Matrix, cross_products
 from scripts.errors import InputError
-
-N_BLOCK = 5_000  # cells whose products of two axes are in memory at a time
 
 
 class Form:
@@ -28,8 +24,8 @@ class Form:
 
     Attributes
     ----------
-    ARRAYS : tuple of str
-        Names of the arrays that a form consists of.
+    ARRAYS, LATER : tuple of str
+        Names of the arrays that a form consists of; the later ones may be empty, and are then not in its file.
     basis : (n_genes, r) float64
         V, orthonormal columns.
     genes : list of str
@@ -37,13 +33,14 @@ class Form:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]]
+    LATER: ClassVar[tuple[str, ...]] = ()
     basis: np.ndarray
     genes: list[str]
 
     def _check_shapes(self, **expected: tuple[int, ...]) -> None:
         """Take the names of genes as text, and refuse parts of other shapes; expected : of each array by its name."""
         self.genes = [str(gene) for gene in self.genes]
-        found = {name: np.shape(getattr(self, name)) for name in self.ARRAYS}
+        found = {name: np.shape(getattr(self, name)) for name in expected}
         if found != expected or len(self.genes) != len(self.basis):
             raise InputError(f"the parts of the form of {len(self.genes)} genes do not fit each other: {found}")
 
@@ -56,6 +53,7 @@ class Form:
     ) -> None:
         """Write as safetensors, gene names in the header; arrays, texts : what else the file is to hold, by name."""
         own = {name: getattr(self, name) for name in self.ARRAYS}
+        own |= {name: array for name in self.LATER if (array := getattr(self, name)).size}
         kept = {name: np.asarray(array, order="C") for name, array in (own | dict(arrays or {})).items()}
         save_file(kept, path, metadata={"genes": json.dumps(self.genes), **(texts or {})})
 
@@ -78,8 +76,11 @@ class Form:
         try:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in cls.ARRAYS}
-                form = cls(**(arrays | {"genes": json.loads(file.metadata()["genes"])}))
-            if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays.values()):
+                later = {name: file.get_tensor(name) for name in cls.LATER if name in file.keys()}  # noqa: SIM118
+                form = cls(**(arrays | later | {"genes": json.loads(file.metadata()["genes"])}))
+            if not all(array.dtype.kind == "f" for array in arrays.values()):
+                raise ValueError("values that are no finite numbers")
+            if not all(np.isfinite(array).all() for array in (arrays | later).values()):
                 raise ValueError("values that are no finite numbers")
             if not np.allclose(form.basis.T @ form.basis, np.eye(form.basis.shape[1]), atol=1e-4):
                 raise ValueError("its basis is not orthonormal")
@@ -94,6 +95,9 @@ class Form:
 class BilinearForm(Form):
     """y_f(x) = c_f + w_f . x + x^T B_f x with B_f = V S_f V^T; whatever fits a model, this is what comes out.
 
+    A few products of two genes can be terms of their own. Low rank plus sparse is of low rank again, in a basis that
+    holds the unit vectors of these genes: basis and core are those of the whole B_f, and all is read of it as ever.
+
     Attributes
     ----------
     basis : (n_genes, r) float64
@@ -106,18 +110,37 @@ class BilinearForm(Form):
         c_f.
     genes : list of str
         Names of the genes, in the order of the basis.
+    toward : (n_freq, r) float64
+        Sums of x V times v_f over centred cells: which way each frequency rises, see `turned`; 0: not known.
+    pairs : (n_pairs, 2) int
+        Genes whose products are terms of their own; none, unless `with_products` was asked for.
+    pair_weights : (n_freq, n_pairs) float64
+        What B_f holds of them: pair_weights[f, k] x_i x_j of the k-th pair.
     """
 
-    ARRAYS: ClassVar = ("basis", "core", "main", "constant")
+    ARRAYS: ClassVar = ("basis", "core", "main", "constant", "toward")
+    LATER: ClassVar = ("pairs", "pair_weights")
     basis: np.ndarray
     core: np.ndarray
     main: np.ndarray
     constant: np.ndarray
     genes: list[str]
+    toward: np.ndarray = field(default_factory=lambda: np.empty(0))
+    pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), int))
+    pair_weights: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def __post_init__(self):
-        (n_genes, rank), n_freq = self.basis.shape, len(self.core)
-        self._check_shapes(basis=(n_genes, rank), core=(n_freq, rank, rank), main=(n_freq, n_genes), constant=(n_freq,))
+        (n_genes, rank), n_freq, n_pairs = self.basis.shape, len(self.core), len(self.pairs)
+        if not self.toward.size:
+            self.toward = np.zeros((n_freq, rank))
+        if not n_pairs:
+            self.pair_weights = np.empty((n_freq, 0))
+        shapes = {"basis": (n_genes, rank), "core": (n_freq, rank, rank), "main": (n_freq, n_genes)}
+        shapes |= {"constant": (n_freq,), "toward": (n_freq, rank)}
+        self._check_shapes(**shapes, pairs=(n_pairs, 2), pair_weights=(n_freq, n_pairs))
+        if not np.isin(self.pairs, np.arange(n_genes)).all():
+            raise InputError(f"the parts of the form of {n_genes} genes do not fit each other: pairs name other genes")
+        self.pairs = self.pairs.astype(int)
 
     @classmethod
     def from_factors(
@@ -146,6 +169,30 @@ class BilinearForm(Form):
         core = (w_p[:, None, :] * left) @ right.T
         core = (core + core.swapaxes(1, 2)) / 2
         return cls(basis, core, (w_p * b) @ w_l + (w_p * a) @ w_r, w_p @ (a * b) + np.broadcast_to(c, n_freq), genes)
+
+    def with_products(self, pairs: np.ndarray, weights: np.ndarray) -> "BilinearForm":
+        """The form with weights[f, k] x_i x_j added to each y_f, exactly, as terms of their own.
+
+        pairs : (n_pairs, 2) int, places of the genes; weights : (n_freq, n_pairs).
+        """
+        involved = np.unique(pairs)
+        units = np.zeros((len(self.genes), len(involved)))
+        units[involved, np.arange(len(involved))] = 1
+        basis, triangle = np.linalg.qr(np.hstack([self.basis, units]))  # as `from_factors`: a basis of both
+        turn = triangle[:, : self.basis.shape[1]]  # V as the new basis writes it
+        core = turn @ self.core @ turn.T + _core_of_products(basis, pairs, weights)
+        every, all_weights = np.concatenate([self.pairs, pairs]), np.hstack([self.pair_weights, weights])
+        return replace(self, basis=basis, core=core, toward=self.toward @ turn.T, pairs=every, pair_weights=all_weights)
+
+    def without_products(self) -> "BilinearForm":
+        """The form less those of its products that are terms of their own."""
+        if not len(self.pairs):
+            return self
+        core = self.core - _core_of_products(self.basis, self.pairs, self.pair_weights)
+        # the unit vectors of the pairs' genes have nothing to carry now
+        used = np.abs(core).max(axis=(0, 1)) > 1e-12 * np.abs(self.core).max(initial=0)
+        core = core[:, used][:, :, used]
+        return BilinearForm(self.basis[:, used], core, self.main, self.constant, self.genes, self.toward[:, used])
 
     @property
     def n_freq(self) -> int:
@@ -201,211 +248,47 @@ class BilinearForm(Form):
         values : (n_freq, n_modules)
             Eigenvalues, the largest absolute value first.
         loadings : (n_freq, n_genes, n_modules)
-            Unit vectors. The sign, which B_f leaves open, makes the third moment positive: few heavy genes come first.
+            Unit vectors u. The sign, which B_f leaves open, makes + of the axis u . x the high end of its frequency.
+            Where that is not known, see `turned`, the third moment is positive: few heavy genes come first.
         """
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         loadings = np.stack([self.basis @ vectors[:, :n_modules] for _, vectors in pairs])
-        signs = np.where((loadings**3).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs
+        rises = np.stack([t @ vectors[:, :n_modules] for t, (_, vectors) in zip(self.toward, pairs, strict=True)])
+        signs = np.where(np.where(rises == 0, (loadings**3).sum(axis=1), rises) < 0, -1.0, 1.0)
+        return np.stack([values[:n_modules] for values, _ in pairs]), loadings * signs[:, None]
+
+    def turned(self, X: Matrix, y: np.ndarray) -> "BilinearForm":
+        """The same form, + of its axes where the frequency is high: their covariance over these cells is not negative.
+
+        X : (n_cells, n_genes), dense or sparse; y : (n_cells, n_freq).
+        """
+        rises = cross_products(X, y - y.mean(axis=0, dtype=np.float64))
+        return replace(self, toward=rises.T @ self.basis)
 
     def combined(self, weights: np.ndarray, added: np.ndarray | float = 0.0) -> "BilinearForm":
         """The form of sums and contrasts of the outputs, such as one class less another.
 
         weights : (n_new, n_freq); added : (n_new,), to the constants.
         """
-        core = np.tensordot(weights, self.core, axes=1)
-        return BilinearForm(self.basis, core, weights @ self.main, weights @ self.constant + added, self.genes)
+        core, constant = np.tensordot(weights, self.core, axes=1), weights @ self.constant + added
+        main, toward = weights @ self.main, weights @ self.toward
+        return BilinearForm(
+            self.basis, core, main, constant, self.genes, toward, self.pairs, weights @ self.pair_weights
+        )
 
     def truncated(self, n_modules: int) -> "BilinearForm":
-        """The form with the leading modules of each B_f alone; main effects and constants as they are."""
+        """The form with the leading modules of each whole B_f alone; main effects and constants as they are."""
         pairs = [self.eigenpairs(f) for f in range(self.n_freq)]
         leading = [(values[:n_modules], vectors[:, :n_modules]) for values, vectors in pairs]
         core = np.stack([(vectors * values) @ vectors.T for values, vectors in leading])
-        return BilinearForm(self.basis, core, self.main, self.constant, self.genes)
+        return replace(self, core=core)
 
 
-@dataclass
-class PolynomialForm(Form):
-    """y_f(x) = c_f + a_f . t + t^T S_f t + T_f(t, t, t), a polynomial of up to third order in few axes t of the genes.
+def _core_of_products(basis: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Cores of sums of products of two genes whose unit vectors the basis holds, (n_freq, r, r).
 
-    t = x V R - offset, or b tanh((x V R - offset) / b) where there is a bound b: a cell far out moves the prediction no
-    further.
-
-    Attributes
-    ----------
-    basis : (n_genes, r) float64
-        V, orthonormal columns.
-    turn : (r, n_axes) float64
-        R; V R are the axes in gene space.
-    offset : (n_axes,) float64
-    bound : () float64
-        b, which no |t| exceeds; 0: not bounded.
-    constant : (n_freq,) float64
-        c_f.
-    linear : (n_freq, n_axes) float64
-        a_f.
-    quadratic : (n_freq, n_axes, n_axes) float64
-        S_f, symmetric.
-    cubic : (n_freq, n_axes, n_axes, n_axes) float64
-        T_f, symmetric.
-    genes : list of str
-        Names of the genes, in the order of the basis.
+    basis : (n_genes, r); pairs : (n_pairs, 2) int; weights : (n_freq, n_pairs).
     """
-
-    ARRAYS: ClassVar = ("basis", "turn", "offset", "bound", "constant", "linear", "quadratic", "cubic")
-    basis: np.ndarray
-    turn: np.ndarray
-    offset: np.ndarray
-    bound: np.ndarray
-    constant: np.ndarray
-    linear: np.ndarray
-    quadratic: np.ndarray
-    cubic: np.ndarray
-    genes: list[str]
-
-    def __post_init__(self):
-        (n_genes, rank), n_freq, k = self.basis.shape, len(self.constant), len(self.offset)
-        shapes = {"basis": (n_genes, rank), "turn": (rank, k), "offset": (k,), "bound": (), "constant": (n_freq,)}
-        self._check_shapes(**shapes, linear=(n_freq, k), quadratic=(n_freq, k, k), cubic=(n_freq, k, k, k))
-
-    @classmethod
-    def from_monomials(
-        cls,
-        axes: np.ndarray,
-        offset: np.ndarray,
-        weights: np.ndarray,
-        constant: np.ndarray,
-        bound: float = 0.0,
-        *,
-        genes: list[str],
-    ) -> "PolynomialForm":
-        """The form of a weight for each of `monomials`.
-
-        axes : (n_genes, n_axes); offset : (n_axes,); weights : (n_freq, n_monomials); constant : (n_freq,).
-        """
-        n_axes = axes.shape[1]
-        number = {term: i for i, term in enumerate(monomials(n_axes))}
-        cores = []
-        for order in (1, 2, 3):
-            terms = [tuple(sorted(places)) for places in np.ndindex(*(n_axes,) * order)]
-            shares = weights[:, [number[term] for term in terms]] / [orderings(term) for term in terms]
-            cores.append(shares.reshape(len(weights), *(n_axes,) * order))
-        basis, turn = np.linalg.qr(axes)
-        linear, quadratic, cubic = cores
-        return cls(basis, turn, offset, np.asarray(float(bound)), constant, linear, quadratic, cubic, genes)
-
-    @classmethod
-    def from_products(
-        cls,
-        axes: np.ndarray,
-        offset: np.ndarray,
-        factors: list[np.ndarray],
-        w_p: np.ndarray,
-        constant: np.ndarray,
-        *,
-        genes: list[str],
-    ) -> "PolynomialForm":
-        """The form of sums of products of up to three linear functions, c_f + sum_h P[f, h] prod_k (a_k + w_k . t)_h.
-
-        Trilinear weights are such sums, and so are polynomial kernels, where h are cells.
-
-        axes : (n_genes, n_axes); offset : (n_axes,); factors : of (n_products, 1 + n_axes) each, a_k first;
-        w_p : (n_freq, n_products); constant : (n_freq,).
-        """
-        one = np.zeros((w_p.shape[1], 1 + axes.shape[1]))
-        one[:, 0] = 1
-        first, second, third = factors + [one] * (3 - len(factors))
-        pairs = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
-        core = np.stack([(pairs * weights[:, None]).T @ third for weights in w_p])
-        core = core.reshape(len(w_p), *(1 + axes.shape[1],) * 3)
-        core = np.mean([core.transpose(0, *order) for order in permutations((1, 2, 3))], axis=0)
-        basis, turn = np.linalg.qr(axes)
-        linear, quadratic, cubic = 3 * core[:, 0, 0, 1:], 3 * core[:, 0, 1:, 1:], core[:, 1:, 1:, 1:]
-        return cls(basis, turn, offset, np.zeros(()), constant + core[:, 0, 0, 0], linear, quadratic, cubic, genes)
-
-    @classmethod
-    def from_factors(
-        cls, factors: list[tuple[np.ndarray, np.ndarray]], w_p: np.ndarray, c: np.ndarray, *, genes: list[str]
-    ) -> "PolynomialForm":
-        """The form that the weights of gradient descent stand for: c_f + sum_h P[f, h] prod_k (w_k . x + a_k)_h.
-
-        factors : (n_hidden, n_genes) weights and (n_hidden,) biases of each factor; w_p : (n_freq, n_hidden);
-        c : (n_freq,). The axes are the directions that the weights span.
-        """
-        with threadpool_limits(1, "blas"):  # as `BilinearForm.from_factors`
-            every = np.concatenate([weights for weights, _ in factors]).astype(np.float64)
-            _, sizes, directions = np.linalg.svd(every, full_matrices=False)
-        spanned = sizes >= 1e-6 * sizes[0]  # weights in single precision fill what is below
-        axes = directions[spanned].T
-        written = [np.column_stack([bias, weights @ axes]) for weights, bias in factors]
-        return cls.from_products(axes, np.zeros(axes.shape[1]), written, w_p.astype(np.float64), c, genes=genes)
-
-    @classmethod
-    def from_bilinear(cls, form: BilinearForm) -> "PolynomialForm":
-        """The same polynomial of second order; its axes span the basis and the main effects, which must be few."""
-        basis, _ = np.linalg.qr(np.hstack([form.basis, form.main.T]))
-        n_axes, across = basis.shape[1], basis.T @ form.basis
-        zero, none = np.zeros(n_axes), np.zeros((form.n_freq, n_axes, n_axes, n_axes))
-        quadratic = across @ form.core @ across.T
-        linear = form.main @ basis
-        return cls(basis, np.eye(n_axes), zero, np.zeros(()), form.constant, linear, quadratic, none, form.genes)
-
-    @property
-    def n_freq(self) -> int:
-        """Number of frequencies."""
-        return len(self.constant)
-
-    @property
-    def axes(self) -> np.ndarray:
-        """Weights of the genes in each axis, (n_genes, n_axes)."""
-        return self.basis @ self.turn
-
-    def coordinates(self, X: Matrix) -> np.ndarray:
-        """Axes t of each cell, (n_cells, n_axes); X : (n_cells, n_genes), dense or sparse."""
-        t = X @ self.axes - self.offset
-        return self.bound * np.tanh(t / self.bound) if self.bound else t
-
-    def predict(self, X: Matrix, genes: Iterable[str] | None = None) -> np.ndarray:
-        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq).
-
-        genes : names of the columns of X, such as adata.var_names; an InputError where they are not those of the form,
-        in their order.
-        """
-        if genes is not None:
-            self._check_genes(genes, "the model", "order the cells' genes as the form's")
-        t = self.coordinates(X)
-        starts = range(0, max(len(t), 1), N_BLOCK)
-        return np.concatenate([self._polynomial(t[start : start + N_BLOCK]) for start in starts])
-
-    def _polynomial(self, t: np.ndarray) -> np.ndarray:
-        n_cells, n_axes = t.shape
-        pairs = (t[:, :, None] * t[:, None, :]).reshape(n_cells, n_axes**2)
-        slopes = np.stack([pairs @ core.reshape(n_axes**2, n_axes) for core in self.cubic], axis=1)
-        higher = pairs @ self.quadratic.reshape(self.n_freq, -1).T + (slopes * t[:, None, :]).sum(axis=2)
-        return self.constant + t @ self.linear.T + higher
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Weight of each of the `monomials` of the axes, (n_freq, n_monomials)."""
-        cores = (self.linear, self.quadratic, self.cubic)
-        terms = monomials(len(self.offset))
-        return np.stack([orderings(term) * cores[len(term) - 1][:, *term] for term in terms], axis=1)
-
-    def contributions(self, X: Matrix) -> np.ndarray:
-        """What each of the `monomials` adds to each cell, (n_cells, n_freq, n_monomials).
-
-        With the constants they add up to the prediction exactly. X : (n_cells, n_genes), dense or sparse.
-        """
-        t = self.coordinates(X)
-        terms = np.stack([t[:, term].prod(axis=1) for term in monomials(t.shape[1])], axis=1)
-        return terms[:, None, :] * self.weights
-
-
-def monomials(n_axes: int, degree: int = 3) -> list[tuple[int, ...]]:
-    """Axes that are multiplied in each term, the first order first: (0,), ..., (0, 0), (0, 1), ..., (0, 0, 0), ..."""
-    return [term for n in range(1, degree + 1) for term in combinations_with_replacement(range(n_axes), n)]
-
-
-def orderings(term: tuple[int, ...]) -> int:
-    """In how many orders the axes of a term can be multiplied: so often it stands in its symmetric core."""
-    return factorial(len(term)) // prod(factorial(term.count(axis)) for axis in set(term))
+    first, second = basis[pairs[:, 0]], basis[pairs[:, 1]]
+    core = (weights[:, None, :] * first.T) @ second
+    return (core + core.swapaxes(1, 2)) / 2

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.metrics.pairwise import euclidean_distances
 
-from scripts.blocks import Matrix, Standard, evenly
+from scripts.blocks import Matrix, Standard, dense, evenly, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
 from scripts.models.components import Components, target_components
 from scripts.models.contract import arrays_to_fit, check_genes
-from scripts.models.form import PolynomialForm
+from scripts.models.form import BilinearForm
+from scripts.models.polynomial import PolynomialForm
 from scripts.parallel import few_threads
 
 KERNELS = ("linear", "polynomial", "rbf")
@@ -173,3 +175,101 @@ def polynomial_ridge(order: int = 3) -> KernelRidge:
 def _size(kernel: np.ndarray) -> float:
     """Mean of the kernel of a cell with itself; 1 where all cells are alike."""
     return kernel.diagonal().mean() or 1.0
+
+
+@dataclass
+class GeneRidge:
+    """y_f(x) = c_f + w_f . x + x^T B_f x with a ridge on every gene and every pair of genes alike.
+
+    By the kernel (z . z') / main + (z . z')^2 / pair on genes z of standard deviation 1, without components: it sees
+    pairs of genes that components hide, of any number of genes.
+
+    Attributes
+    ----------
+    main_penalties, pair_penalties : tuple of float
+        Tried penalties, in units of the total variance of the genes and of their products; for each frequency those of
+        the smallest error in validation cells are taken. A pair penalty of infinity leaves the pairs out: the linear
+        model.
+    chosen : DataFrame
+        One row a frequency, once fitted: main_penalty, pair_penalty, val_mse (of targets of variance 1).
+    """
+
+    main_penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1)
+    pair_penalties: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    chosen: pd.DataFrame = field(init=False)
+
+    def fit(self, train: CellDataset, val: CellDataset) -> pd.DataFrame:
+        """Fit on at most 5,000 training cells; the penalties are chosen on at most as many validation cells.
+
+        Parameters
+        ----------
+        train, val : CellDataset
+            x (n_cells, n_genes), dense or sparse, and y (n_cells, n_freq).
+
+        Returns
+        -------
+        DataFrame
+            The search: main_penalty, pair_penalty, frequency, val_mse.
+        """
+        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
+        rows, val_rows = evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_CELLS)
+        X, y = dense(X[rows]).astype(np.float64), y[rows]
+        genes, self._targets = Standard.of(X), Standard.of(y)
+        self._mean, self._inverse_sd = genes.mean, (variation(X) > 0) / genes.deviation
+        self._cells = self._standard(X)
+        with few_threads(len(y)):
+            return self._search(self._targets.scaled(y), X_val[val_rows], self._targets.scaled(y_val[val_rows]))
+
+    def _standard(self, X: Matrix) -> np.ndarray:
+        return (dense(X) - self._mean) * self._inverse_sd
+
+    def _search(self, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray) -> pd.DataFrame:
+        own, across = self._cells @ self._cells.T, self._standard(X_val) @ self._cells.T
+        mean_squares = (own**2).mean(axis=0)
+        kernels = [(own, across), (own**2, across**2)]
+        own, across = zip(*(_centred(*kernel) for kernel in kernels), strict=True)
+        variances = [np.trace(kernel) / len(y) or 1.0 for kernel in own]
+        tried, found, rows = [], [], []
+        for main in self.main_penalties:
+            for pair in self.pair_penalties:
+                shares = 1 / (main * variances[0]), 1 / (pair * variances[1])
+                dual = solve_kernel(shares[0] * own[0] + shares[1] * own[1], len(y), y)
+                predicted = (shares[0] * across[0] + shares[1] * across[1]) @ dual
+                rows += [(main, pair, f, error) for f, error in enumerate(((y_val - predicted) ** 2).mean(axis=0))]
+                tried.append(shares)
+                found.append(dual)
+        search = pd.DataFrame(rows, columns=["main_penalty", "pair_penalty", "frequency", "val_mse"])
+        n_freq = y.shape[1]
+        best = search["val_mse"].to_numpy().reshape(-1, n_freq).argmin(axis=0)
+        self.chosen = search.iloc[best * n_freq + np.arange(n_freq)].set_index("frequency")
+        dual = np.stack([found[i][:, f] for f, i in enumerate(best)], axis=1)
+        self._linear, self._squared = (dual * share * self._targets.deviation for share in np.array(tried)[best].T)
+        self._constant = self._targets.mean - mean_squares @ self._squared
+        return search
+
+    def predict(self, X: Matrix) -> np.ndarray:
+        """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
+        check_genes(X, len(self._mean))
+        starts = range(0, max(X.shape[0], 1), MAX_CELLS)
+        compared = (self._standard(X[start : start + MAX_CELLS]) @ self._cells.T for start in starts)
+        return np.concatenate([self._constant + k @ self._linear + k**2 @ self._squared for k in compared])
+
+    def form(self, genes: list[str]) -> BilinearForm:
+        """What was fitted, as the object that modules, pairs and scores are read from.
+
+        B_f = Z^T diag(a_f) Z of the training cells and their dual weights, exact in a basis of as many columns as there
+        are cells, or genes if these are fewer: thousands, so it takes seconds to minutes to read.
+        """
+        rows = self._cells * self._inverse_sd  # (z . z_c)^2 = (rows_c . (x - mean))^2
+        basis, triangle = (np.eye(rows.shape[1]), rows.T) if len(rows) > rows.shape[1] else np.linalg.qr(rows.T)
+        core = np.stack([(triangle * dual) @ triangle.T for dual in self._squared.T])
+        linear, bent = self._linear.T @ rows, (self._squared * (rows @ self._mean)[:, None]).T @ rows
+        constant = self._constant - linear @ self._mean + bent @ self._mean
+        return BilinearForm(basis, (core + core.swapaxes(1, 2)) / 2, linear - 2 * bent, constant, genes)
+
+
+def _centred(own: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kernels of features less their mean over the training cells; own : (n, n), across : (n_other, n)."""
+    mean = own.mean(axis=0)
+    own_centred = own - mean - mean[:, None] + mean.mean()
+    return own_centred, across - mean - across.mean(axis=1, keepdims=True) + mean.mean()

@@ -15,8 +15,8 @@ from scripts.errors import InputError
 from scripts.graph import kurtosis_rotation
 from scripts.models.components import target_components
 from scripts.models.contract import arrays_to_fit, check_genes
-from scripts.models.form import PolynomialForm, monomials
 from scripts.models.kernel import N_COMPONENTS, KernelRidge, polynomial_ridge
+from scripts.models.polynomial import PolynomialForm, monomials
 from scripts.parallel import few_threads
 
 ORDERS = ("curves", "products", "cubic")

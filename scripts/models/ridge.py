@@ -1,16 +1,16 @@
-"""The bilinear model in closed form: a ridge on components and their products, solved exactly."""
+"""The bilinear model in closed form: a ridge on components and their products, and on products of given gene pairs."""
 
 import warnings
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scripts.blocks import Matrix, Standard
+from scripts.blocks import Matrix, Standard, dense
 from scripts.cells import MIN_TRAINING, CellDataset
 from scripts.errors import InputError
 from scripts.models.components import Components, target_components
@@ -20,6 +20,8 @@ from scripts.models.moments import Moments
 from scripts.parallel import few_threads
 
 N_CHOICE = 5_000  # validation cells, at most, that the penalties are chosen on
+PRODUCT_PENALTIES = tuple(np.logspace(-3, 1, 9))  # of products of two genes, of variance 1
+MAX_PRODUCTS, CELLS_EACH = 50, 20  # of each frequency, at most; training cells for each, at least
 
 
 @dataclass
@@ -218,3 +220,58 @@ def _choose(tried: np.ndarray, errors: np.ndarray) -> list[int]:
         strongest = close & (pair == pair[close].max())
         chosen.append(int(np.where(strongest, mse[:, f], np.inf).argmin()))
     return chosen
+
+
+def fit_products(form: BilinearForm, pairs: pd.DataFrame, train: CellDataset, val: CellDataset) -> BilinearForm:
+    """The form with products of given pairs of genes as terms of their own, where validation cells gain by them.
+
+    What the form leaves of each frequency is fitted by a ridge on products of its pairs, each gene less its mean. The
+    penalty is chosen on validation cells, and so is whether a frequency takes any of them.
+
+    Parameters
+    ----------
+    form : BilinearForm
+        Fitted to the training cells.
+    pairs : DataFrame
+        frequency, i, j (places of genes), the most important first; found in training cells alone. Of each frequency
+        the first 50 are taken at most, and one for 20 training cells.
+    train, val : CellDataset
+
+    Returns
+    -------
+    BilinearForm
+        The same one where nothing is gained.
+    """
+    (X, y), (X_val, y_val) = arrays_to_fit(train, val)
+    left, left_val = y - form.predict(X), y_val - form.predict(X_val)
+    most, terms = min(MAX_PRODUCTS, len(y) // CELLS_EACH), []
+    main, constant = form.main.copy(), form.constant.copy()
+    for f, listed in pairs.groupby("frequency"):
+        i, j = places = listed[["i", "j"]].to_numpy()[:most].T
+        first, second = (Standard.of(dense(X[:, genes]).astype(np.float64)).mean for genes in places)
+        known, held_out = ((dense(Z[:, i]) - first) * (dense(Z[:, j]) - second) for Z in (X, X_val))
+        weights = _weights_of_products(known, left[:, f], held_out, left_val[:, f])
+        # w ((x_i - m_i) (x_j - m_j) - mean), written out in x
+        np.add.at(main[f], places, -weights * np.stack([second, first]))
+        constant[f] += weights @ (first * second - known.mean(axis=0))
+        terms += [(f, *pair, weight) for *pair, weight in zip(i, j, weights, strict=True) if weight]
+    if not terms:
+        return form
+    frequency, i, j, weight = map(np.array, zip(*terms, strict=True))
+    held, place = np.unique(np.stack([i, j], axis=1), axis=0, return_inverse=True)
+    weights = np.zeros((form.n_freq, len(held)))
+    weights[frequency, place.ravel()] = weight
+    return replace(form, main=main, constant=constant).with_products(held, weights)
+
+
+def _weights_of_products(known: np.ndarray, left: np.ndarray, held_out: np.ndarray, left_val: np.ndarray) -> np.ndarray:
+    """Weights of products, (n_products,), that predict validation cells best; all 0 where none does better.
+
+    known, held_out : (n_cells, n_products); left, left_val : (n_cells,), what is to be predicted.
+    """
+    products = Standard.of(known)
+    p, p_val = products.scaled(known), products.scaled(held_out)
+    gram, cross, one = p.T @ p / len(p), p.T @ left / len(p), np.eye(p.shape[1])
+    tried = [np.zeros(len(cross)), *(np.linalg.solve(gram + penalty * one, cross) for penalty in PRODUCT_PENALTIES)]
+    errors = [((left_val - p_val @ weights) ** 2).mean() for weights in tried]
+    return tried[int(np.argmin(errors))] / products.deviation

@@ -9,7 +9,7 @@ from scripts.programs.reading import (
     program_table,
     response,
 )
-from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, program_terms
+from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, linear_targets, program_terms, term_table
 from scripts.programs.triples import gene_triples, gene_triples_of_pairs
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "gene_lists",
     "gene_triples",
     "gene_triples_of_pairs",
+    "linear_targets",
     "polynomial_shares",
     "program_ends",
     "program_table",
     "program_terms",
     "response",
+    "term_table",
 ]

@@ -96,7 +96,7 @@ def term_table(programs: Programs | None) -> pd.DataFrame:
 
 
 def program_terms(
-    adata: ad.AnnData, programs: Programs | None, settings: Preparation, n_divisions: int = 5
+    adata: ad.AnnData, programs: Programs | None, settings: Preparation, n_divisions: int = 10
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Which products of programs tell frequencies apart, how often that comes back, and what nulls give.
 

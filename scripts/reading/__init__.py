@@ -4,16 +4,25 @@
 """
 
 from scripts.reading import anew
-from scripts.reading.anew import pole_stability
+from scripts.reading.anew import (
+    fitted_patterns,
+    patterns_anew,
+    patterns_of_donors,
+    patterns_of_subsamples,
+    pole_stability,
+)
 from scripts.reading.cells import explain_cell, module_scores
 from scripts.reading.containers import add_modules, as_mudata
 from scripts.reading.modules import (
     branch_genes,
     main_effect_table,
+    module_axes,
     module_table,
-    pole_loadings,
+    patterns,
     poles,
+    random_patterns,
     strongest_pairs,
+    with_weights,
 )
 from scripts.reading.resampling import loading_intervals, resampled_loadings, strongest_of_first_modules
 from scripts.reading.scan import (
@@ -42,16 +51,22 @@ __all__ = [
     "branch_genes",
     "condition",
     "explain_cell",
+    "fitted_patterns",
     "is_confirmed",
     "largest_of_surrogates",
     "loading_intervals",
     "main_effect_table",
+    "module_axes",
     "module_scores",
     "module_stability",
     "module_table",
-    "pole_loadings",
+    "patterns",
+    "patterns_anew",
+    "patterns_of_donors",
+    "patterns_of_subsamples",
     "pole_stability",
     "poles",
+    "random_patterns",
     "recurrence",
     "replication_rates",
     "resampled_loadings",
@@ -61,4 +76,5 @@ __all__ = [
     "strongest_of_first_modules",
     "strongest_pairs",
     "trusted_modules",
+    "with_weights",
 ]

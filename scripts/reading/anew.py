@@ -1,22 +1,23 @@
-"""Whether the genes at poles come back in other cells: with the cell graph built anew, and with the graph as it is."""
+"""Whether the genes at poles come back in other cells: with the graph as it is, and with the cell graph built anew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
+from sklearn.model_selection import train_test_split
 
 from scripts import graph
-from scripts.blocks import correlations
-from scripts.cells import Preparation
+from scripts.blocks import Matrix, along, correlations
+from scripts.cells import MIN_SPLIT, CellDataset, Preparation, donors_of, subsamples
 from scripts.datasets import rebuilt_graphs
 from scripts.errors import InputError
-from scripts.measures import jaccard
-from scripts.models import BilinearRidge, ProgramRidge
+from scripts.models import BilinearForm, BilinearRidge, Model, ProgramRidge
 from scripts.parallel import side_by_side
-from scripts.reading.stability import pole_jaccard, pole_sets
+from scripts.reading.modules import patterns
+from scripts.reading.stability import pole_jaccards
 
 ANEW, SAME = "built anew", "as it is"
 WEIGHTS, MODULES = "first modules, by weights", "first modules, by pattern"
@@ -69,8 +70,8 @@ def pole_stability(
         return axis_genes(adata.X[of_subsample[0]], of_subsample[1], ridge, programs, n_branching)
 
     rows = []
-    for name, subsamples in targets.items():
-        read_of_each = side_by_side(read, subsamples)
+    for name, of_graph in targets.items():
+        read_of_each = side_by_side(read, of_graph)
         for method in read_of_each[0]:
             shared = shared_genes([weights[method] for weights in read_of_each])
             rows.append(
@@ -82,10 +83,12 @@ def pole_stability(
 def axis_genes(
     X: np.ndarray, y: np.ndarray, ridge: BilinearRidge, programs: ProgramRidge, n_branching: int
 ) -> dict[str, np.ndarray]:
-    """What each method says of the genes along its axes, (n_genes, n_axes); + is the end of few cells, or heavy genes.
+    """What each method says of the genes along its axes, (n_genes, n_axes).
 
     Parameters
     ----------
+    The positive pole of a module is the high end of its frequency, that of a program the end of few cells.
+
     X : (n_cells, n_genes), dense or sparse
     y : (n_cells, n_freq)
     ridge, programs : BilinearRidge, ProgramRidge
@@ -93,21 +96,16 @@ def axis_genes(
     n_branching : int
         Leading frequencies whose space has branches; 0: there are none.
     """
-    form = ridge.refit(X, y).form([str(gene) for gene in range(X.shape[1])])
+    form = ridge.refit(X, y).form([str(gene) for gene in range(X.shape[1])]).turned(X, y)
     loadings = form.modules(1)[1][:, :, 0].T
-    scores = {MODULES: _to_the_tail(X @ loadings), PROGRAMS: programs.again(X, y), CORRELATION: y}
+    scores = {MODULES: along(X, loadings), PROGRAMS: programs.again(X, y), CORRELATION: y}
     if n_branching:
         branches = graph.branches(y, n_branching)
         scores[PREDICTED] = form.combined(branches.weights.T, branches.constant).predict(X)
         scores[BRANCHES] = branches.coordinates
-    patterns = correlations(X, np.hstack(list(scores.values())))
+    found = correlations(X, np.hstack(list(scores.values())))
     ends = np.cumsum([of_axes.shape[1] for of_axes in scores.values()])[:-1]
-    return {WEIGHTS: loadings, **dict(zip(scores, np.split(patterns, ends, axis=1), strict=True))}
-
-
-def _to_the_tail(scores: np.ndarray) -> np.ndarray:
-    """Scores turned so that their third moment is positive; (n_cells, n_axes)."""
-    return scores * np.where(((scores - scores.mean(axis=0)) ** 3).sum(axis=0) < 0, -1.0, 1.0)
+    return {WEIGHTS: loadings, **dict(zip(scores, np.split(found, ends, axis=1), strict=True))}
 
 
 def shared_genes(weights: Sequence[np.ndarray]) -> np.ndarray:
@@ -115,9 +113,60 @@ def shared_genes(weights: Sequence[np.ndarray]) -> np.ndarray:
 
     Partners are assigned for the largest total; weights : of each subsample, (n_genes, n_axes).
     """
-    poles, result = [pole_sets(of_axes) for of_axes in weights], []
-    for first, second in combinations(poles, 2):
-        both = np.array([[pole_jaccard(a, b) for b in second] for a in first])
-        positive = np.array([[jaccard(a[0], b[0]) for b in second] for a in first])
-        result.append([table[linear_sum_assignment(-table)].mean() for table in (both, positive)])
+    result = []
+    for first, second in combinations(weights, 2):
+        result.append([table[linear_sum_assignment(-table)].mean() for table in pole_jaccards(first, second)])
     return np.array(result)
+
+
+def patterns_of_subsamples(forms: list[BilinearForm], train: CellDataset) -> list[np.ndarray]:
+    """Patterns of modules in the cells that each form was fitted to; forms : as from evaluation.forms_of_subsamples."""
+    X, _ = train.arrays()
+    found = zip(forms, subsamples(train, len(forms)), strict=True)
+    return side_by_side(lambda fit: patterns(fit[0], X[fit[1]]), list(found))
+
+
+def patterns_of_donors(make: Callable[[], Model], adata: ad.AnnData) -> dict[str, np.ndarray]:
+    """Patterns of modules in fits to one donor each, of those with enough cells; empty where donors are not known.
+
+    make : gives a new model; adata : AnnData with frequencies and X as the model sees it.
+    """
+    donors = donors_of(adata)
+    if donors is None:
+        return {}
+    sizes = donors.value_counts(sort=False)
+    names = [name for name in donors.cat.categories if sizes[name] >= MIN_SPLIT]
+
+    def fit(name: str) -> np.ndarray:
+        rows = np.flatnonzero(donors == name)
+        return fitted_patterns(make, adata.X[rows], adata.obsm["X_freq"][rows])
+
+    return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
+
+
+def patterns_anew(
+    make: Callable[[], Model], adata: ad.AnnData, settings: Preparation, n_rebuilt: int
+) -> list[np.ndarray]:
+    """Patterns of modules where graph, frequencies and model are found anew without some cells.
+
+    make, adata : as for `patterns_of_donors`; settings, n_rebuilt : as for `datasets.rebuilt_graphs`. Empty where no
+    graph can be built anew; graphs with fewer frequencies than the cells have are left out.
+    """
+    n_freq = adata.obsm["X_freq"].shape[1]
+    try:
+        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, n_freq)
+    except InputError:
+        return []
+    rebuilt = [(rows, vectors) for rows, vectors in rebuilt if vectors.shape[1] == n_freq]
+    return side_by_side(lambda found: fitted_patterns(make, adata.X[found[0]], found[1]), rebuilt)
+
+
+def fitted_patterns(make: Callable[[], Model], X: Matrix, y: np.ndarray) -> np.ndarray:
+    """Patterns of modules of a new model, as from modules.patterns; a fifth of the cells choose its penalties.
+
+    make : gives a new model; X : (n_cells, n_genes); y : (n_cells, n_freq).
+    """
+    train, val = (np.sort(part) for part in train_test_split(np.arange(len(y)), train_size=0.8, random_state=0))
+    model, X_train = make(), X[train]
+    model.fit(CellDataset(X_train, y[train]), CellDataset(X[val], y[val]))
+    return patterns(model.form([str(gene) for gene in range(X.shape[1])]), X_train)

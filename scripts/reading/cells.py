@@ -29,20 +29,24 @@ def explain_cell(form: BilinearForm, x: Matrix, n_modules: int = 5, n_genes: int
     x : (n_genes,) array, or one row of a matrix, dense or sparse
         Expression of the cell, as the model was fitted to it.
     n_modules : int
-        Leading modules to name; all others are one row.
+        Leading modules to name; all others are one row. Where the form has products of its own, modules are those of
+        the form without them.
     n_genes : int
-        Genes to name, those of the largest main effects in this cell; all others are one row.
+        Genes to name, those of the largest main effects in this cell, and products likewise; all others are one row.
 
     Returns
     -------
     DataFrame
-        frequency, kind ("constant", "main effects" or "modules"), part, contribution. The contributions to a frequency
-        add up to form.predict exactly, up to rounding.
+        frequency, kind ("constant", "main effects", "modules" or "products"), part, contribution. The contributions to
+        a frequency add up to form.predict exactly, up to rounding.
     """
     x = np.ravel(dense(x)).astype(np.float64)
     if len(x) != len(form.genes):
         raise InputError(f"the cell has {len(x)} values, the model {len(form.genes)} genes: pass one row of its matrix")
-    values, loadings = form.modules(form.basis.shape[1])
+    rest = form.without_products()
+    values, loadings = rest.modules(rest.basis.shape[1])
+    products = form.pair_weights * x[form.pairs].prod(axis=1)
+    names = [" x ".join(form.genes[i] for i in pair) for pair in form.pairs]
     rows = []
     for f in range(form.n_freq):
         effects = form.main[f] * x
@@ -53,4 +57,9 @@ def explain_cell(form: BilinearForm, x: Matrix, n_modules: int = 5, n_genes: int
         rows.append((f, "main effects", "other genes", np.delete(effects, named).sum()))
         rows += [(f, "modules", f"module {m}", score) for m, score in enumerate(scores[:n_modules], start=1)]
         rows.append((f, "modules", "other modules", scores[n_modules:].sum()))
+        held = np.flatnonzero(form.pair_weights[f])
+        named = held[strongest(products[f, held], n_genes)]
+        rows += [(f, "products", names[k], products[f, k]) for k in named]
+        if len(held) > len(named):
+            rows.append((f, "products", "other products", products[f].sum() - products[f, named].sum()))
     return pd.DataFrame(rows, columns=["frequency", "kind", "part", "contribution"])

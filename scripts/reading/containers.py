@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import anndata as ad
 import numpy as np
 import pandas as pd
-from sklearn.utils import gen_batches
 
 from scripts import cells
+from scripts.blocks import along
 from scripts.errors import MissingError
-from scripts.reading.scoring import BLOCK, N_MODULES, Scorer
+from scripts.models import BilinearForm
+from scripts.reading.modules import module_name
+from scripts.reading.scoring import MAX_MODULES, N_MODULES
 
 if TYPE_CHECKING:
     import mudata
@@ -24,7 +26,7 @@ COLUMNS = {  # array with one column a module: what it holds
 }
 
 
-def add_modules(adata: ad.AnnData, model: Scorer, n_modules: int = N_MODULES) -> None:
+def add_modules(adata: ad.AnnData, form: BilinearForm, n_modules: int = N_MODULES) -> None:
     """Axes, scores and loadings of the leading modules of all frequencies, in place.
 
     Parameters
@@ -32,27 +34,23 @@ def add_modules(adata: ad.AnnData, model: Scorer, n_modules: int = N_MODULES) ->
     adata : AnnData
         The cells that the model was fitted to, as from `cells.scaled`. It gets obsm["X_axes"] and obsm["X_modules"]
         (n_cells, n_freq * n_kept), varm["modules"] (n_genes, n_freq * n_kept), and in uns["bmlp"] what these are, and
-        of each column its name (as "f0_m1"), frequency, module (from 1), eigenvalue, and turn: -1 where the loadings
-        are the negative of those of form.modules.
-    model : Scorer
+        of each column its name (as "f0_m1"), frequency, module (from 1) and eigenvalue.
+    form : BilinearForm
+        Turned, see there.
     n_modules : int
         Of each frequency. All have equally many, n_kept: as many as the rank of the form, and `scoring.MAX_MODULES`,
         allow.
     """
-    n_kept = min(n_modules, model.turn.shape[1])
-    eigenvalues, loadings = model.form.modules(n_kept)
-    turn = model.turn[:, :n_kept]
-    turned = np.hstack(list(loadings * turn[:, None]))
-    axes = np.vstack([adata.X[rows] @ turned for rows in gen_batches(adata.n_obs, BLOCK)])
+    eigenvalues, loadings = form.modules(min(n_modules, MAX_MODULES))
+    adata.varm["modules"] = np.hstack(list(loadings))
+    axes = along(adata.X, adata.varm["modules"])
     adata.obsm["X_axes"], adata.obsm["X_modules"] = axes, eigenvalues.ravel() * axes**2
-    adata.varm["modules"] = turned
-    frequency, module = (place.ravel() for place in np.indices(turn.shape))
+    frequency, module = (place.ravel() for place in np.indices(eigenvalues.shape))
     about = {
-        "columns": np.array([f"f{f}_m{m + 1}" for f, m in zip(frequency, module, strict=True)]),
+        "columns": np.array([module_name(f, m + 1) for f, m in zip(frequency.tolist(), module.tolist(), strict=True)]),
         "frequency": frequency,
         "module": module + 1,
         "eigenvalue": eigenvalues.ravel(),
-        "turn": turn.ravel(),
     }
     adata.uns[ABOUT] = adata.uns.get(ABOUT, {}) | COLUMNS | about
 

@@ -1,4 +1,4 @@
-"""Modules, branches and interactions as lists of genes: poles, the largest weights, and tidy tables of them."""
+"""Modules, branches and interactions as lists of genes, and what the axes of modules are about."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,15 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from scripts.blocks import correlations
-from scripts.measures import ends, held_out_r2
+from scripts import graph
+from scripts.blocks import Matrix, along, correlations
+from scripts.cells import labels_of
+from scripts.measures import ends, held_out_correlation, held_out_r2
 from scripts.models import BilinearForm
+from scripts.reading.scoring import N_MODULES
 
+READ = ["stability", "stability_anew", "trusted", "repeats", "axis_correlation", "score_correlation"]  # of a module
+END = 0.1  # share of the cells, furthest out on an axis, whose labels name its end
 BLOCK_VALUES = 2_000_000  # weights of pairs held at a time: 16 MB
 
 
@@ -22,49 +27,142 @@ def poles(loading: np.ndarray, n_genes: int) -> dict[str, np.ndarray]:
     return {"positive": high[loading[high] > 0], "negative": low[loading[low] < 0]}
 
 
+def patterns(form: BilinearForm, X: Matrix, n_modules: int = N_MODULES) -> np.ndarray:
+    """Correlation of each gene with the axis u . x of each module: what the cells along it have more of.
+
+    Weights say what the model uses: of genes that go together perhaps one, and a gene against it that only takes out
+    what disturbs. The pattern says what the cells do (Haufe et al., NeuroImage 87, 96, 2014). There it is the
+    covariance, which of standardised genes is the correlation but for one factor of all genes; the correlation is the
+    same in whatever units a gene is, so that genes that were not scaled are not named for their variance.
+
+    form : BilinearForm; X : (n_cells, n_genes) of the cells that it was fitted to, dense or sparse. Returns
+    (n_freq, n_genes, n_modules), of as many modules as there are; 0 for genes that do not vary.
+    """
+    _, loadings = form.modules(n_modules)
+    found = correlations(X, along(X, np.hstack(list(loadings))))
+    return np.stack(np.split(found, form.n_freq, axis=1))
+
+
+def random_patterns(form: BilinearForm, X: Matrix, n_axes: int = 1000, random_state: int = 0) -> np.ndarray:
+    """Patterns of axes that know of no frequency: random directions of the space in which the form has its modules.
+
+    The cells' scores along the basis are made uncorrelated, of equal size, and mixed at random, so that no direction
+    comes before another. form, X : as for `patterns`. Returns (1, n_genes, n_axes).
+    """
+    scores = along(X, form.basis)
+    left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
+    left = left[:, sizes > 1e-6 * sizes[0]]
+    mixed = np.random.default_rng(random_state).normal(size=(left.shape[1], n_axes))
+    return correlations(X, left @ mixed)[None]
+
+
 def module_table(
-    form: BilinearForm, n_modules: int, n_genes: int, stability: pd.DataFrame | None = None, hidden: str = ""
+    form: BilinearForm, weights: np.ndarray, n_genes: int, judged: pd.DataFrame | None = None, hidden: str = ""
 ) -> pd.DataFrame:
     """Tidy table of the leading modules: one row for each gene of each pole.
 
     Parameters
     ----------
     form : BilinearForm
-    n_modules, n_genes : int
-        Modules of each frequency, and genes of each pole.
-    stability : DataFrame
-        frequency, module, stability and trusted, as from stability.trusted_modules; modules that it does not name have
-        no stability and are not trusted.
+    weights : (n_freq, n_genes_in_all, n_modules)
+        What poles are listed by: `patterns`, or the loadings themselves.
+    n_genes : int
+        Of each pole.
+    judged : DataFrame
+        What else is known of the modules, as from `module_axes`; it names all of them.
     hidden : str
         Regular expression of genes to leave out of the poles, such as "^(Rp[ls]|mt-)"; the model keeps them.
 
     Returns
     -------
     DataFrame
-        frequency, module, eigenvalue, pole, rank, gene, loading, stability, trusted; module and rank count from 1.
+        frequency, module, eigenvalue, pole, rank, gene, pattern (its weight), loading; module and rank count from 1.
+        With `judged`, the columns READ and, of the pole, cells and cells_share.
     """
-    values, loadings = form.modules(n_modules)
+    values, loadings = form.modules(weights.shape[2])
     shown = _shown(form.genes, hidden)
-    known = {}
-    if stability is not None:
-        known = stability.set_index(["frequency", "module"])[["stability", "trusted"]].T.to_dict("list")
-    rows = []
-    for frequency in range(form.n_freq):
-        for module, value in enumerate(values[frequency], start=1):
-            loading = loadings[frequency, :, module - 1]
-            stable, trusted = known.get((frequency, module), (np.nan, False))
-            for pole, places in poles(loading * shown, n_genes).items():
-                rows += [
-                    (frequency, module, value, pole, rank, form.genes[i], loading[i], float(stable), bool(trusted))
-                    for rank, i in enumerate(places, start=1)
-                ]
-    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability", "trusted"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (f, m + 1, values[f, m], pole, rank, form.genes[i], weights[f, i, m], loadings[f, i, m])
+        for f, m in np.ndindex(values.shape)
+        for pole, places in poles(weights[f, :, m] * shown, n_genes).items()
+        for rank, i in enumerate(places, start=1)
+    ]
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "pattern", "loading"]
+    table = pd.DataFrame(rows, columns=columns)
+    if judged is None:
+        return table
+    own = table.merge(judged, how="left", on=["frequency", "module"])
+    is_positive = own["pole"] == "positive"
+    for name in ("cells", "cells_share"):
+        own[name] = own[f"positive_{name}"].where(is_positive, own[f"negative_{name}"])
+    return own[[*columns, *READ, "cells", "cells_share"]]
 
 
 def _shown(genes: list[str], hidden: str) -> np.ndarray:
     """Genes whose names do not match a regular expression, (n_genes,) bool; all, if it is empty."""
     return ~pd.Series(genes).str.contains(hidden).to_numpy() if hidden else np.ones(len(genes), dtype=bool)
+
+
+def module_name(frequency: int, module: int) -> str:
+    """Name of a module, such as "f0_m1"; module : from 1."""
+    return f"f{frequency}_m{module}"
+
+
+def module_axes(form: BilinearForm, adata: ad.AnnData, trusted: pd.DataFrame, same_axis: float = 0.9) -> pd.DataFrame:
+    """Which modules are the same axis again, what each has to do with its frequency, and which cells are at its ends.
+
+    Parameters
+    ----------
+    form : BilinearForm
+        Turned, see there.
+    adata : AnnData
+        With frequencies and a split, X as the model sees it.
+    trusted : DataFrame
+        As from `trusted_modules`: one row a module, in the order of frequencies and modules.
+    same_axis : float
+        Least |correlation| of two axes, over the training cells, that are one.
+
+    Returns
+    -------
+    DataFrame
+        trusted with the columns axis_correlation and score_correlation, of axis and score with the frequency in the
+        test cells, NaN where these hardly vary along it; positive_cells and negative_cells, labels that stand out at
+        either end, and positive_cells_share and negative_cells_share, as from `graph.named_ends`; and repeats, the name
+        of the module of the same axis that comes first, trusted ones before all others, NaN for that one itself.
+    """
+    frequency, module = trusted["frequency"].to_numpy(), trusted["module"].to_numpy() - 1
+    values, loadings = form.modules(module.max() + 1)
+    axes = along(adata.X, loadings[frequency, :, module].T)
+    y, (train, test) = adata.obsm["X_freq"], (np.flatnonzero(adata.obs["split"] == part) for part in ("train", "test"))
+    targets = y[np.ix_(test, frequency)], y[np.ix_(train, frequency)]
+    scores = values[frequency, module] * axes[test] ** 2
+    n_end, labels, n_axes = max(1, int(END * len(axes))), labels_of(adata), len(frequency)
+    names, shares = graph.named_ends(np.hstack([axes, -axes]), [n_end] * (2 * n_axes), labels)
+    return trusted.assign(
+        axis_correlation=held_out_correlation(targets[0], axes[test], targets[1]),
+        score_correlation=held_out_correlation(targets[0], scores, targets[1]),
+        positive_cells=names[:n_axes],
+        positive_cells_share=shares[:n_axes],
+        negative_cells=names[n_axes:],
+        negative_cells_share=shares[n_axes:],
+        repeats=repeats(np.abs(correlations(axes[train], axes[train])), trusted, same_axis),
+    )
+
+
+def repeats(similarity: np.ndarray, trusted: pd.DataFrame, same_axis: float) -> np.ndarray:
+    """Name of the first module of the same axis, NaN for that one itself, (n_modules,) object; see `module_axes`.
+
+    similarity : (n_modules, n_modules).
+    """
+    names = [module_name(f, m) for f, m in zip(trusted["frequency"], trusted["module"], strict=True)]
+    result, firsts = np.full(len(names), np.nan, dtype=object), []
+    for place in np.argsort(~trusted["trusted"].to_numpy(bool), kind="stable"):
+        same = [first for first in firsts if similarity[place, first] >= same_axis]
+        if same:
+            result[place] = names[max(same, key=lambda first: similarity[place, first])]
+        else:
+            firsts.append(place)
+    return result
 
 
 def main_effect_table(form: BilinearForm, n_genes: int, hidden: str = "") -> pd.DataFrame:
@@ -80,23 +178,6 @@ def main_effect_table(form: BilinearForm, n_genes: int, hidden: str = "") -> pd.
         for rank, i in enumerate(places, start=1)
     ]
     return pd.DataFrame(rows, columns=["frequency", "pole", "rank", "gene", "effect"])
-
-
-def pole_loadings(form: BilinearForm, n_modules: int = 5, n_genes: int = 50) -> pd.DataFrame:
-    """Genes of both poles of the leading modules, those that modules.module_table names.
-
-    Returns
-    -------
-    DataFrame
-        frequency, module (from 1), gene, place (among all genes), loading; the positive pole first.
-    """
-    _, loadings = form.modules(n_modules)
-    rows = []
-    for f, of_frequency in enumerate(loadings):
-        for module, loading in enumerate(of_frequency.T, start=1):
-            places = np.concatenate(list(poles(loading, n_genes).values()))
-            rows += [(f, module, form.genes[i], i, loading[i]) for i in places]
-    return pd.DataFrame(rows, columns=["frequency", "module", "gene", "place", "loading"])
 
 
 def branch_genes(form: BilinearForm, adata: ad.AnnData, n_genes: int, hidden: str = "") -> pd.DataFrame:
@@ -156,6 +237,14 @@ def strongest_pairs(form: BilinearForm, n_pairs: int = 50) -> pd.DataFrame:
         rank = np.arange(1, len(weight) + 1)
         tables.append(pd.DataFrame({"frequency": frequency, "rank": rank, **genes, "weight": weight}))
     return pd.concat(tables, ignore_index=True)
+
+
+def with_weights(pairs: pd.DataFrame, form: BilinearForm) -> pd.DataFrame:
+    """Pairs of `scan_table` with `weight`: of the product in the form, where it is a term of its own; else NaN."""
+    terms = np.argwhere(form.pair_weights)
+    held = {(f, *np.take(form.genes, form.pairs[k])): form.pair_weights[f, k] for f, k in terms}
+    keys = zip(pairs["frequency"], pairs["gene_i"], pairs["gene_j"], strict=True)
+    return pairs.assign(weight=np.array([held.get(key, np.nan) for key in keys], dtype=float))
 
 
 def _strongest(form: BilinearForm, frequency: int, n_pairs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

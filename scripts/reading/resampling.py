@@ -25,7 +25,7 @@ def resampled_loadings(
         Fitted to the cells of train; form : what it fitted.
     train : CellDataset
     listed : DataFrame
-        As from `pole_loadings`.
+        Of form, as from modules.module_table.
     n_bootstraps : int
         At least 10.
 
@@ -63,24 +63,24 @@ def matched_loadings(form: BilinearForm, other: BilinearForm, listed: pd.DataFra
     """Loadings of listed genes in the modules of another fit that are the partners of this one's, (n_listed,).
 
     Partners are assigned for the largest total |cosine|, among twice as many modules of the other fit, as modules of
-    near-equal eigenvalues change places; the sign is turned to that of this fit. listed : as from `pole_loadings`.
+    near-equal eigenvalues change places; the sign is turned to that of this fit. listed : as from modules.module_table.
     """
     n_modules = int(listed["module"].max())
-    result = np.empty(len(listed))
+    result, place = np.empty(len(listed)), pd.Index(form.genes).get_indexer(listed["gene"])
     own, others = form.modules(n_modules)[1], other.modules(2 * n_modules)[1]
     for f, rows in listed.groupby("frequency").indices.items():
         cosines = own[f].T @ others[f]
         mine, partner = linear_sum_assignment(-np.abs(cosines))
         turned = np.zeros_like(own[f])  # where the other fit has fewer modules, the rest have no partner
         turned[:, mine] = others[f][:, partner] * np.sign(cosines[mine, partner])
-        result[rows] = turned[listed["place"].to_numpy()[rows], listed["module"].to_numpy()[rows] - 1]
+        result[rows] = turned[place[rows], listed["module"].to_numpy()[rows] - 1]
     return result
 
 
 def loading_intervals(listed: pd.DataFrame, resampled: np.ndarray) -> pd.DataFrame:
     """95 % intervals of the loadings of the genes at the poles.
 
-    listed : as from `pole_loadings`; resampled : (n_bootstraps, n_listed), their loadings in refits to resampled cells.
+    listed : as from modules.module_table; resampled : (n_bootstraps, n_listed), as from `resampled_loadings`.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def loading_intervals(listed: pd.DataFrame, resampled: np.ndarray) -> pd.DataFra
         frequency, module, gene, loading, low, high. Wide where a module does not come back in other cells.
     """
     low, high = normal_interval(listed["loading"].to_numpy(), resampled)
-    return listed.drop(columns="place").assign(low=low, high=high)
+    return listed[["frequency", "module", "gene", "loading"]].assign(low=low, high=high)
 
 
 def strongest_of_first_modules(intervals: pd.DataFrame, n_genes: int) -> pd.DataFrame:

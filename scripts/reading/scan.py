@@ -7,6 +7,9 @@ covariates leave of gene i, and
 
 a self-normalised sum, close to N(0, 1) where the product says nothing, and with lighter tails where few cells make it
 up (de la Pena, Lai & Shao, Self-Normalized Processes, 2009). Both sums are matrix products over blocks of genes.
+
+Where no cell shows both genes, e_i e_j is -c_j e_i - c_i e_j but for a constant: effects of single genes, too small to
+be picked, add up to a pair. T of the strongest pairs is therefore taken anew, beside what their genes say alone.
 """
 
 from collections.abc import Collection, Iterator
@@ -74,13 +77,21 @@ class ConditionedCells:
         return replace(self, left=_left_of(y, self.conditions))
 
     def statistics(self, pairs: pd.DataFrame) -> np.ndarray:
-        """T of given pairs in float64, (n_pairs,); pairs : columns frequency, i, j. NaN where a gene is not tested."""
+        """T in float64 of pairs (frequency, i, j), beside their genes and squares; NaN where a gene is not tested."""
         t = np.full(len(pairs), np.nan)
         places = pairs[["frequency", "i", "j"]].to_numpy()
         known = np.flatnonzero(np.isin(places[:, 1:], self.tested).all(axis=1))
+        conditions = self.conditions.astype(np.float32)  # products of float64 would take twice as long
         for some in _batches(len(known), max(1, BLOCK_VALUES // (4 * len(self.left)))):
-            f, i, j = places[known[some]].T
-            t[known[some]] = _self_normalised(self.left[:, f] * self.genes(i) * self.genes(j))
+            f, *pair = places[known[some]].T
+            genes, place = np.unique(pair, return_inverse=True)
+            one, other = place.reshape(2, -1)
+            e = self.genes(genes)
+            alone = np.stack([e, e**2])
+            alone /= np.linalg.norm(alone, axis=1, keepdims=True)
+            alone -= conditions @ (conditions.T @ alone)
+            columns = np.concatenate([alone[..., one], alone[..., other]], dtype=np.float64)
+            t[known[some]] = _self_normalised(_left_beside(self.left[:, f], columns) * e[:, one] * e[:, other])
         return t
 
 
@@ -89,11 +100,19 @@ def _self_normalised(products: np.ndarray) -> np.ndarray:
     return np.divide(products.sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
 
 
+def _left_beside(y: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What is left of each y, (n_cells, n_pairs), beside columns of its own, (n_columns, n_cells, n_pairs)."""
+    values, vectors = np.linalg.eigh(np.einsum("acp,bcp->pab", columns, columns))
+    inverse = np.divide(1, values, out=np.zeros_like(values), where=values > RANK)
+    weights = np.einsum("pak,pk,pbk,bcp,cp->ap", vectors, inverse, vectors, columns, y, optimize=True)
+    return y - np.einsum("ap,acp->cp", weights, columns)
+
+
 def _left_of(y: np.ndarray, conditions: np.ndarray) -> np.ndarray:
     left = y - conditions @ (conditions.T @ y)
     size = left.std(axis=0)
-    some = (size > np.sqrt(LEFT) * y.std(axis=0)) & (size > RANK * np.abs(y).max(axis=0))
-    return np.where(some, left / np.where(some, size, 1), 0.0)
+    some = size > np.maximum(np.sqrt(LEFT) * y.std(axis=0), RANK * np.abs(y).max(axis=0))
+    return np.divide(left, size, out=np.zeros_like(left), where=some)
 
 
 def _orthonormal(columns: np.ndarray) -> np.ndarray:
@@ -101,9 +120,7 @@ def _orthonormal(columns: np.ndarray) -> np.ndarray:
     centred = columns - columns.mean(axis=0)
     size = np.linalg.norm(centred, axis=0)
     varying = size > RANK * np.linalg.norm(columns, axis=0)
-    basis = (
-        linalg.orth(centred[:, varying] / size[varying], rcond=RANK) if varying.any() else np.empty((len(columns), 0))
-    )
+    basis = linalg.orth(centred[:, varying] / size[varying], rcond=RANK) if varying.any() else centred[:, :0]
     return np.column_stack([np.full(len(columns), len(columns) ** -0.5), basis])
 
 
@@ -210,7 +227,7 @@ class PairScan:
     strongest : DataFrame
         frequency, rank (from 1), i, j (places of the genes, i < j), t; the strongest of each frequency.
     counts : (n_freq, n_bins) int
-        Pairs by |T|, in bins of 0.001.
+        Pairs by |T|, in bins of 0.001; of pairs that are not kept, T is not beside what their genes say alone.
     """
 
     strongest: pd.DataFrame
@@ -233,8 +250,7 @@ class PairScan:
 
     def at_least(self, t: np.ndarray, frequency: int) -> np.ndarray:
         """How many pairs of a frequency have |T| >= |t|, or less by at most 0.001; as t."""
-        above = np.cumsum(self.counts[frequency, ::-1])[::-1]
-        return above[_bin(np.abs(t))]
+        return np.cumsum(self.counts[frequency, ::-1])[::-1][_bin(np.abs(t))]
 
     def false_discovery_rate(self, t: np.ndarray) -> np.ndarray:
         """Adjusted p of Benjamini & Hochberg (JRSS B 57, 289, 1995) over all pairs and frequencies, as t.
@@ -254,8 +270,8 @@ def _bin(size: np.ndarray) -> np.ndarray:
 def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
     """T of all pairs of tested genes and all frequencies, in blocks; no genes x genes matrix is kept.
 
-    Products are of float32; T of the pairs that are kept is computed again in float64. n_strongest : pairs kept of each
-    frequency.
+    Products are of float32; T of the pairs that are kept is `ConditionedCells.statistics`. n_strongest : pairs kept of
+    each frequency: those of largest |T| before what their genes say alone is taken out.
     """
     n_freq = cells.left.shape[1]
     counts = np.zeros((n_freq, MAX_T * BINS), np.int64)
@@ -269,7 +285,9 @@ def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
         kept[f] = _merged(kept[f], genes_i, genes_j, t, size, n_strongest)
     tables = [pd.DataFrame({"frequency": f, "i": i, "j": j, "t": t}) for f, (i, j, t) in enumerate(kept)]
     strongest = pd.concat(tables, ignore_index=True)
-    strongest["t"] = cells.statistics(strongest)
+    screened, strongest["t"] = strongest["t"], cells.statistics(strongest)
+    for t, change in ((screened, -1), (strongest["t"], 1)):
+        np.add.at(counts, (strongest["frequency"], _bin(t.abs().to_numpy())), change)
     order = np.lexsort((strongest["j"], strongest["i"], -strongest["t"].abs(), strongest["frequency"]))
     strongest = strongest.iloc[order].reset_index(drop=True)
     strongest.insert(1, "rank", strongest.groupby("frequency").cumcount() + 1)
@@ -325,22 +343,17 @@ def scan_table(
         NaN where there are none). A pair that is not called may be one all the same: `evaluation.recovery.pair_power`
         says how large it must be.
     """
-    table = found.strongest.assign(
-        gene_i=np.take(genes, found.strongest["i"]), gene_j=np.take(genes, found.strongest["j"])
-    )
-    table = _with_p(table, found.n_tests)
+    gene_i, gene_j = (np.take(genes, found.strongest[place]) for place in ("i", "j"))
+    table = found.strongest.assign(gene_i=gene_i, gene_j=gene_j)
+    table["p_value"] = 2 * stats.norm.sf(table["t"].abs())
+    table["adjusted_p"] = np.minimum(1, found.n_tests * table["p_value"])
+    table["called"] = table["adjusted_p"] <= ALPHA
     table["fdr"] = found.false_discovery_rate(table["t"].to_numpy())
     table["confirmed"] = np.nan if confirmation is None else is_confirmed(table["t"].to_numpy(), confirmation)
     lacking = table["frequency"].isin(without_structure)
     table.loc[lacking, ["p_value", "adjusted_p", "fdr"]] = np.nan
     table["called"] &= ~lacking
     return table[COLUMNS]
-
-
-def _with_p(table: pd.DataFrame, n_tests: int) -> pd.DataFrame:
-    p = 2 * stats.norm.sf(table["t"].abs())
-    adjusted = np.minimum(1, n_tests * p)
-    return table.assign(p_value=p, adjusted_p=adjusted, called=adjusted <= ALPHA)
 
 
 def is_confirmed(t: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -358,7 +371,7 @@ def largest_of_surrogates(
     adjacency : (n_cells, n_cells). Each takes as long as the scan.
     """
     made = spectral_surrogates(adjacency, cells.left, n_surrogates, random_state)
-    return np.array([scan_pairs(cells.of(y), 1).largest for y in made])
+    return np.array([scan_pairs(cells.of(y)).largest for y in made])
 
 
 def replication_rates(
@@ -393,10 +406,8 @@ def replication_rates(
         "random, of like expression": _of_like_expression(drawn, first.X, tested, random),
         "random, of like correlation": _of_like_correlation(drawn, first.X, tested, random),
     }
-    rows = []
-    for name, some in like.items():
-        again = is_confirmed(first.statistics(some), other.statistics(some))
-        rows.append((name, len(some), again.mean() if len(some) else np.nan))
+    again = {name: is_confirmed(first.statistics(some), other.statistics(some)) for name, some in like.items()}
+    rows = [(name, len(found), found.mean() if len(found) else np.nan) for name, found in again.items()]
     return pd.DataFrame(rows, columns=["pairs", "n_pairs", "replicated"])
 
 
@@ -411,8 +422,7 @@ def _of_like_expression(
     place[order] = np.arange(len(order))
     near = place[pairs[["i", "j"]].to_numpy()] + random.integers(-reach, reach + 1, (len(pairs), 2))
     i, j = order[np.clip(near, 0, len(order) - 1)].T
-    drawn = pairs.assign(i=i, j=j)
-    return drawn[i != j]
+    return pairs.assign(i=i, j=j)[i != j]
 
 
 def _of_like_correlation(

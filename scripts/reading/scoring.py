@@ -12,16 +12,15 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 
 from scripts import cells
-from scripts.blocks import Matrix, dense, gene_means
+from scripts.blocks import BLOCK, Matrix, dense, gene_means
 from scripts.errors import InputError
 from scripts.models import BilinearForm
 
 N_MODULES = 5  # of each frequency that are named, where nothing else is asked for
 MAX_MODULES = 20  # of each frequency that can be asked for
-BLOCK = 1000  # cells that are dense in memory at a time
 SLACK = 1e-3  # of the width of a range, by which rounding may leave it
 SHOWN = 3  # names in a sentence
-ARRAYS = ("mean", "deviation", "normalized_mean", "turn", "span")
+ARRAYS = ("mean", "deviation", "normalized_mean", "span")
 FACTS = ("steps", "centred", "of_counts", "n_cells")
 
 
@@ -37,8 +36,6 @@ class Scorer:
         them, from which nothing was learnt, and 1 for every gene where genes were not scaled.
     normalized_mean : (n_genes,) float64
         Of each gene after `normalize_total`: the sum is the target sum. 0 where this step was not done.
-    turn : (n_freq, n_modules) float64
-        1 or -1: turns the axes of form.modules so that + is the high end of their frequency.
     span : (2, n_freq, 1 + n_modules) float64
         Lowest and highest values in the cells of the run: of each predicted frequency, then of its axes.
     steps : list of str
@@ -55,7 +52,6 @@ class Scorer:
     mean: np.ndarray
     deviation: np.ndarray
     normalized_mean: np.ndarray
-    turn: np.ndarray
     span: np.ndarray
     steps: list[str]
     centred: bool
@@ -73,9 +69,9 @@ class Scorer:
         else:
             mean, deviation = gene_means(adata.X), np.ones(adata.n_vars)
         normalized = adata.var["normalized_mean"].to_numpy(float) if "normalize_total" in steps else np.zeros_like(mean)
-        turn, span = _turn_and_span(form, adata.X, adata.obsm["X_freq"])
+        span = _span(form, adata.X)
         centred = is_scaled and not sparse.issparse(adata.X)
-        return cls(form, mean, deviation, normalized, turn, span, steps, centred, "counts" in adata.layers, adata.n_obs)
+        return cls(form, mean, deviation, normalized, span, steps, centred, "counts" in adata.layers, adata.n_obs)
 
     def save(self, path: Path) -> None:
         """Write the file of the form, with all else in it."""
@@ -97,8 +93,8 @@ class Scorer:
                 arrays = {name: file.get_tensor(name) for name in ARRAYS}
                 facts = json.loads(file.metadata()["preparation"])
             shapes = [array.shape for array in arrays.values()]
-            n_genes, n_modules = len(form.genes), arrays["turn"].shape[1]
-            if shapes != [(n_genes,)] * 3 + [(form.n_freq, n_modules), (2, form.n_freq, 1 + n_modules)]:
+            n_genes, n_modules = len(form.genes), min(MAX_MODULES, form.without_products().basis.shape[1])
+            if shapes != [(n_genes,)] * 3 + [(2, form.n_freq, 1 + n_modules)]:
                 raise ValueError
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 raise ValueError
@@ -107,6 +103,10 @@ class Scorer:
             raise InputError(
                 f"{path} does not hold how the cells of its run were prepared: run 03_train.ipynb again"
             ) from None
+
+    def modules(self, n_modules: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `BilinearForm.modules`, of the form without products that are terms of their own; at most MAX_MODULES."""
+        return self.form.without_products().modules(min(n_modules, MAX_MODULES))
 
     def prepared(self, values: np.ndarray, known: np.ndarray, steps: list[str]) -> np.ndarray:
         """Expression as the model sees it.
@@ -146,18 +146,14 @@ class Scorer:
         return X
 
 
-def _turn_and_span(form: BilinearForm, X: Matrix, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `Scorer` keeps under these names, of cells X (n_cells, n_genes) with frequencies y (n_cells, n_freq)."""
-    _, loadings = form.modules(MAX_MODULES)
-    y = y - y.mean(axis=0)
-    low, high, slope = np.inf, -np.inf, 0.0
-    for rows in gen_batches(len(y), BLOCK):
+def _span(form: BilinearForm, X: Matrix) -> np.ndarray:
+    """What `Scorer` keeps under this name, of cells X (n_cells, n_genes)."""
+    _, loadings = form.without_products().modules(MAX_MODULES)
+    low, high = np.inf, -np.inf
+    for rows in gen_batches(X.shape[0], BLOCK):
         values = _values(form, loadings, dense(X[rows]))
         low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
-        slope = slope + (values * y[rows, :, None]).sum(axis=0)
-    turn = np.where(slope < 0, -1.0, 1.0)
-    turn[:, 0] = 1  # of the frequency itself
-    return turn[:, 1:], np.sort([low * turn, high * turn], axis=0)
+    return np.stack([low, high])
 
 
 def _values(form: BilinearForm, loadings: np.ndarray, X: np.ndarray) -> np.ndarray:
@@ -211,8 +207,7 @@ def score(
             "nothing can be scored; name cells of the same species, with gene symbols as names"
         )
     steps, base, told = _steps_for(model, adata.X, name, place)
-    eigenvalues, loadings = model.form.modules(min(n_modules, model.turn.shape[1]))
-    loadings = loadings * model.turn[:, None, :n_modules]
+    eigenvalues, loadings = model.modules(n_modules)
     values = []
     for rows in gen_batches(adata.n_obs, BLOCK):
         block = dense(adata.X[rows])[:, columns[known]]

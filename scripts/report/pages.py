@@ -134,9 +134,8 @@ def policy() -> str:
 
 
 def write_index(run: Run) -> Path:
-    """Write `index.html`: the data, the run's key figures, its pages and its files."""
+    """Write `index.html`: the data, the run's key figures, its pages, those of the method, and its files."""
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
-    figures = _settings(run).get("key_figures", {})
     cards = [_card(path.stem, _executed(path)) for path in run.notebooks()]
     shown = {path.stem for path in run.notebooks()}
     alerts = [alert for _, of_notebook in sorted(_settings(run).get("alerts", {}).items()) for alert in of_notebook]
@@ -160,7 +159,8 @@ def write_index(run: Run) -> Path:
                 for path in files
                 if not path.name.startswith(".") and path.name not in (NAME, PLOTLY)
             ],
-            key_figures=dict(item for _, of_notebook in sorted(figures.items()) for item in of_notebook.items()),
+            key_figures=_key_figures(run, of_appendices=False),
+            method=_key_figures(run, of_appendices=True),
             **_data_and_settings(run),
         )
     )
@@ -173,6 +173,17 @@ def write_tables(run: Run, name: str, title: str, said: list[str], links: dict[s
     template = _exporter().environment.get_template("tables.html.j2")
     html = template.render(title=title, said=said, links=links, sections=sections, **fixed)
     return run.write_text(name, printable(html))
+
+
+def _key_figures(run: Run, of_appendices: bool) -> dict[str, object]:
+    """Those of the data, or those of the appendices, which are of the method, whatever the data."""
+    recorded = sorted(_settings(run).get("key_figures", {}).items())
+    return {
+        label: text
+        for stem, figures in recorded
+        if stem.startswith(APPENDIX) is of_appendices
+        for label, text in figures.items()
+    }
 
 
 def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:

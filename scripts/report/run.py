@@ -36,6 +36,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "recurrence.csv": "03_train",
     "modules.csv": "04_interpret",
     "pairs.csv": "04_interpret",
+    "model_with_pairs.safetensors": "04_interpret",
     "main_effects.csv": "04_interpret",
     "comparison.csv": "05_compare",
     "covariates.csv": "05_compare",
@@ -199,6 +200,7 @@ class Run:
         self,
         cells: anndata.AnnData | None = None,
         model: Any = None,
+        model_with_pairs: Any = None,
         facts: dict | None = None,
         key_figures: dict[str, object] | None = None,
         alerts: Sequence[str] = (),
@@ -212,6 +214,8 @@ class Run:
             For `cells.h5ad`; versions and all settings of the run go into its uns["bmlp"], as YAML.
         model : optional
             For `model.safetensors`, written by its own `save(path)`.
+        model_with_pairs : optional
+            For `model_with_pairs.safetensors`, likewise.
         facts : dict, optional
             Recorded beside the settings.
         key_figures : {label: text}, optional
@@ -224,8 +228,9 @@ class Run:
         writers: dict[str, Callable[[Path], object]] = {}
         if cells is not None:
             writers["cells.h5ad"] = partial(files.write_cells, cells)
-        if model is not None:
-            writers["model.safetensors"] = model.save
+        for name, form in {"model": model, "model_with_pairs": model_with_pairs}.items():
+            if form is not None:
+                writers[f"{name}.safetensors"] = form.save
         with self._changing() as (known, record):
             for name, table in results.items():
                 writers[f"{name}.csv"] = partial(files.write_table, table, is_marked=_is_marked(record))

@@ -133,6 +133,7 @@ TYPES: dict[str, Any] = {
     "n_modules": Count,
     "pole_genes": Count,
     "n_shown": Count,
+    "same_axis": Annotated[Real, Field(ge=0, le=1)],
     "min_stability": Annotated[Real, Field(ge=0, le=1)],
     "hide_genes": Annotated[Text, AfterValidator(_expression)],
     "n_pairs": Count,
@@ -193,9 +194,10 @@ TYPES: dict[str, Any] = {
     "planted_dispersion": Positive,
     "planted_dropout": Annotated[Real, Field(ge=0, lt=1)],
     "planted_interactions": Annotated[list[Annotated[Real, Field(ge=0, le=1)]], Field(min_length=1)],
+    "planted_shares": Annotated[list[Annotated[Real, Field(gt=0, lt=1)]], Field(min_length=1)],
     "planted_seeds": Count,
     "planted_seed": Seed,
-    "krumsiek_seeds": Count,
+    "network_seeds": Count,
 }
 BY_DEFAULT: dict[type, Any] = {
     bool: Flag,
@@ -205,6 +207,7 @@ BY_DEFAULT: dict[type, Any] = {
 }  # types of parameters that TYPES does not name
 RENAMED = {  # settings that have had another name, or a name that meant two things
     "n_components": "graph_components (of 01_data) or main_components (of 03_train)",
+    "krumsiek_seeds": "network_seeds (of the appendix on planted truth)",
     "n_genes": "pole_genes (of 04_interpret), panel_genes (of 05_compare) or list_genes (of 06_go_terms)",
 }
 EXPECTED = {  # what pydantic found wrong, as a user would say it; numbers and choices are filled in

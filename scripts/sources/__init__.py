@@ -1,7 +1,7 @@
 """What comes from outside: data sets, gene sets, orthologs and markers. Cheap to import."""
 
 from scripts.sources.cells import Source, file_kind, resolve
-from scripts.sources.download import fetch, package_folder
+from scripts.sources.download import DATA_FOLDER, fetch, package_folder
 from scripts.sources.gene_sets import Libraries, Library, gather, reachable
 from scripts.sources.markers import load_markers
 from scripts.sources.orthologs import human_orthologs
@@ -9,6 +9,7 @@ from scripts.sources.species import UNKNOWN, ensembl_symbols, gene_symbols, name
 from scripts.sources.terms_of_use import is_enrichrs
 
 __all__ = [
+    "DATA_FOLDER",
     "Libraries",
     "Library",
     "Source",

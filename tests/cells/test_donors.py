@@ -73,7 +73,7 @@ def test_two_batches_are_corrected_for_and_not_held_out(tmp_path):
     adata = prepare(written(tmp_path, of_donors), Preparation(batch="side"))
     assert donors_of(adata) is None and run_split(adata).held_out == "" and run_split(adata).train.donors is None
     assert "Whole groups" not in describe(adata)
-    assert evaluation.forms_of_donors(BilinearRidge, adata) == {}
+    assert reading.patterns_of_donors(BilinearRidge, adata) == {}
 
 
 def test_subsets_leave_donors_out_and_draws_keep_them_whole():
@@ -91,12 +91,12 @@ def test_subsets_leave_donors_out_and_draws_keep_them_whole():
 
 
 def test_modules_are_looked_for_in_each_donor_alone_and_what_is_found_is_said(donated):
-    forms = evaluation.forms_of_donors(BilinearRidge, donated)
-    assert list(forms) == DONORS
-    first = forms["ann"]
-    recurrence = reading.recurrence(first, forms, n_modules=2)
+    patterns = reading.patterns_of_donors(BilinearRidge, donated)
+    assert list(patterns) == DONORS
+    first = patterns["ann"]
+    recurrence = reading.recurrence(first, patterns)
     assert recurrence.groupby("donor")["jaccard"].mean()["ann"] == pytest.approx(1)
-    assert len(recurrence) == 3 * first.n_freq * 2 and recurrence["jaccard"].between(0, 1).all()
+    assert len(recurrence) == 3 * first.shape[0] * first.shape[2] and recurrence["jaccard"].between(0, 1).all()
     splits = transductive_splits(donated, 0, 5)
     performance = evaluation.performance_over_splits(splits, {"bilinear": BilinearRidge}).assign(chosen=True)
     assert set(performance["held_out"]) == set(DONORS)

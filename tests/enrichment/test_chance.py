@@ -9,7 +9,6 @@ from scipy.stats import binom
 
 from scripts import findings
 from scripts.enrichment import by_chance, gene_lists, sets, terms
-from scripts.models.form import BilinearForm
 from scripts.sources import gene_sets
 
 POLE = (0, "module 1", "positive")
@@ -71,22 +70,19 @@ def test_the_page_says_whether_programs_have_more_terms_than_chance():
 
 
 def test_a_module_is_about_its_frequency_if_its_axis_is_correlated_with_it():
-    random = np.random.default_rng(0)
-    X, names = random.normal(size=(300, 4)), list("abcd")
-    core = np.stack([np.diag([2.0, 1.0]), np.diag([1.0, 2.0])])
-    form = BilinearForm(np.eye(4)[:, :2], core, np.zeros((2, 4)), np.zeros(2), names)
-    frequencies = np.column_stack([X[:, 0] + 0.1 * X[:, 3], X[:, 0]])
-    lists = {(f, "module 1", pole): ["a"] for f in (0, 1) for pole in ("positive", "negative")}
-    found = gene_lists.axis_correlations(form, X, frequencies, lists)
-    expected = [abs(np.corrcoef(X[:, f], frequencies[:, f])[0, 1]) for f in (0, 1)]
-    np.testing.assert_allclose(found.abs(), expected)
+    rows = [(0, 1, "a", -0.9), (0, 1, "b", -0.9), (1, 1, "a", 0.1), (2, 1, "a", np.nan), (2, 2, "a", 0.5)]
+    modules = pd.DataFrame(rows, columns=["frequency", "module", "gene", "axis_correlation"])
+    lists = {(f, "module 1", pole): ["a"] for f in (0, 1, 2) for pole in ("positive", "negative")}
+    found = gene_lists.axis_correlations(modules, lists)
+    np.testing.assert_array_equal(found, [-0.9, 0.1, np.nan])
     about = gene_lists.of_their_frequency(lists, found)
     assert {key[0] for key in about} == {0} and len(about) == 2
-    table = pd.DataFrame({"frequency": [0, 1, 0], "source": ["module 1", "module 1 loadings", "correlation"]})
+    table = pd.DataFrame({"frequency": [0, 1, 0], "source": ["module 1", "module 1 pattern", "correlation"]})
     column = terms.with_axis_correlation(table, found)["axis_correlation"]
-    np.testing.assert_allclose(column, [*found, np.nan])
-    assert "Of 2 trusted modules 1 is about" in findings.about_axes(found, 0.3)[0]
-    assert gene_lists.axis_correlations(form, X, frequencies, {}).empty
+    np.testing.assert_array_equal(column, [-0.9, 0.1, np.nan])
+    (said,) = findings.about_axes(found, 0.3)
+    assert "Of 3 distinct trusted modules 1 is about" in said and "1 of frequency 2 (not judged)" in said
+    assert gene_lists.axis_correlations(modules, {}).empty
 
 
 def test_the_page_says_who_has_more_findings():

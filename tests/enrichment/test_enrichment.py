@@ -213,15 +213,16 @@ def test_without_any_gene_set_everything_is_empty_and_said():
 def test_lists_come_from_the_poles_of_trusted_modules():
     rows = [(0, 1, 2.0, "positive", rank, f"Gene{rank}", 0.1) for rank in (2, 1, 3)]
     rows += [(0, 2, 1.0, "positive", 1, "Gene9", 0.1), (0, 1, 2.0, "negative", 1, "Gene7", -0.1)]
-    modules = pd.DataFrame(rows, columns=["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"])
-    first = {(0, "module 1 loadings", "positive"): ["Gene1", "Gene2"], (0, "module 1 loadings", "negative"): ["Gene7"]}
-    assert gene_lists.module_lists(modules, n_genes=2) == first
-    trusted = modules.assign(trusted=modules["module"] == 2)
-    assert gene_lists.module_lists(trusted, n_genes=2) == {(0, "module 2 loadings", "positive"): ["Gene9"]}
+    modules = pd.DataFrame(rows, columns=["frequency", "module", "eigenvalue", "pole", "rank", "gene", "pattern"])
+    modules["repeats"] = np.where(modules["module"] == 2, "f0_m1", None)
+    first = {(0, "module 1 pattern", "positive"): ["Gene1", "Gene2"], (0, "module 1 pattern", "negative"): ["Gene7"]}
+    assert gene_lists.module_lists(modules.assign(trusted=True), n_genes=2) == first  # the second is its axis again
+    trusted = modules.assign(trusted=modules["module"] == 2, repeats=None)
+    assert gene_lists.module_lists(trusted, n_genes=2) == {(0, "module 2 pattern", "positive"): ["Gene9"]}
     assert gene_lists.module_lists(modules.assign(trusted=False), n_genes=2) == {}
     said = findings.about_lists(first, n_freq=2)
     assert said == [
-        "No module of frequency 1 is trusted, so none is tested.",
+        "No module of frequency 1 is trusted with an axis of its own, so none is tested.",
         "The model has no main effects, so there are none to test.",
     ]
     weights = np.array([[0.9], [-0.2], [0.1], [-0.8]])
@@ -240,7 +241,7 @@ def test_genes_of_an_end_are_the_markers_of_its_cells():
     names = [f"gene{i}" for i in range(30)]
     axis = np.eye(30)[:, :1]  # the model reads the first gene alone
     form = BilinearForm(axis, np.ones((1, 1, 1)), np.zeros((1, 30)), np.zeros(1), names)
-    read = {(0, "module 1 loadings", pole): ["gene0"] for pole in ("positive", "negative")}
+    read = {(0, "module 1 pattern", pole): ["gene0"] for pole in ("positive", "negative")}
     found = gene_lists.end_lists(form, X, read, 30, share=0.1)
     assert found == gene_lists.end_lists(form, csr_array(X), read, 30, share=0.1)
     order = np.argsort(X @ form.modules(1)[1][0, :, 0], kind="stable")
@@ -352,8 +353,8 @@ def test_first_modules_of_paul15_stand_for_known_functions(paul15, paul15_sets):
     model = BilinearRidge()
     model.fit(train, val)
     form = model.form(list(adata.var_names))
-    loadings = gene_lists.module_lists(module_table(form, 1, 50).assign(trusted=True), 50)
-    lists = gene_lists.end_lists(form, adata.X, loadings, 50)
+    modules = module_table(form, form.modules(1)[1], 50).assign(trusted=True, repeats=None)
+    lists = gene_lists.end_lists(form, adata.X, gene_lists.module_lists(modules, 50), 50)
     assert len(lists) == 10 and n_with_a_term(lists, tested) >= 5
     whole = gene_sets.gather(["GO_Biological_Process_2023", "KEGG_2021_Human"], disease_sets=True).sets
     symbols = [*tested.symbol.values()]  # a set too large to be tested makes every gene known

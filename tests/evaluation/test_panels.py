@@ -3,81 +3,18 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.metrics import mutual_info_score
 
-from scripts import figures, findings, measures, sources
+from scripts import figures, findings, measures, rankings, sources
 from scripts.cells.splits import ALL_CELLS, CellDataset, Split
-from scripts.evaluation import markers, panels, rankings
+from scripts.evaluation import markers, panels, wins
 from scripts.models.ridge import BilinearRidge
-
-GENES = [f"g{i}" for i in range(60)]
-
-
-def planted_split():
-    """Ten genes repeat one program, g10 is another of its own; the rest is noise."""
-    random = np.random.default_rng(0)
-    program = random.normal(size=(600, 2))
-    X = random.normal(size=(600, 60))
-    X[:, :10] = program[:, :1] + 0.1 * random.normal(size=(600, 10))
-    X[:, 10] = program[:, 1] + 0.3 * random.normal(size=600)
-    y = (program[:, 0] + 0.6 * program[:, 1] + 0.3 * program[:, 0] * program[:, 1])[:, None]
-    parts = [CellDataset(X[rows].astype(np.float32), y[rows]) for rows in np.split(np.arange(600), [400, 500])]
-    return Split(ALL_CELLS, 0, *parts)
+from tests.rankings.cases import GENES, make_model, planted_cells, ranked
 
 
 @pytest.fixture(scope="module")
 def planted():
-    split = planted_split()
-    model = BilinearRidge(main_components=20, pair_components=(6,))
-    model.fit(split.train, split.val)
-    return split, rankings.rank_genes(model.form(GENES), split.train, 25)
-
-
-def test_greedy_takes_the_largest_gain_each_time():
-    random = np.random.default_rng(0)
-    X, targets = random.normal(size=(80, 12)), random.normal(size=(80, 2))
-    X, targets, chosen = X - X.mean(axis=0), targets - targets.mean(axis=0), []
-    for _ in range(5):
-        left = [
-            np.linalg.lstsq(X[:, [*chosen, g]], targets, rcond=None)[1].sum() if g not in chosen else np.inf
-            for g in range(12)
-        ]
-        chosen.append(int(np.argmin(left)))
-    assert rankings.greedy(X.T @ X, X.T @ targets, 5).tolist() == chosen
-    alike = np.column_stack([X[:, 0], X[:, 0], np.zeros(80)])  # the same gene twice, and a constant one
-    assert rankings.greedy(alike.T @ alike, alike.T @ targets, 3).tolist() == [0]
-
-
-def test_greedy_panels_name_each_program_and_correlation_repeats_one(planted):
-    found = planted[1]
-    assert 10 in found[rankings.PANEL, 0][:3] and 10 in found[rankings.LINEAR, 0][:3]
-    assert set(found[rankings.CORRELATION, 0][:10]) == set(range(10))
-    assert all(len(set(order.tolist())) == len(order) == 25 for order in found.values())
-    assert list(dict.fromkeys(method for method, _ in found)) == list(rankings.METHODS)
-
-
-def test_mutual_information_equals_that_of_the_binned_values():
-    random = np.random.default_rng(0)
-    y = random.normal(size=(400, 2))
-    X = np.stack([y[:, 0] ** 2, random.normal(size=400), random.poisson(0.5, 400)], axis=1)
-    found = rankings.mutual_information(X, y, n_bins=4)
-    for (gene, frequency), value in np.ndenumerate(found):
-        bins = [np.searchsorted(np.quantile(v, [0.25, 0.5, 0.75]), v) for v in (X[:, gene], y[:, frequency])]
-        bias = (len(set(bins[0])) - 1) * 3 / 800
-        assert value == pytest.approx(mutual_info_score(*bins) - bias, abs=1e-5)
-    assert found[0, 0] > 0.3 > 0.05 > np.abs(found[1:]).max()
-
-
-def test_expression_is_standardised_limited_and_the_same_for_sparse_cells():
-    X = np.random.default_rng(0).poisson(0.3, size=(300, 5)).astype(np.float32)
-    X[0, 1], X[:, 4] = 1000, 2
-    found = rankings.Expression.of(X).columns(X, np.arange(5))
-    np.testing.assert_allclose(found[:, 0], (X[:, 0] - X[:, 0].mean()) / X[:, 0].std(), atol=1e-5)
-    assert found.max() == rankings.LIMIT and (found[:, 4] == 0).all()
-    in_sparse = sparse.csr_array(X)
-    np.testing.assert_allclose(rankings.Expression.of(in_sparse).columns(in_sparse, np.arange(5)), found, atol=1e-5)
+    return ranked(planted_cells())
 
 
 def test_regressor_with_all_cells_as_centres_is_kernel_ridge(planted, monkeypatch):
@@ -90,16 +27,17 @@ def test_regressor_with_all_cells_as_centres_is_kernel_ridge(planted, monkeypatc
     y, y_test = (part.arrays()[1][:, 0] for part in (split.train, split.test))
     ridge = KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / np.median(every)).fit(cells[0], y - y.mean())
     expected = measures.r2(y_test, y.mean() + ridge.predict(cells[1]))
-    assert panels.panel_r2(split, expression, genes, 0, 400) == pytest.approx(expected, abs=1e-3)
-    assert panels.panel_r2(split, expression, genes, 0, 100) == pytest.approx(expected, abs=0.02)
+    assert panels.panel_r2(split, expression, genes, [0], 400)[0] == pytest.approx(expected, abs=1e-3)
+    assert panels.panel_r2(split, expression, genes, [0], 100)[0] == pytest.approx(expected, abs=0.02)
     constant = Split(ALL_CELLS, 0, *(CellDataset(np.ones_like(c.x), c.y) for c in (split.train, split.val, split.test)))
-    assert abs(panels.panel_r2(constant, rankings.Expression.of(constant.train.arrays()[0]), genes, 0)) < 0.1
+    assert abs(panels.panel_r2(constant, rankings.Expression.of(constant.train.arrays()[0]), genes, [0])[0]) < 0.1
 
 
 def test_table_lead_and_sentences_say_what_was_measured(planted):
     split, found = planted
     table = panels.panel_table([(split, found)], GENES, (2, 10))
-    assert len(table) == 2 * len(rankings.METHODS)
+    methods = [method for method in rankings.METHODS if method not in rankings.PACKAGES]
+    assert len(table) == 2 * len(methods)
     assert table["genes"].str.split().str.len().tolist() == table["n_genes"].tolist()
     odd = panels.panel_table([(split, found)], [f"{gene} 'of, 1;" for gene in GENES], (2, 10))
     assert odd["genes"].map(lambda cell: len(shlex.split(cell))).tolist() == table["n_genes"].tolist()
@@ -110,20 +48,74 @@ def test_table_lead_and_sentences_say_what_was_measured(planted):
     swapped = table.replace({"method": {rankings.PANEL: rankings.CORRELATION, rankings.CORRELATION: rankings.PANEL}})
     assert "is beaten by correlation" in findings.about_panels(swapped, 2)[1]
     figure = figures.panel_curves(panels.panel_summary(table), 1)
-    assert [trace.name for trace in figure.data][-1] == rankings.RANDOM and len(figure.data) == len(rankings.METHODS)
-    assert not figure.layout.shapes
-    (floor,) = figures.panel_curves(panels.panel_summary(table), 1, 0.3).layout.shapes
-    assert floor.y0 == floor.y1 == 0.3
+    titles = [annotation.text for annotation in figure.layout.annotations]
+    assert titles == list(rankings.GROUPS) and not figure.layout.shapes
+    assert {trace.legend for trace in figure.data} == {"legend", "legend2", "legend3"}
+    axes = {name: {trace.xaxis for trace in figure.data if trace.name == name} for name in methods}
+    everywhere = {name for name in methods if len(axes[name]) == 3}
+    assert everywhere == {rankings.PANEL, rankings.RANDOM} and all(len(of) in (1, 3) for of in axes.values())
+    floors = figures.panel_curves(panels.panel_summary(table), 1, 0.3).layout.shapes
+    assert len(floors) == 3 and all(floor.y0 == floor.y1 == 0.3 for floor in floors)
     dots = figures.method_dots(table, "r2", "title", "axis", chance=0.1)
     assert [trace.name for trace in dots.data] == ["frequency 0", "mean"]
 
 
 def test_stability_is_high_for_strong_genes_and_low_for_random_ones(planted):
-    split = planted[0]
-    make = lambda: BilinearRidge(main_components=20, pair_components=(6,))  # noqa: E731
-    table = panels.panel_stability(split, make, GENES, 10, 3).set_index("method")
+    table = panels.panel_stability(planted_cells(), planted[0], make_model, 10, 3).set_index("method")
     assert table.loc[rankings.CORRELATION, "jaccard"] > 0.8 > table.loc[rankings.RANDOM, "jaccard"]
     assert "random genes" in findings.about_panel_stability(table.reset_index(), "80% subsamples", 10)[0]
+
+
+def test_one_regressor_for_all_frequencies_is_as_one_for_each(planted):
+    split, random = planted[0], np.random.default_rng(0)
+    parts = [
+        CellDataset(c.x, np.column_stack([c.y, random.normal(size=len(c))]))
+        for c in (split.train, split.val, split.test)
+    ]
+    two = Split(ALL_CELLS, 0, *parts)
+    expression = rankings.Expression.of(two.train.arrays()[0])
+    each = [panels.panel_r2(two, expression, np.array([0, 10]), [f])[0] for f in (0, 1)]
+    np.testing.assert_allclose(panels.panel_r2(two, expression, np.array([0, 10]), [0, 1]), each, atol=1e-9)
+    assert each[0] > 0.5 > each[1]
+
+
+def judged(of_rival):
+    """Panels, stability and markers of a rival beside the bilinear panel, in three splits and two frequencies."""
+    rows = [
+        (split, method, f, 25, 0.5 + (value + 0.01 * split if method == rankings.PCA else 0))
+        for split in range(3)
+        for f, value in enumerate(of_rival)
+        for method in (rankings.PANEL, rankings.PCA, rankings.RANDOM)
+    ]
+    table = pd.DataFrame(rows, columns=["split", "method", "frequency", "n_genes", "r2"])
+    stability = pd.DataFrame(
+        [(rankings.PANEL, 0, 0.5, 0.03), (rankings.PCA, 0, 0.56, 0.04), (rankings.RANDOM, 0, 0.0, 0.0)],
+        columns=["method", "frequency", "jaccard", "jaccard_sd"],
+    )
+    return table, stability, table.rename(columns={"r2": "average_precision"})
+
+
+def test_a_win_is_told_only_where_it_exceeds_the_spread():
+    table, stability, recovered = judged((0.1, -0.3))
+    leads = wins.where_rivals_win(table, stability, recovered, 25)
+    assert set(leads["method"]) == {rankings.PCA}
+    r2 = leads[leads["measure"] == "R²"].set_index("frequency")
+    assert r2["lead"].to_dict() == pytest.approx({-1: -0.09, 0: 0.11, 1: -0.29})
+    assert r2["spread"].to_list() == pytest.approx([0.01] * 3) and r2["won"].to_dict() == {-1: False, 0: True, 1: False}
+    stable = leads.set_index("measure").loc["stability"]
+    assert stable["lead"] == pytest.approx(0.06) and stable["spread"] == pytest.approx(0.05) and stable["won"]
+    seconds = pd.Series({**dict.fromkeys(rankings.BILINEAR, 0.5), rankings.PCA: 2.0})
+    told = " ".join(findings.about_rivals_won(leads, seconds, 25))
+    assert "bilinear panel: none; behind: PCA -0.090 ± 0.010; within the spread: none" in told
+    assert "rivals win at 0 PCA +0.110 ± 0.010." in told and "Ahead of the bilinear panel: PCA +0.060" in told
+    assert "0.5 to 0.5, with the model's fit; PCA 2." in told
+    level = wins.where_rivals_win(*judged((-0.01, -0.01)), 25)
+    assert not level.loc[level["measure"] != "stability", "won"].any()
+    assert "no rival wins at any" in " ".join(findings.about_rivals_won(level, seconds, 25))
+    nothing = markers.marker_recovery([], [], pd.DataFrame({"gene": [], "lineage": []}))
+    one = wins.where_rivals_win(table[table["split"] == 0], stability, nothing, 25)
+    assert not one.loc[one["measure"] == "R²", "won"].any() and "markers" not in set(one["measure"])
+    assert "fewer than two splits" in " ".join(findings.about_rivals_won(one, seconds, 25))
 
 
 def test_average_precision_and_its_chance_equal_simulation():
@@ -189,7 +181,10 @@ def test_paul15_bilinear_panel_beats_correlation(paul15):
     adata = paul15[0]
     splits = panels.panel_splits(adata, BilinearRidge, 2, 25)
     wanted = (rankings.PANEL, rankings.CORRELATION, rankings.LINEAR)
-    splits = [(split, {key: found[key] for key in found if key[0] in wanted}) for split, found in splits]
+    splits = [
+        (split, rankings.Ranking({key: order for key, order in found.orders.items() if key[0] in wanted}))
+        for split, found in splits
+    ]
     table = panels.panel_table(splits, list(adata.var_names), (25,))
     assert panels.panel_lead(table, rankings.PANEL, rankings.CORRELATION, 25).mean() >= 0.04
     assert panels.panel_lead(table, rankings.PANEL, rankings.LINEAR, 25).mean() > 0

@@ -50,10 +50,7 @@ def test_names_from_data_are_escaped(kind):
     elif kind == "counts":
         figure = figures.label_counts(labels, EVIL)
     elif kind == "poles":
-        columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
-        figure = figures.pole_bars(
-            pd.DataFrame([(0, 1, 1.0, "positive", 1, EVIL, 0.5, 0.7)], columns=columns), np.ones(1)
-        )
+        figure = figures.pole_bars(pole_of(EVIL), np.ones(1))
     else:
         draw = {"heatmap": figures.enrichment_heatmap, "dots": figures.term_dots}[kind]
         figure = draw(terms([(EVIL, "positive", 0.01)]), LISTS)
@@ -74,9 +71,20 @@ def test_names_in_figures_are_text(name):
 def test_names_that_are_numbers_stay_names():
     bars = figures.label_counts(pd.Series(["2", "10", "10"]), "clusters")
     assert bars.layout.yaxis.type == "category" and list(bars.data[0].y) == ["10", "2"]
-    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading", "stability"]
-    poles = pd.DataFrame([(0, 1, 1.0, "positive", 1, "-1", 0.5, 0.7)], columns=columns)
-    assert figures.pole_bars(poles, np.ones(1)).layout.yaxis.type == "category"
+    assert figures.pole_bars(pole_of("-1"), np.ones(1)).layout.yaxis.type == "category"
+
+
+def pole_of(gene, **others):
+    row = {"frequency": 0, "module": 1, "pole": "positive", "rank": 1, "gene": gene, "pattern": 0.5}
+    return pd.DataFrame([row | {"stability": 0.7, "stability_anew": 0.6, "repeats": None} | others])
+
+
+def test_titles_of_first_modules_say_how_stable_they_are_and_whose_axis_they_have():
+    (title,) = figures.pole_bars(pole_of("a", stability_anew=np.nan, repeats="f0_m2"), np.ones(1)).layout.annotations
+    assert title.text == "Frequency 0 (λ=1.0000)<br>stability 0.70, anew unknown, as f0_m2"
+    scores = np.arange(3.0)[:, None]
+    (title,) = figures.score_scatter(np.zeros((3, 2)), scores, np.ones(1), pole_of("a")).layout.annotations
+    assert title.text.endswith("<br>stability 0.70, anew 0.60")
 
 
 def test_clusters_sort_by_their_number():

@@ -128,7 +128,7 @@ def test_where_no_split_can_judge_nothing_is_claimed():
     table = performance(np.nan, 0.01, 0.009).assign(r2=np.nan)
     (sentence,) = findings.about_prediction(table)
     assert sentence.startswith("With p, no split can judge the model: the held-out cells")
-    stability = pd.DataFrame({"module": [1], "stability": [0.5]})
+    stability = pd.DataFrame({"module": [1], "stability": [0.5], "stability_anew": [np.nan]})
     table["protocol"] = "frequencies from all cells"
     noise = pd.DataFrame({"model": ["bilinear"], "structureless_r2": [0.3], "other_half_r2": [np.nan]})
     key_figures = findings.figures_of_models(table, stability, "80% subsamples", noise)
@@ -156,16 +156,41 @@ def test_untrusted_modules_are_not_praised():
             "needed": [True, True, False, False, True, False],
             "trusted": [True, False, False, False, False, False],
             "judged": True,
+            "predicted": True,
             "structure": True,
+            "repeats": [None, "f0_m1", *[None] * 4],
         }
     )
-    (unjudged,) = findings.about_trusted(table[table["frequency"] == 1].assign(judged=False))
+    (unjudged, _) = findings.about_trusted(table[table["frequency"] == 1].assign(judged=False))
     assert "cannot say which modules" in unjudged and "main effects" not in unjudged
+    (missed, *_) = findings.about_trusted(table.assign(trusted=False, predicted=False))
+    assert missed == "Frequency 0: the model does not predict it; no module is worth reading."
     (lacking, *_) = findings.about_trusted(table.assign(structure=False))
     assert "no structure beyond depth and noise" in lacking and "can be trusted" not in lacking
-    first, second, third = findings.about_trusted(table)
-    assert "module 1 can be trusted" in first and "prediction needs 2" in first
+    first, second, third, whole = findings.about_trusted(table)
+    assert first == "Frequency 0: module 1 can be trusted. Prediction needs 2."
+    assert whole == "In all, 1 of 6 modules are trusted, on 1 distinct axis."
     assert "main effects alone predict as well" in second and "none comes back" in third
+    again = table.assign(trusted=table["needed"])
+    assert "modules 1, 2 can be trusted; module 2 is the axis of f0_m1 again." in findings.about_trusted(again)[0]
+    assert findings.about_trusted(again)[-1] == "In all, 3 of 6 modules are trusted, on 2 distinct axes."
+
+
+def test_what_random_axes_give_and_what_modules_are_about_is_said():
+    stability = pd.DataFrame({"chance": [0.6], "chance_anew": [0.2]})
+    first, second = findings.about_chance_of_modules(stability, 0.5)
+    assert "come back in other cells by less than 0.60" in first and "0.60 is asked for" in first
+    assert "come back where the graph is built anew by less than 0.20" in second and "0.50 is asked for" in second
+    unknown = findings.about_chance_of_modules(stability.assign(chance_anew=np.nan), 0.5)[1]
+    assert unknown == "What comes back where the graph is built anew could not be measured, and is not asked for."
+    ends = {"positive_cells": "Mk", "positive_cells_share": 0.8, "negative_cells": "no label stands out"}
+    row = {"frequency": 1, "module": 2, "trusted": True, "repeats": None, "negative_cells_share": np.nan}
+    modules = pd.DataFrame([row | ends | {"axis_correlation": 0.5, "score_correlation": np.nan}] * 3)
+    modules["repeats"], modules["trusted"] = [None, "f0_m1", None], [True, True, False]
+    assert findings.about_module_axes(modules) == [
+        "f1_m2, correlation with frequency 1 in held-out cells: axis +0.50, score not judged. At its + end: Mk (80% of "
+        "the labelled cells there); at its - end: no label stands out."
+    ]
 
 
 def test_comparison_counts_what_exceeds_chance():

@@ -1,15 +1,16 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
 from scripts.errors import InputError
-from scripts.models.form import BilinearForm, PolynomialForm, monomials
+from scripts.models.form import BilinearForm
+from scripts.models.polynomial import PolynomialForm, monomials
 from scripts.reading.cells import module_scores
-from scripts.reading.modules import main_effect_table, module_table, poles
+from scripts.reading.modules import main_effect_table, module_table, poles, strongest_pairs
 from tests import reference
 
 GENES = [f"g{i}" for i in range(40)]
@@ -26,6 +27,24 @@ def test_modules_equal_the_dense_eigenvectors(weights):
         np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-8)
     np.testing.assert_allclose(form.eigenvalues()[:, :12], values, rtol=1e-8)
     assert ((loadings**3).sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_axes_of_a_turned_form_rise_with_their_frequency_whatever_is_made_of_it(kind, weights, tmp_path):
+    random = np.random.default_rng(3)
+    X, y = random.normal(size=(2300, 40)).astype(np.float32) + 1, random.normal(size=(2300, 3)) - 4
+    form = BilinearForm.from_factors(*weights, genes=GENES).turned(kind(X), y)
+    form.save(tmp_path / "form.safetensors")
+    mixed = np.array([[1.0, -2, 0], [0, 0.5, -1]])
+    derived = [(form, y), (BilinearForm.load(tmp_path / "form.safetensors"), y), (form.truncated(12), y)]
+    for made, targets in [*derived, (form.combined(mixed, 3.0), y @ mixed.T)]:
+        for f, loadings in enumerate(made.modules(8)[1]):
+            assert min(np.corrcoef(X @ loading, targets[:, f])[0, 1] for loading in loadings.T) > 0
+    turned, plain = form.modules(8), BilinearForm.from_factors(*weights, genes=GENES).modules(8)
+    np.testing.assert_array_equal(turned[0], plain[0])
+    signs = (turned[1] * plain[1]).sum(axis=1)
+    np.testing.assert_allclose(np.abs(signs), 1)
+    assert set(np.sign(signs).ravel()) == {-1, 1}
 
 
 def test_prediction_is_the_formula_and_the_sum_of_all_module_scores(weights):
@@ -92,23 +111,21 @@ def test_poles_never_share_a_gene():
 
 def test_table_is_tidy_and_ranked(weights):
     form = BilinearForm.from_factors(*weights, genes=GENES)
-    table = module_table(form, n_modules=2, n_genes=5)
+    patterns = np.random.default_rng(0).normal(size=(3, 40, 2))
+    table = module_table(form, patterns, n_genes=5)
     assert len(table) == 3 * 2 * 2 * 5
     positive = table.query("frequency == 1 and module == 2 and pole == 'positive'")
     assert positive["rank"].tolist() == [1, 2, 3, 4, 5]
-    assert positive["loading"].is_monotonic_decreasing and (positive["loading"] > 0).all()
+    assert positive["pattern"].is_monotonic_decreasing and (positive["pattern"] > 0).all()
     _, loadings = form.modules(2)
-    assert positive["gene"].iloc[0] == GENES[loadings[1, :, 1].argmax()]
+    first = patterns[1, :, 1].argmax()
+    assert positive["gene"].iloc[0] == GENES[first] and positive["loading"].iloc[0] == loadings[1, first, 1]
 
 
 def test_hidden_genes_leave_the_tables_alone(weights):
     form = BilinearForm.from_factors(*weights, 1.0, 2.0, genes=GENES)
-    stable = pd.DataFrame({"frequency": [1], "module": [1], "stability": [0.7], "trusted": [True]})
-    table = module_table(form, 2, 8, stable, hidden="^g1")
+    table = module_table(form, form.modules(2)[1], 8, hidden="^g1")
     assert not table["gene"].str.startswith("g1").any() and len(table) == 3 * 2 * 2 * 8
-    assert table[table["trusted"]][["frequency", "module", "stability"]].drop_duplicates().values.tolist() == [
-        [1, 1, 0.7]
-    ]
     effects = main_effect_table(form, 5, hidden="^g1")
     top = effects[(effects["frequency"] == 2) & (effects["rank"] == 1) & (effects["pole"] == "positive")].iloc[0]
     kept = [i for i in range(40) if not GENES[i].startswith("g1")]
@@ -126,6 +143,81 @@ def test_saved_form_is_read_back(weights, tmp_path):
     (tmp_path / "damaged.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="does not hold a fitted model.*run 03_train"):
         BilinearForm.load(tmp_path / "damaged.safetensors")
+
+
+PAIRS = np.array([[3, 8], [0, 3], [5, 5], [17, 39]])
+
+
+def with_products(weights):
+    """A form with products of its own, the same dense, and the form without."""
+    form = BilinearForm.from_factors(*weights, 0.5, -1.0, [1.0, 2.0, 3.0], genes=GENES)
+    pair_weights = 20 * np.random.default_rng(5).normal(size=(3, len(PAIRS)))
+    dense = reference.with_products(reference.interaction_matrices(*weights), PAIRS, pair_weights)
+    return form.with_products(PAIRS, pair_weights), dense, form
+
+
+def test_products_are_part_of_all_that_is_read(weights):
+    form, dense, plain = with_products(weights)
+    X = np.random.default_rng(1).normal(size=(15, 40))
+    expected = plain.constant + X @ plain.main.T + np.einsum("ci,fij,cj->cf", X, dense, X)
+    np.testing.assert_allclose(form.predict(X), expected, rtol=1e-8)
+    np.testing.assert_allclose(form.norm(), np.linalg.norm(dense, axis=(1, 2)), rtol=1e-8)
+    plain_dense = reference.interaction_matrices(*weights)
+    cosine = [np.trace(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(dense, plain_dense, strict=True)]
+    np.testing.assert_allclose(form.agreement(plain), cosine, rtol=1e-8)
+    np.testing.assert_allclose(plain.agreement(form), cosine, rtol=1e-8)
+    assert max(cosine) < 0.99
+    values, loadings = form.modules(8)
+    for f, (dense_values, dense_vectors) in enumerate(reference.modules(dense)):
+        np.testing.assert_allclose(values[f], dense_values[:8], rtol=1e-8)
+        np.testing.assert_allclose(np.abs((loadings[f] * dense_vectors[:, :8]).sum(axis=0)), 1, atol=1e-8)
+    mix = np.array([[1.0, -2.0, 0.0], [0.5, 0.5, 0.5]])
+    combined = form.combined(mix)
+    np.testing.assert_allclose(combined.predict(X), expected @ mix.T, rtol=1e-8)
+    np.testing.assert_allclose(combined.without_products().predict(X), plain.predict(X) @ mix.T, rtol=1e-8)
+    i, j = np.triu_indices(40, 1)
+    strongest = np.argsort(-np.abs(dense[1, i, j]))[:20]
+    listed = strongest_pairs(form, 20).query("frequency == 1")
+    assert listed["gene_i"].tolist() == [GENES[g] for g in i[strongest]]
+    np.testing.assert_allclose(listed["weight"], 2 * dense[1, i, j][strongest], rtol=1e-8)
+    np.testing.assert_allclose(PolynomialForm.from_bilinear(form).predict(X), expected, rtol=1e-8)
+
+
+def test_products_taken_off_leave_the_form_as_it_was(weights):
+    form, _, plain = with_products(weights)
+    for found, expected in zip(form.without_products().modules(12), plain.modules(12), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-8)
+    assert form.without_products().basis.shape == plain.basis.shape and not len(form.without_products().pairs)
+    assert plain.without_products() is plain
+    again = form.with_products(PAIRS[:1], np.ones((3, 1)))  # in a basis that holds these genes already
+    X = np.random.default_rng(1).normal(size=(5, 40))
+    np.testing.assert_allclose(again.predict(X) - form.predict(X), np.outer(X[:, 3] * X[:, 8], np.ones(3)), atol=1e-8)
+    np.testing.assert_allclose(again.without_products().predict(X), plain.predict(X), rtol=1e-8)
+    whole = BilinearForm(np.eye(40), reference.interaction_matrices(*weights), plain.main, plain.constant, GENES)
+    grown = whole.with_products(PAIRS, form.pair_weights)
+    assert grown.basis.shape == (40, 40)
+    np.testing.assert_allclose(grown.predict(X), form.predict(X), rtol=1e-8)
+
+
+def test_products_are_read_back_and_a_file_without_them_is_as_it_was(weights, tmp_path):
+    form, _, plain = with_products(weights)
+    form.save(path := tmp_path / "model.safetensors")
+    again = BilinearForm.load(path, GENES)
+    for name in ("basis", "core", "pairs", "pair_weights"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(form, name))
+    plain.save(path)
+    with safe_open(path, framework="np") as file:
+        assert set(file.keys()) == {"basis", "core", "main", "constant", "toward"}
+    assert BilinearForm.load(path).pair_weights.shape == (3, 0)
+    arrays = {name: getattr(form, name) for name in (*BilinearForm.ARRAYS, "pairs", "pair_weights")}
+    for changed, message in (
+        ({"pairs": PAIRS + 30}, "pairs name other genes"),
+        ({"pair_weights": form.pair_weights[:, :2].copy()}, "do not fit each other"),
+        ({"pair_weights": np.nan * form.pair_weights}, "no finite numbers"),
+    ):
+        save_file(arrays | changed, path, metadata={"genes": json.dumps(GENES)})
+        with pytest.raises(InputError, match=f"{message}.*: run 03_train.ipynb again"):
+            BilinearForm.load(path)
 
 
 PARTS = {
@@ -148,7 +240,7 @@ PARTS = {
 def test_a_file_of_unsound_parts_is_one_line_with_the_notebook_to_run(weights, tmp_path, damage):
     form, path = BilinearForm.from_factors(*weights, genes=GENES), tmp_path / "model.safetensors"
     changed, message = PARTS[damage]
-    parts = {name: getattr(form, name) for name in ("basis", "core", "main", "constant")}
+    parts = {name: getattr(form, name) for name in BilinearForm.ARRAYS}
     parts |= {"genes": json.dumps(GENES)} | changed
     genes = parts.pop("genes")
     arrays = {name: np.ascontiguousarray(array) for name, array in parts.items() if array is not None}

@@ -5,8 +5,8 @@ from scripts.cells import transductive_splits
 from scripts.cells.splits import CellDataset
 from scripts.errors import InputError
 from scripts.measures import held_out_r2, r2
-from scripts.models.form import monomials
 from scripts.models.kernel import KernelRidge
+from scripts.models.polynomial import monomials
 from scripts.models.programs import ProgramRidge, active_directions, smallest_correlation, terms_of
 from tests import reference
 

@@ -31,9 +31,11 @@ def run(tmp_path, weights, monkeypatch):
     adata.uns["dataset"] = {"species": "mouse", "steps": np.array([], dtype=str), "sparse": False}
     rows = [(model, f, 0.5, 0.1, 0.1, model == "bilinear") for model in ("bilinear", "linear ridge") for f in range(3)]
     performance = pd.DataFrame(rows, columns=["model", "frequency", "r2", "mae", "train_mae", "chosen"])
-    modules = module_table(form, 2, 10).assign(trusted=lambda table: table["frequency"] != 1)
+    modules = module_table(form, form.modules(2)[1], 10).assign(repeats=None, axis_correlation=0.5)
+    modules["trusted"] = modules["frequency"] != 1
     pairs = pd.DataFrame({"frequency": [0], "rank": [1], "gene_i": ["Gene1"], "gene_j": ["Gene2"], "t": [7.1]})
-    comparison = compare_with_correlation(form, correlations(adata.X, adata.obsm["X_freq"]), adata.uns["freq_vals"], 5)
+    first, rival = form.modules(1)[1][:, :, 0].T, correlations(adata.X, adata.obsm["X_freq"])
+    comparison = compare_with_correlation(first, rival, genes, adata.uns["freq_vals"], 5)
     folder = tmp_path / "run"
     Run(folder, "01_data").save(cells=adata, facts={"data": "made up"})
     noise = performance[["model", "frequency", "r2"]]
@@ -73,15 +75,17 @@ def test_notebook_shows_terms_of_trusted_modules_and_escapes_names(run, tmp_path
     library.write_text(f"{EVIL}\t\t{EVIL}\täöü\tGENE1\tGENE2\nplain\t\tGENE3\tGENE4\tGENE5\n", encoding="utf-8")
     outputs = execute(run, [str(library)])
     text = said(outputs)
-    assert "mine.gmt (the file as named)" in text and "No module of frequency 1 is trusted" in text
+    assert (
+        "mine.gmt (the file as named)" in text and "No module of frequency 1 is trusted with an axis of its own" in text
+    )
     assert "No gene list has left this machine" in text and "Of 20 random lists" in text
     assert "Of 40 measured genes 7 stand in the background" in text
     table = run.load_table("enrichment.csv")
     assert set(table["source"]) == {
         "module 1",
         "module 2",
-        "module 1 loadings",
-        "module 2 loadings",
+        "module 1 pattern",
+        "module 2 pattern",
         "correlation",
     } and EVIL in set(table["term"])
     assert table["axis_correlation"].isna().equals(table["source"] == "correlation")

@@ -17,6 +17,7 @@ from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, ORDERS, PROGRAMS, SQUARES
 from scripts.report.run import Run
 from tests.chain_runs import SMALL, report
+from tests.notebooks import fuzz
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
@@ -64,8 +65,8 @@ def test_run_folder_holds_what_it_promises(small_run):
         "f0_m1",
         "f2_m5",
     ]
-    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "loading"]
-    assert list(small_run.load_table("modules.csv").columns)[:7] == columns
+    columns = ["frequency", "module", "eigenvalue", "pole", "rank", "gene", "pattern", "loading"]
+    assert list(small_run.load_table("modules.csv").columns)[:8] == columns
     assert len(small_run.load_table("history.csv")) == 20
     assert len(small_run.load_table("comparison.csv")) == 3
     performance = small_run.load_table("performance.csv")
@@ -73,7 +74,9 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert performance.loc[performance["protocol"] == ALL_CELLS, "model"].drop_duplicates().tolist() == models
     assert set(performance.loc[performance["protocol"] == INDUCTIVE, "model"]) == {LINEAR, BILINEAR}
     assert performance["split"].nunique() == 2
-    assert {"stability", "trusted", "low", "high"} <= set(small_run.load_table("modules.csv"))
+    modules = small_run.load_table("modules.csv")
+    assert {"stability", "stability_anew", "trusted", "repeats", "low", "high"} <= set(modules)
+    assert modules["low"].notna().all() and set(modules["repeats"].dropna()) <= set(adata.uns["bmlp"]["columns"])
     assert small_run.load_table("pairs.csv").groupby("frequency").size().ge(10).tolist() == [True] * 3
     for name in ("truncation.csv", "agreement.csv", "panels.csv", "drivers.csv", "covariates.csv", "main_effects.csv"):
         assert len(small_run.load_table(name)) > 0
@@ -125,37 +128,50 @@ def test_notebooks_give_the_same_outputs_when_executed_again(small_run, tmp_path
 
 @pytest.mark.slow
 def test_nothing_is_executed_again_but_what_a_setting_changes(small_run, tmp_path):
-    shutil.copytree(small_run.folder, tmp_path / "small")
+    shutil.copytree(small_run.folder, tmp_path / "run")
 
     def executed(settings):
-        done = report(tmp_path, "pbmc68k_reduced", "small", SMALL | settings)
+        done = report(tmp_path, "pbmc68k_reduced", "run", SMALL | settings)
         assert done.returncode == 0, done.stderr
         return re.findall(r"\[\d+/\d+\] (\w+) \.\.\. \d+ s$", done.stderr, re.MULTILINE)
 
     assert executed({}) == []
     later = ["05_compare", "06_go_terms", "07_programs", "08_hierarchy", "09_classes"]  # read cells that 04 adds to
     assert executed({"n_pairs": 12}) == ["04_interpret", *later]
-    assert Run(tmp_path / "small").settings()["notebooks"]["04_interpret"]["n_pairs"] == 12
+    assert Run(tmp_path / "run").settings()["notebooks"]["04_interpret"]["n_pairs"] == 12
+
+
+UNUSABLE = [
+    (None, {"layer": "spliced"}, "has no layer 'spliced'"),
+    (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN values"),
+    (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
+    (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
+    (None, {"graph_components": 99}, "graph_components=99 is not possible"),
+]
+
+
+def write_cells(folder, change):
+    counts = np.random.default_rng(0).poisson(3, (60, 20)).astype(np.float32)
+    AnnData(change(counts) if change else counts).write_h5ad(folder / "cells.h5ad")
+    return folder / "cells.h5ad"
+
+
+@pytest.mark.parametrize(("change", "settings", "message"), UNUSABLE)
+def test_data_that_cannot_be_used_are_one_line(tmp_path, monkeypatch, change, settings, message):
+    monkeypatch.setattr(fuzz, "NOTEBOOKS", fuzz.NOTEBOOKS[:1])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which the notebook adds to
+    kind, said = fuzz.outcome(write_cells(tmp_path, change), tmp_path, settings)
+    assert kind == fuzz.NAMED and said.startswith("01_data: ") and message in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "settings", "message"),
-    [
-        (None, {"layer": "spliced"}, "has no layer 'spliced'"),
-        (None, {"label": "cell_type"}, "no column 'cell_type' in obs"),
-        (None, {"k_neighbors": 60}, "k_neighbors=60 is not possible with 60 cells"),
-        (None, {"graph_components": 99}, "graph_components=99 is not possible"),
-        (lambda X: np.where(X.max() == X, np.nan, X), {}, "NaN values"),
-    ],
-)
+@pytest.mark.parametrize(("change", "settings", "message"), UNUSABLE[:2])
 def test_data_that_cannot_be_used_leave_the_finished_run_as_it_was(tmp_path, change, settings, message):
     finished = tmp_path / "x"
     Run(finished, "01_data", {"k": 3}).save(facts={"data": "tiny"})
     before = {path.name: path.read_bytes() for path in finished.iterdir()}
-    counts = np.random.default_rng(0).poisson(3, (60, 20)).astype(np.float32)
-    AnnData(change(counts) if change else counts).write_h5ad(tmp_path / "cells.h5ad")
-    done = report(tmp_path, str(tmp_path / "cells.h5ad"), "x", settings)
+    done = report(tmp_path, str(write_cells(tmp_path, change)), "x", settings)
     assert done.returncode == 1 and re.match(r"error: 01_data: ", done.stderr.splitlines()[-1])
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in finished.iterdir()} == before

@@ -1,9 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import cells, datasets, findings, models, reading
-from scripts.reading import anew
+from scripts import cells, datasets, evaluation, findings, models, reading
+from scripts.reading import anew, stability
 from tests import reference
 
 SETTINGS = cells.Preparation(n_freq_comps=3)
@@ -95,3 +97,42 @@ def test_poles_of_branches_and_programs_of_paul15_come_back(paul15):
     assert found[anew.PREDICTED] > found[anew.CORRELATION] + 0.05
     lost = both[anew.SAME] - found
     assert lost[anew.CORRELATION] > 0.05 > lost[anew.PREDICTED]
+
+
+@pytest.mark.parametrize("null", ["smooth", "shuffled"])
+def test_no_module_is_trusted_of_targets_that_know_nothing_of_the_genes(null, pbmc):
+    """Each graph that is built anew has random targets of its own, as it would have frequencies of its own.
+
+    The smooth ones are fields on the graph of other cells. A field on the cells' own graph is made of the tissue's
+    axes, which come back: such targets are not independent of the genes.
+    """
+    make = partial(models.BilinearRidge, 20, (8,))
+    adata = cells.scaled(pbmc.copy())
+    others = np.random.default_rng(1).permutation(adata.n_obs)
+    graph, y = adata.obsp["connectivities"][others][:, others], adata.obsm["X_freq"]
+    rows = np.sort(np.random.default_rng(0).permutation(adata.n_obs)[:560])
+    for seed in range(3):
+        adata.obsm["X_freq"] = cells.without_pairs(null, adata.X, y, graph, adata.X, seed)[1]
+        split = cells.run_split(adata)
+        model = make()
+        model.fit(split.train, split.val)
+        form, X = model.form(list(adata.var_names)), split.train.arrays()[0]
+        drawn = [
+            cells.without_pairs(null, adata.X[rows], y[rows], graph[rows][:, rows], adata.X, 100 + 10 * seed + n)[1]
+            for n in range(3)
+        ]
+        fits = [reading.fitted_patterns(make, adata.X[rows], targets) for targets in drawn]
+        forms = evaluation.forms_of_subsamples(make, split, form.genes, 3)
+        same, by_chance = reading.patterns_of_subsamples(forms, split.train), reading.random_patterns(form, X)
+        table = reading.module_stability(reading.patterns(form, X), same, fits, by_chance)
+        assert not reading.trusted_modules(table, evaluation.truncation_curve(form, split))["trusted"].any()
+
+
+def test_modules_of_a_graph_built_anew_come_back(found):
+    adata, *_ = found
+    make = partial(models.BilinearRidge, 20, (5,))
+    fits = reading.patterns_anew(make, adata, SETTINGS, 2)
+    n_freq = adata.obsm["X_freq"].shape[1]
+    assert [fit.shape for fit in fits] == [(n_freq, adata.n_vars, 5)] * 2
+    assert stability.partner_jaccards(*fits)[0, 0] > 0.4
+    assert reading.patterns_anew(make, adata, SETTINGS, 0) == []

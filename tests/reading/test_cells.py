@@ -37,6 +37,27 @@ def test_named_genes_are_the_largest_main_effects(form):
     assert table[table["kind"] == "modules"]["part"].unique().tolist() == ["module 1", "module 2", "other modules"]
 
 
+def test_products_are_terms_beside_the_modules_of_the_rest(form):
+    x = np.random.default_rng(2).normal(size=40)
+    weights = np.array([[2.0, 0.0, -5.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    whole = form.with_products(np.array([[3, 8], [1, 2], [0, 39]]), weights)
+    table, without = explain_cell(whole, x, n_genes=1), explain_cell(form, x, n_genes=1)
+    np.testing.assert_allclose(table.groupby("frequency")["contribution"].sum(), whole.predict(x[None])[0])
+    rest = table[table["kind"] != "products"].reset_index(drop=True)
+    assert rest.drop(columns="contribution").equals(without.drop(columns="contribution"))
+    np.testing.assert_allclose(rest["contribution"], without["contribution"], rtol=1e-6)
+    terms = {"<g3> x <g8>": 2 * x[3] * x[8], "<g0> x <g39>": -5 * x[0] * x[39]}
+    first = max(terms, key=lambda name: abs(terms[name]))
+    products = table[table["kind"] == "products"]
+    assert products["part"].tolist() == [first, "other products", "<g1> x <g2>"]
+    np.testing.assert_allclose(
+        products["contribution"], [terms[first], sum(terms.values()) - terms[first], x[1] * x[2]]
+    )
+    said = about_cell(table, "c1")
+    assert f"+ products {sum(terms.values()):.4g}." in said[0] and "products" not in said[1]
+    assert "&lt;g3&gt; x &lt;g8&gt;" in "".join(cell_waterfall(explain_cell(whole, x), "c1").data[0].y)
+
+
 def test_paul15_cell_adds_up(paul15):
     from scripts.models.ridge import BilinearRidge
 

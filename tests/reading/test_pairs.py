@@ -9,7 +9,7 @@ from scripts.figures.reading import eigenvalue_spectrum, pair_network
 from scripts.findings.reading import about_pair_scan, about_tested_pairs, figures_of_reading
 from scripts.models.form import BilinearForm
 from scripts.models.ridge import BilinearRidge
-from scripts.reading.modules import module_table, pole_loadings, strongest_pairs
+from scripts.reading.modules import module_table, patterns, strongest_pairs
 from scripts.reading.resampling import loading_intervals, matched_loadings, normal_interval, resampled_loadings
 from scripts.reading.scan import COLUMNS, condition, replication_rates, scan_pairs, scan_table
 from scripts.reading.stability import agreement_table
@@ -82,6 +82,10 @@ def test_refit_to_the_same_cells_is_the_same_fit(squares_only):
         np.testing.assert_allclose(again.predict(X), form.predict(X), rtol=1e-6, atol=1e-8)
 
 
+def poles_of(form, n_modules, n_genes):
+    return module_table(form, form.modules(n_modules)[1], n_genes)
+
+
 def read(seed: int, pair: float, lacking=()):
     """Pairs as notebook 04 reads them: (scan, table, training cells, held-out cells)."""
     train, held_out = (condition(*part.arrays()) for part in cells(seed, pair=pair, n_cells=1600))
@@ -106,10 +110,11 @@ def test_planted_pairs_are_called_and_confirmed_and_the_page_says_so():
     assert "1.0% of a frequency's variance each, 60% are called; of what is called then, 100% is planted" in about[2]
     assert about[3].startswith(f"Of the {table['called'].sum()} pairs looked for in the held-out cells, ")
     assert len(about_pair_scan(found, np.empty(0), power.iloc[:0], rates.assign(n_pairs=0))) == 1
-    trusted = pd.DataFrame({"trusted": [True, False]})
+    trusted = pd.DataFrame({"trusted": [True, False, True], "repeats": [np.nan, np.nan, "f0_m1"]})
     assert figures_of_reading(trusted, table, found.n_tests) == {
-        "trusted modules": "1 of 2", "gene pairs called": f"{table['called'].sum()} of 1,560 tested",
-    }  # fmt: skip
+        "trusted modules": "1 distinct axis (2 of 3 modules)",
+        "gene pairs called": f"{table['called'].sum()} of 1,560 tested",
+    }
 
 
 def test_genes_with_main_effects_alone_do_not_pass_for_pairs():
@@ -137,7 +142,7 @@ def test_too_few_bootstraps_are_named():
     model = fitted(train, val)
     form = model.form(GENES)
     with pytest.raises(ValueError, match="n_bootstraps=2 .* at least 10"):
-        resampled_loadings(model, train, form, pole_loadings(form, 1, 3), 2)
+        resampled_loadings(model, train, form, poles_of(form, 1, 3), 2)
 
 
 def test_intervals_are_as_wide_as_the_spread():
@@ -147,18 +152,9 @@ def test_intervals_are_as_wide_as_the_spread():
     np.testing.assert_allclose(low, -high)
 
 
-def test_loadings_listed_are_those_of_the_module_table(weights):
-    form = BilinearForm.from_factors(*weights, genes=GENES)
-    listed = pole_loadings(form, 2, 5)
-    pd.testing.assert_frame_equal(
-        listed[["frequency", "module", "gene", "loading"]],
-        module_table(form, 2, 5)[["frequency", "module", "gene", "loading"]],
-    )
-
-
 def test_modules_are_matched_whatever_their_order_and_sign(weights):
     form = BilinearForm.from_factors(*weights, genes=GENES)
-    listed = pole_loadings(form, 2, 5)
+    listed = poles_of(form, 2, 5)
     np.testing.assert_allclose(matched_loadings(form, form, listed), listed["loading"])
     values, vectors = np.linalg.eigh(form.core)
     order = np.argsort(-np.abs(values), axis=1)
@@ -177,7 +173,7 @@ def test_loading_intervals_hold_the_loadings_and_narrow_with_more_cells():
         train, val = cells(0, pair=1.0, n_cells=n_cells)
         model = fitted(train, val)
         form = model.form(GENES)
-        listed = pole_loadings(form, 1, 3)
+        listed = poles_of(form, 1, 3)
         table = loading_intervals(listed, resampled_loadings(model, train, form, listed, 20))
         assert table.columns.tolist() == ["frequency", "module", "gene", "loading", "low", "high"]
         assert ((table["low"] < table["loading"]) & (table["loading"] < table["high"])).all()
@@ -225,12 +221,12 @@ def test_a_frequency_without_interactions_has_no_pairs_and_stops_nothing(constan
     train, genes = CellDataset(x, y), [f"g{i}" for i in range(12)]
     model = fitted(train, train)
     form = model.form(genes)
-    pairs, poles = strongest_pairs(form, 5), pole_loadings(form, 3, 5)
+    pairs, poles = strongest_pairs(form, 5), poles_of(form, 3, 5)
     loadings = resampled_loadings(model, train, form, poles, 10)
     assert set(pairs["frequency"]) == {0, 1, 2} - set(constant)
     tested = scan_table(scan_pairs(condition(x, y)), genes)
     assert not tested["called"].any() and about_tested_pairs(tested) and pair_network(tested).data is not None
     assert np.isfinite(loading_intervals(poles, loadings)[["low", "high"]]).all(axis=None)
-    agreement = agreement_table([form, form])
+    agreement = agreement_table([form, form], [patterns(form, x)] * 2)
     assert agreement["first_module_jaccard"].isna().tolist() == [f in constant for f in range(3)]
     assert np.isfinite(eigenvalue_spectrum(form.eigenvalues()).data[0].y).all()

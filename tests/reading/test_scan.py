@@ -68,9 +68,8 @@ def test_scan_is_the_formula(covariates):
     own = X[:, sorted(set(picked))].astype(np.float64)
     fit = y - reference.left_by(np.hstack([linear, own]), y)
     fit -= fit.mean(axis=0)
-    r = reference.left_by(np.hstack([programs, own, own**2, fit**2, fit**3]), y)
-    expected = reference.pair_statistics(r, E)
-    np.testing.assert_allclose(upper(T), upper(expected), atol=2e-4)
+    expected = reference.pair_statistics(y, np.hstack([programs, own, own**2, fit**2, fit**3]), E[:, :25])
+    np.testing.assert_allclose(upper(T[:, :25, :25]), upper(expected), atol=2e-4)
     assert found.n_tests == 2 * 60 * 59 / 2
 
 
@@ -85,13 +84,18 @@ def test_blocks_of_any_size_and_sparse_cells_give_the_same(monkeypatch):
         assert other.n_tests == found.n_tests and np.abs(other.counts - found.counts).sum() < 0.1 * found.n_tests
 
 
-def test_strongest_are_the_largest_of_each_frequency_in_order():
+def test_strongest_are_the_largest_of_each_frequency_in_order(monkeypatch):
     X, y = cells(2)
     T, _ = everything(X, y)
     strongest = scan_pairs(condition(X, y), 25).strongest
+    monkeypatch.setattr(scanning, "_left_beside", lambda y, columns: y)
+    screened, _ = everything(X, y)
     for f, listed in strongest.groupby("frequency"):
         assert listed["rank"].tolist() == list(range(1, 26)) and (listed["i"] < listed["j"]).all()
-        np.testing.assert_allclose(listed["t"].abs(), np.sort(np.abs(upper(T)[f]))[:-26:-1], rtol=1e-6)
+        assert (np.diff(listed["t"].abs()) <= 0).all()
+        np.testing.assert_allclose(listed["t"], T[f, listed["i"], listed["j"]], rtol=1e-5)
+        kept = np.sort(np.abs(screened[f, listed["i"], listed["j"]]))[::-1]
+        np.testing.assert_allclose(kept, np.sort(np.abs(upper(screened)[f]))[:-26:-1], rtol=1e-6)
 
 
 def test_adjusted_p_are_bonferroni_and_benjamini_hochberg_over_all_pairs_and_frequencies():
@@ -164,6 +168,30 @@ def test_surrogates_of_a_pair_have_none():
     found, largest = scan_pairs(given, 1), largest_of_surrogates(given, knn_graph(X, 10), 5)
     assert found.largest > found.threshold > largest.max() > 2
     np.testing.assert_array_equal(largest, largest_of_surrogates(given, knn_graph(X, 10), 5))
+
+
+def test_small_effects_of_two_genes_that_no_cell_shows_together_are_no_pair(monkeypatch):
+    X, _ = cells(13, 1000)
+    random = np.random.default_rng(0)
+    y, shown = random.normal(size=(1000, 1)), random.permutation(1000)[:100].reshape(2, 50)
+    for gene, rows in zip((20, 30), shown, strict=True):
+        X[:, gene], X[rows, gene] = 0, random.uniform(2, 3, 50)
+        y[rows] += 0.53 - y[rows].mean()  # t = 3.7: not picked as an effect of its own
+    given = condition(X, y, n_components=3)
+    found = scan_pairs(given, 10**6)
+    pair = found.strongest[(found.strongest["i"] == 20) & (found.strongest["j"] == 30)]
+    assert pair["t"].abs().item() < 2 and found.largest < found.threshold
+    monkeypatch.setattr(scanning, "_left_beside", lambda y, columns: y)
+    screened = scan_pairs(given, 1)
+    assert screened.strongest[["i", "j"]].to_numpy().tolist() == [[20, 30]] and screened.largest > screened.threshold
+
+
+def test_counts_of_a_scan_are_those_of_the_statistics_that_are_kept():
+    X, y = cells(14)
+    found = scan_pairs(condition(X, y), 10**6)
+    assert found.n_tests == len(found.strongest)
+    for f, kept in found.strongest.groupby("frequency"):
+        assert found.at_least(np.array([2.0]), f)[0] == (kept["t"].abs() >= 2).sum()
 
 
 def test_what_covariates_say_is_no_pair():

@@ -31,7 +31,8 @@ def made(change, folder: Path) -> tuple[ad.AnnData, Scorer]:
     """Cells of a run of a file, with directions of their variation in the place of frequencies, and a model."""
     adata = load(resolve(str(cases.written(change, folder / "run.h5ad"))), Preparation())
     adata.obsm["X_freq"] = np.linalg.svd(adata.X - adata.X.mean(axis=0))[0][:, :N_FREQ].astype(float)
-    return adata, Scorer.of(form_of(list(adata.var_names)), adata)
+    form = form_of(list(adata.var_names)).turned(adata.X, adata.obsm["X_freq"])
+    return adata, Scorer.of(form, adata)
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +243,21 @@ def test_what_is_saved_scores_alike(of_counts, tmp_path):
     model.form.save(tmp_path / "old.safetensors")
     with pytest.raises(InputError, match="old.safetensors does not hold how .* run 03_train.ipynb again"):
         Scorer.load(tmp_path / "old.safetensors")
+
+
+def test_products_are_in_the_frequencies_and_modules_are_as_without(of_counts, tmp_path):
+    adata, model = of_counts
+    pair, weights = np.array([[0, 2]]), np.array([[0.5], [0.0], [-3.0]])
+    whole = Scorer.of(model.form.with_products(pair, weights), adata)
+    whole.save(tmp_path / "whole.safetensors")
+    found = score(new_cells(), Scorer.load(tmp_path / "whole.safetensors"))
+    without = score(new_cells(), model)
+    modules = [name for name in without if "_m" in name]
+    np.testing.assert_allclose(found[modules], without[modules], atol=1e-6, rtol=1e-5)
+    frequencies = ["freq_0", "freq_1", "freq_2"]
+    added = (found[frequencies] - without[frequencies]).to_numpy()
+    np.testing.assert_allclose(added, added[:, [0]] / 0.5 * weights.T, atol=1e-6, rtol=1e-4)
+    assert np.abs(added[:, 0]).max() > 0.01
 
 
 def test_a_form_refuses_genes_in_another_order(of_counts):

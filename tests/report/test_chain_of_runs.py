@@ -6,12 +6,18 @@ import nbformat
 import pytest
 
 from scripts.report import chain
-from tests.report.test_chain import SECOND, content, executed, notebooks, plan, save  # noqa: F401  (a fixture)
+from tests.report.tiny_chain import SECOND, content, executed, plan, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_notebook_is_shown_from_its_beginning_with_its_cells_and_how_long_it_took_before(notebooks, capsys):  # noqa: F811
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A folder of two notebooks, on a data set that always resolves."""
+    return tiny_notebooks(tmp_path, monkeypatch)
+
+
+def test_a_notebook_is_shown_from_its_beginning_with_its_cells_and_how_long_it_took_before(notebooks, capsys):
     chosen = plan(notebooks)
     chain.execute(chosen)
     assert "[1/2] 01_data ... begun: 3 cells\n" in capsys.readouterr().err
@@ -24,7 +30,7 @@ def test_a_notebook_is_shown_from_its_beginning_with_its_cells_and_how_long_it_t
     assert "[1/2] 01_data ... begun: 3 cells, about 75 s" in lines and "[2/2] 02_look ... begun: 3 cells" in lines
 
 
-def test_every_cell_that_is_executed_is_counted(notebooks, monkeypatch):  # noqa: F811
+def test_every_cell_that_is_executed_is_counted(notebooks, monkeypatch):
     counts = {}
 
     @contextlib.contextmanager
@@ -41,7 +47,7 @@ def test_every_cell_that_is_executed_is_counted(notebooks, monkeypatch):  # noqa
     assert counts == {"[1/2] 01_data": [3, 3], "[2/2] 02_look": [3, 3], "pages": [0, 0]}
 
 
-def test_a_run_takes_over_notebooks_of_another_one(notebooks, tmp_path, capsys):  # noqa: F811
+def test_a_run_takes_over_notebooks_of_another_one(notebooks, tmp_path, capsys):
     """And its executed notebooks name its own folder."""
     first, second = plan(notebooks, name="first"), plan(notebooks, name="second")
     chain.execute(first)

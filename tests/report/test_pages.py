@@ -264,8 +264,22 @@ def test_an_appendix_stands_apart(run):
     assert places == sorted(places)
 
 
+def test_key_figures_of_an_appendix_are_of_the_method_and_stand_below_those_of_the_data(run):
+    """In a block of their own, which is closed at first."""
+    Run(run.folder, "03_train").save(key_figures={"Of the data": "0.5"})
+    Run(run.folder, "appendix_planted_truth").save(key_figures={"Of the method": f"0.7 {EVIL}"})
+    pages.write_pages(run)
+    index = read(run, "index.html")
+    order = ["Of the data", "Pages", "How far to trust the method", "Of the method", f"0.7 {EVIL}", "Files"]
+    places = [index.text.index(words) for words in order]
+    assert places == sorted(places)
+    block = next(attributes for tag, attributes in index.elements if tag == "details")
+    assert block == {"class": "method"}
+
+
 def test_a_run_without_an_appendix_does_not_speak_of_one(run):
-    assert "Appendix" not in read(run, "index.html").text
+    text = read(run, "index.html").text
+    assert "Appendix" not in text and "How far to trust the method" not in text
 
 
 def test_what_is_out_of_date_is_named_on_its_page_and_on_the_index(tmp_path):

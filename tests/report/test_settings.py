@@ -59,6 +59,7 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "noncommercial_sets": [0, "academic"],
     "csv_safe": [1, "excel"],
     "planted_interactions": [[], [1.5]],
+    "planted_shares": [[], [1.0], [0.0]],
     "planted_dropout": [1.0],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]

@@ -10,7 +10,7 @@ from scripts.errors import InputError, NotebookFailed
 from scripts.report import chain, settings
 from scripts.report.run import Run
 from scripts.runs.sweep import run_names
-from tests.report.test_chain import OPEN, executed, notebooks, save  # noqa: F401  (notebooks is a fixture)
+from tests.report.tiny_chain import OPEN, executed, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
 MAKE = "import pandas as pd\nrun.save(table=pd.DataFrame({'k': [k]}), facts={'data': 'tiny: 2 cells'})"
@@ -18,7 +18,13 @@ READ = "run.load_table('table.csv')\nrun.save()"
 
 
 @pytest.fixture
-def lab(notebooks, tmp_path, monkeypatch):  # noqa: F811
+def notebooks(tmp_path, monkeypatch):
+    """A folder of two notebooks, on a data set that always resolves."""
+    return tiny_notebooks(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def lab(notebooks, tmp_path, monkeypatch):
     """The chain of two notebooks as the command line's; a function that writes tried.yaml and plans its runs."""
     monkeypatch.setattr(chain.plan, "__defaults__", (notebooks,))
     monkeypatch.setattr(chain.notebooks, "__defaults__", (notebooks,))
@@ -61,7 +67,7 @@ def test_what_runs_have_in_common_is_executed_once_and_nothing_twice(lab, capsys
     assert executed(capsys) == ["01_data", "02_look"] * 2
 
 
-def test_a_run_that_fails_keeps_no_other_from_being_made_and_is_named(lab, notebooks, capsys):  # noqa: F811
+def test_a_run_that_fails_keeps_no_other_from_being_made_and_is_named(lab, notebooks, capsys):
     fail = "from scripts.errors import InputError\nif k == 5:\n    raise InputError('no cells')\n"
     save(notebooks / "01_data.ipynb", 'run_dir = "lab"\nk = 3', OPEN.format("01_data") + fail + MAKE)
     with pytest.raises(NotebookFailed, match=r"^1 of 3 runs failed, first k=5 \(01_data: no cells\)"):
