@@ -33,6 +33,7 @@ from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, p
 
 if TYPE_CHECKING:
     from scripts.report.kernel import Kernel
+    from scripts.sources import Source
 
 KEPT = ".appendices"  # folder beside the runs: independent notebooks as executed, one folder for each recipe
 Found = tuple[Path, Ledger, dict]  # a folder, its ledger and its record
@@ -79,14 +80,14 @@ def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def plan(
-    dataset: str, name: str | None, params: str | dict[str, Any] | None, reports: str, folder: Path = NOTEBOOKS
+    dataset: str | Source, name: str | None, params: str | dict[str, Any] | None, reports: str, folder: Path = NOTEBOOKS
 ) -> Plan:
     """Check everything that can be checked before anything is made on disk.
 
     Parameters
     ----------
     dataset, name, params, reports : str
-        The options of the command line; params may also be the settings themselves.
+        The options of the command line; dataset may also be one that was found, params the settings themselves.
     folder : Path
         Of the notebooks.
 
@@ -103,7 +104,7 @@ def plan(
         checked(notebook, given)
     if name is not None:
         check_name(name)
-    source = resolve(dataset)  # last: it may have to ask the web
+    source = resolve(dataset) if isinstance(dataset, str) else dataset  # last: it may have to ask the web
     check_name(name or source.name)
     target = Path(reports).expanduser().resolve() / (name or source.name)
     files = tuple(str(path) for path in source.files)

@@ -35,6 +35,8 @@ def plan_sweep(file: str, dataset: str, name: str | None, reports: str) -> list[
     InputError
         With one line: nothing is to be tried, or a setting, the data set or a folder is wrong.
     """
+    from scripts.sources import resolve
+
     given = schema.from_file(file, chain.notebooks())
     tried = {key: values for key, values in given.items() if isinstance(values, list)}
     if not any(len(values) > 1 for values in tried.values()):
@@ -47,9 +49,12 @@ def plan_sweep(file: str, dataset: str, name: str | None, reports: str) -> list[
     if (folder / "params.yaml").exists():
         raise InputError(f"{folder} is a run, and not a folder of runs: choose another --run or --reports")
     combinations = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
+    for notebook, settings in itertools.product(chain.notebooks(), combinations):
+        schema.checked(notebook, given | settings)
+    source = resolve(dataset)  # once for all runs, and last: it may have to ask the web
     varied = [{key: value for key, value in each.items() if len(tried[key]) > 1} for each in combinations]
     named = zip(run_names(varied), combinations, strict=True)
-    return [chain.plan(dataset, own, given | settings, str(folder)) for own, settings in dict(named).items()]
+    return [chain.plan(source, own, given | settings, str(folder)) for own, settings in dict(named).items()]
 
 
 def run_names(varied: list[dict[str, Any]]) -> list[str]:

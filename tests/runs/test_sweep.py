@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from scripts import __main__, runs
+from scripts import __main__, runs, sources
 from scripts.errors import InputError, NotebookFailed
 from scripts.report import chain, settings
 from scripts.report.run import Run
@@ -48,6 +48,13 @@ def test_every_combination_is_a_run_in_a_folder_of_its_own(lab, tmp_path):
     ]
     assert [p.steps[1].settings["lr"] for p in planned] == [0.1, 0.2] * 2
     assert not Path("reports").exists()
+
+
+def test_all_runs_are_of_the_data_set_that_was_found_first(lab, monkeypatch):
+    found, asked = sources.resolve("tiny"), []
+    monkeypatch.setattr("scripts.sources.resolve", lambda dataset: asked.append(dataset) or found)
+    planned = lab("k: [3, 5, 7]")
+    assert asked == ["tiny"] and [chosen.reason for chosen in planned] == [found.reason] * 3
 
 
 def test_what_runs_have_in_common_is_executed_once_and_nothing_twice(lab, capsys):
@@ -100,7 +107,8 @@ def test_an_interrupt_says_how_many_are_done(lab, monkeypatch):
         ("run_dir: [a, b]", "'run_dir' is set by --run"),
     ],
 )
-def test_all_runs_are_checked_before_one_is_made(lab, text, message):
+def test_all_runs_are_checked_before_one_is_made(lab, monkeypatch, text, message):
+    monkeypatch.setattr("scripts.sources.resolve", lambda dataset: pytest.fail("which may ask the web"))
     with pytest.raises(InputError, match=message):
         lab(text)
     assert not Path("reports").exists()
