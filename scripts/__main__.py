@@ -12,13 +12,16 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from scripts.errors import InputError, NotebookFailed, one_line
 from scripts.parallel import undisturbed
+
+if TYPE_CHECKING:
+    from scripts.report import Run
 
 HELP = """
 Along which directions do the cells of a tissue vary, and which genes tell its branches apart?
@@ -96,7 +99,7 @@ def report(
     chosen = chain.plan(dataset, run, params, reports)
     say(f"{one_line(chosen.reason)}\n")
     try:
-        index = chain.execute(chosen, force)
+        index = chain.execute(chosen, _tell, force)
     except (NotebookFailed, KeyboardInterrupt) as error:
         left = chain.unfinished(chosen)
         cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
@@ -128,7 +131,7 @@ def sweep(
 
     begin = time.monotonic()
     planned = runs.plan_sweep(tried, dataset, run, reports)
-    done = runs.execute_sweep(planned, force)
+    done = runs.execute_sweep(planned, _tell, force)
     return f"{_compared(done, done[0].parent)} ({_duration(begin)})" if len(done) > 1 else _shown(done[0])
 
 
@@ -154,9 +157,16 @@ def pages(folder: Annotated[str, typer.Argument(help="Run folder, such as report
 
     run = Run(folder)
     run.need("params.yaml")  # or it is no run
-    index = of_run.write_pages(run)
-    run.enter_pages()
-    return one_line(index)
+    of_run.write_pages(run)
+    run.enter_pages(_tell(run))
+    return one_line(run.path("index.html"))
+
+
+def _tell(run: Run) -> list[str]:
+    """Write the story of a run; returns the names of its files. What it imports takes a moment."""
+    from scripts import story
+
+    return story.write(run)
 
 
 @_command

@@ -87,7 +87,7 @@ def test_the_way_to_the_pages_can_be_printed(tmp_path, capsys):
 
 def test_the_reason_for_a_data_set_can_be_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(chain, "plan", lambda *options: chain.Plan(tmp_path / "run", [], "found in \x1b[31m\na"))
-    monkeypatch.setattr(chain, "execute", lambda chosen, force: tmp_path / "\x1b[31m" / "index.html")
+    monkeypatch.setattr(chain, "execute", lambda chosen, tell, force: tmp_path / "\x1b[31m" / "index.html")
     assert __main__.main(["report"]) == 0
     said = capsys.readouterr()
     assert said.err == "found in \N{REPLACEMENT CHARACTER}[31m a\n" and not UNPRINTABLE.search(said.out)

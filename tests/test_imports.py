@@ -41,6 +41,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "enrichment",
     "figures",
     "findings",
+    "story",
     "runs",
     "__main__",
 ]

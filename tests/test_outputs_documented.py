@@ -48,7 +48,10 @@ def test_every_column_is_named(small_run):
     tables = sorted(path.name for path in small_run.folder.glob("*.csv"))
     assert tables
     for name in tables:
-        assert set(small_run.load_table(name).columns) == named(name), name
+        columns = set(small_run.load_table(name).columns)
+        if name == "cell_scores.csv":  # as many as there are frequencies and modules
+            columns = {re.sub(r"\d+", "<number>", column) for column in columns}
+        assert columns == named(name), name
 
 
 def test_every_key_of_the_cells_is_named(small_run):

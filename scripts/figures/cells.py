@@ -27,6 +27,8 @@ FAINT = "#E4E4E4"  # colour of cells without a label
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
+PARTS_OF_BOX = ("lowerfence", "q1", "median", "q3", "upperfence")
+MAX_IN_PANEL = 1_500  # cells of a panel of two genes
 ON_LOG = ("total_counts", "n_genes_by_counts")  # measures on a logarithmic axis
 
 
@@ -64,6 +66,114 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
     figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
     scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v, scaled"}
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
+
+
+def cell_map(xy: np.ndarray, colourings: Mapping[str, Mapping[str, np.ndarray | pd.Series]]) -> go.Figure:
+    """Cells in one layout, which a page lets its reader colour in several ways; the first is shown.
+
+    Parameters
+    ----------
+    xy : (n_cells, 2)
+    colourings : {group: {name: values}}
+        Values are (n_cells,): a Series of text, NaN for cells without one; or numbers, which are drawn in per cent of
+        their full colour: about 0 where some are negative, else of the highest.
+
+    Returns
+    -------
+    Figure
+        One trace; in layout.meta["choices"] the colourings, for the page's script.
+    """
+    choices = [
+        {"group": group, "name": name, **(_by_type if isinstance(values, pd.Series) else _by_number)(xy, values)}
+        for group, named in colourings.items()
+        for name, values in named.items()
+    ]
+    figure = go.Figure(layout_template="plotly_white")
+    scatter = go.Scattergl if len(xy) > WEBGL_FROM else go.Scatter
+    figure.add_trace(scatter(x=xy[:, 0], y=xy[:, 1], mode="markers"))
+    figure.update_traces({name: choices[0][name] for name in ("marker", "text", "hovertemplate")} if choices else {})
+    figure.update_xaxes(title="UMAP 1", showticklabels=False)
+    figure.update_yaxes(title="UMAP 2", showticklabels=False, scaleanchor="x")
+    annotations = choices[0]["annotations"] if choices else []
+    return figure.update_layout(height=620, showlegend=False, annotations=annotations, meta={"choices": choices})
+
+
+def _by_type(xy: np.ndarray, types: pd.Series) -> dict:
+    """One colouring of `cell_map`: types told apart by colour, symbol and their names among the cells."""
+    names = sorted(types.dropna().unique(), key=_natural)
+    codes = pd.Categorical(types, names).codes
+    colour = [COLOURS[code % len(COLOURS)] if code >= 0 else FAINT for code in codes]
+    symbol = [SYMBOLS[code // len(COLOURS) % len(SYMBOLS)] if code >= 0 else SYMBOLS[0] for code in codes]
+    places = pd.DataFrame(xy).groupby(codes).median()
+    written = types.value_counts().index[:MAX_WRITTEN]
+    notes = [
+        {"x": x, "y": y, "text": safe(names[code]), "showarrow": False, "font": {"size": 11}}
+        for code, (x, y) in places.iterrows()
+        if code >= 0 and names[code] in written
+    ]
+    text = safe_names(types.fillna(NOT_LABELLED))
+    marker = {"size": marker_size(len(xy)), "color": colour, "symbol": symbol}
+    return {"marker": marker, "text": text, "hovertemplate": "%{text}<extra></extra>", "annotations": notes}
+
+
+def _by_number(xy: np.ndarray, values: np.ndarray) -> dict:
+    """One colouring of `cell_map`: numbers in per cent of their full colour, whole so that a page stays small."""
+    is_centred = bool(np.nanmin(values) < 0)
+    size = np.abs(values)
+    full = np.nanquantile(size, FULL_COLOUR) or np.nanmax(size) or 1.0
+    percent = np.nan_to_num(np.clip(np.round(100 * values / full), -100, 100)).astype(np.int8)
+    scale = {"colorscale": DIVERGING, "cmin": -100, "cmid": 0} if is_centred else {"colorscale": "Viridis", "cmin": 0}
+    bar = {"title": {"text": "% of full<br>colour"}, "thickness": 14}
+    marker = {"size": marker_size(len(xy)), "color": percent, "cmax": 100, "colorbar": bar, "symbol": "circle", **scale}
+    hover = "%{marker.color} % of full colour<extra></extra>"
+    return {"marker": marker, "text": None, "hovertemplate": hover, "annotations": []}
+
+
+def frequency_boxes(values: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
+    """Where the cells of each known type lie along a frequency, lowest median first; None if no type is known.
+
+    values : (n_cells,), drawn in per cent of the largest absolute one; labels : (n_cells,) text, NaN for none. Boxes
+    are the middle half, whiskers reach from the 5th to the 95th of 100 cells.
+    """
+    percent = pd.Series(100 * values / (np.abs(values).max() or 1.0))
+    known = labels.notna().to_numpy()
+    commonest = labels.value_counts().index[:MAX_WRITTEN]
+    groups = percent[known].groupby(labels[known].to_numpy(dtype=object))
+    cuts = groups.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    cuts = cuts.loc[cuts.index.isin(commonest)].sort_values(0.5) if len(cuts) else cuts
+    if cuts.empty:
+        return None
+    sizes = groups.size()
+    figure = go.Figure(layout_template="plotly_white")
+    figure.add_box(
+        y=[f"{safe(name)} ({sizes[name]:,})" for name in cuts.index],
+        **{part: cuts[share] for part, share in zip(PARTS_OF_BOX, cuts.columns, strict=True)},
+        orientation="h",
+        marker_color=COLOURS[0],
+    )
+    figure.update_yaxes(type="category", dtick=1).update_xaxes(title="% of its largest value")
+    return figure.update_layout(title=safe(title), height=140 + 22 * len(cuts), showlegend=False)
+
+
+def pair_scatter(
+    pairs: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]], values: np.ndarray, title: str
+) -> go.Figure | None:
+    """Two genes against each other, coloured by a frequency, a panel for each pair; None without pairs.
+
+    pairs : {(gene, other gene): expression of both}, (n_cells,) each; values : (n_cells,).
+    """
+    if not pairs:
+        return None
+    rows = evenly(len(values), MAX_IN_PANEL)
+    full = np.quantile(np.abs(values), FULL_COLOUR) or 1.0
+    colour = {"color": 100 * values[rows] / full, "coloraxis": "coloraxis", "size": 4}
+    figure = empty_panels([f"{safe(one)} × {safe(other)}" for one, other in pairs], spacing=0.1)
+    for panel, ((one, other), (first, second)) in enumerate(pairs.items()):
+        place = in_panel(panel)
+        figure.add_scatter(x=first[rows], y=second[rows], mode="markers", marker=colour, **place)
+        figure.update_xaxes(title=safe(one), **place).update_yaxes(title=safe(other), **place)
+    scale = {"colorscale": DIVERGING, "cmin": -100, "cmid": 0, "cmax": 100, "colorbar_title": "% of full<br>colour"}
+    return figure.update_layout(title=safe(title), coloraxis=scale)
 
 
 def branch_scatter(xy: np.ndarray, coordinates: np.ndarray | None, table: pd.DataFrame) -> go.Figure | None:

@@ -1,14 +1,25 @@
 """A run: its folder and ledger, the chain of notebooks that fills it, settings and pages. Knows no science.
 
-`chain`, `pages` and `settings` are modules of their own at this door: what they import takes a moment.
+`chain`, `page_figures`, `pages` and `settings` are modules of their own at this door: what they import takes a moment.
 """
 
 from typing import TYPE_CHECKING
 
 from scripts.report.files import write_cells, write_table
-from scripts.report.run import NOTHING, Run, open_run
+from scripts.report.run import MAKERS, NOTHING, Run, open_run
 
 if TYPE_CHECKING:
-    from scripts.report import chain, pages, settings
+    from scripts.report import chain, page_figures, pages, settings
 
-__all__ = ["NOTHING", "Run", "chain", "open_run", "pages", "settings", "write_cells", "write_table"]
+__all__ = [
+    "MAKERS",
+    "NOTHING",
+    "Run",
+    "chain",
+    "open_run",
+    "page_figures",
+    "pages",
+    "settings",
+    "write_cells",
+    "write_table",
+]

@@ -136,12 +136,16 @@ def _check_folder(folder: Path, files: tuple[str, ...]) -> None:
             raise InputError(f"{file} lies in {folder}, which the run would replace: move it, or choose another --run")
 
 
-def execute(chosen: Plan, force: bool = False, others: Iterable[Path] = ()) -> Path:
+def execute(
+    chosen: Plan, tell: Callable[[Run], Iterable[str]], force: bool = False, others: Iterable[Path] = ()
+) -> Path:
     """Build the run aside, take over what has not changed, write its pages, and put it in its place.
 
     Parameters
     ----------
     chosen : Plan
+    tell : callable
+        Writes what the run has found, `index.html` among it, and returns the names of the files.
     force : bool
         Compute everything again.
     others : iterable of Path
@@ -171,8 +175,9 @@ def execute(chosen: Plan, force: bool = False, others: Iterable[Path] = ()) -> P
                 with progress.line("pages"):
                     from scripts.report import pages
 
-                    pages.write_pages(Run(chosen.aside))
-                    Run(chosen.aside).enter_pages()
+                    run = Run(chosen.aside)
+                    pages.write_pages(run)
+                    run.enter_pages(tell(run))
             with undisturbed() as signals:
                 _put_in_place(chosen)
                 signals.clear()  # of a run that is done
@@ -387,7 +392,8 @@ def _recover(chosen: Plan) -> None:
         return
     known = _known(chosen.former)
     makers = {step.stem for step in chosen.steps}
-    made = {name for name, entry in known[0].files.items() if entry["maker"] in makers} if known else set(MAKERS)
+    of_program = makers | {ledger.PAGES}
+    made = {name for name, entry in known[0].files.items() if entry["maker"] in of_program} if known else set(MAKERS)
     made |= {f"{stem}.ipynb" for stem in makers} | {ledger.NAME, "params.yaml", "index.html"}
     for path in chosen.former.iterdir():
         is_page = path.suffix == ".html" and f"{path.stem}.ipynb" in made

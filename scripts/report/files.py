@@ -28,7 +28,7 @@ SPARE = 1_000_000  # bytes of an .h5ad file beside its values, at most, for so f
 
 
 def write_table(table: pd.DataFrame, path: Path, is_marked: bool) -> None:
-    """Write a table without its index.
+    """Write a table without its index, as CSV, or with tabs where the name ends on .tsv.
 
     is_marked : whether texts that begin as a formula, or with the mark itself, get a mark; numbers never do.
     """
@@ -36,7 +36,7 @@ def write_table(table: pd.DataFrame, path: Path, is_marked: bool) -> None:
     if is_marked:
         starts, end = (*FORMULA, MARK), "\r\n"  # as spreadsheets end lines: a text with either of them stands in quotes
         table = _change_texts(table, lambda text: MARK + text if text.startswith(starts) else text)
-    table.to_csv(path, index=False, lineterminator=end)
+    table.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False, lineterminator=end)
 
 
 def read_table(path: Path, is_marked: bool) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from nbconvert import HTMLExporter
 
 from scripts.errors import InputError, printable
 from scripts.report.ledger import NAME, Ledger, checksum
-from scripts.report.page_figures import figure_html, plotly_hash, plotly_style, thumbnail
+from scripts.report.page_figures import figure_html, plotly_hash, plotly_style
 from scripts.report.run import NOTHING, Run
 
 FIGURE = "application/vnd.plotly.v1+json"
@@ -41,14 +41,8 @@ PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)  # meant f
 SHOWN = [FIGURE, "text/html", "text/markdown", "image/png", "text/plain"]  # kinds of outputs, the best first
 
 
-def write_pages(run: Run) -> Path:
-    """Write a page for every executed notebook of the run, `index.html`, and the plotly.js that the pages share.
-
-    Returns
-    -------
-    Path
-        `index.html` of the run folder.
-    """
+def write_pages(run: Run) -> None:
+    """Write a page for every executed notebook of the run, and the plotly.js that all pages share."""
     notebooks = [(path.stem, _executed(path)) for path in run.notebooks()]
     links = {stem: {"file": f"{stem}.html", "title": _title(stem, notebook)} for stem, notebook in notebooks}
     for stem, notebook in notebooks:
@@ -57,7 +51,6 @@ def write_pages(run: Run) -> Path:
         html = page_html(notebook, page | _data_and_settings(run, first=stem))
         run.write(f"{stem}.html", functools.partial(Path.write_text, data=html, encoding="utf-8"))
     run.write(PLOTLY, functools.partial(Path.write_text, data=plotly_style(), encoding="utf-8"))
-    return write_index(run)
 
 
 def _executed(path: Path) -> nbformat.NotebookNode:
@@ -133,69 +126,61 @@ def policy() -> str:
     )
 
 
-def write_index(run: Run) -> Path:
-    """Write `index.html`: the data, the run's key figures, its pages, those of the method, and its files."""
+def about(run: Run) -> dict:
+    """What stands on the first page of a run, whatever it found.
+
+    Returns
+    -------
+    dict
+        `title`; `data` (first line); `settings` (dict of dicts); `alerts` on what is out of date; `pages` and
+        `appendices`, a dict with `file`, `title`, `question`, `figures` (count) and `seconds` for each; `date` on which
+        the last notebook was executed, or empty; `files` with `name` and `size` (kB).
+    """
     files = [path for path in sorted(run.folder.iterdir()) if path.is_file() and path.suffix != ".html"]
-    cards = [_card(path.stem, _executed(path)) for path in run.notebooks()]
-    shown = {path.stem for path in run.notebooks()}
-    alerts = [alert for _, of_notebook in sorted(_settings(run).get("alerts", {}).items()) for alert in of_notebook]
-    alerts += [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
+    executed = [(path.stem, _executed(path)) for path in run.notebooks()]
+    cards = [_card(stem, notebook) for stem, notebook in executed]
+    shown = {stem for stem, _ in executed}
+    alerts = [f"{stem}: {alert}" for stem in sorted(shown) if (alert := outdated(run, stem))]
     unseen = [stem for stem in Ledger.load(run.folder).notebooks if stem not in shown]
     if unseen:
         alerts.append(f"No executed notebook of {', '.join(unseen)} lies in this folder, so there is no page of it.")
-    html = (
-        _exporter()
-        .environment.get_template("run.html.j2")
-        .render(
-            title=run.name,
-            alerts=alerts,
-            style=STYLE,
-            script=SCRIPT,
-            policy=policy(),
-            pages=[card for card in cards if not card["file"].startswith(APPENDIX)],
-            appendices=[card for card in cards if card["file"].startswith(APPENDIX)],
-            files=[
-                {"name": path.name, "size": _size(path)}
-                for path in files
-                if not path.name.startswith(".") and path.name not in (NAME, PLOTLY)
-            ],
-            key_figures=_key_figures(run, of_appendices=False),
-            method=_key_figures(run, of_appendices=True),
-            **_data_and_settings(run),
-        )
-    )
-    return run.write("index.html", lambda aside: aside.write_text(printable(html), encoding="utf-8"))
-
-
-def write_tables(run: Run, name: str, title: str, said: list[str], links: dict[str, str], sections: list[dict]) -> Path:
-    """Write a page of sentences and tables; links : {text: address}; sections : `title`, `note` and `table` (HTML)."""
-    fixed = {"style": STYLE, "script": SCRIPT, "policy": policy()}
-    template = _exporter().environment.get_template("tables.html.j2")
-    html = template.render(title=title, said=said, links=links, sections=sections, **fixed)
-    return run.write_text(name, printable(html))
-
-
-def _key_figures(run: Run, of_appendices: bool) -> dict[str, object]:
-    """Those of the data, or those of the appendices, which are of the method, whatever the data."""
-    recorded = sorted(_settings(run).get("key_figures", {}).items())
+    ends = [str(notebook.metadata.get("papermill", {}).get("end_time") or "")[:10] for _, notebook in executed]
     return {
-        label: text
-        for stem, figures in recorded
-        if stem.startswith(APPENDIX) is of_appendices
-        for label, text in figures.items()
+        "title": run.name,
+        "alerts": alerts,
+        "pages": [card for card in cards if not card["file"].startswith(APPENDIX)],
+        "appendices": [card for card in cards if card["file"].startswith(APPENDIX)],
+        "date": max(ends, default=""),
+        "files": [
+            {"name": path.name, "size": _size(path)}
+            for path in files
+            if not path.name.startswith(".") and path.name not in (NAME, PLOTLY)
+        ],
+        **_data_and_settings(run),
     }
 
 
+def rendered(template: Path, content: dict, style: str = "", plotly: bool = False) -> str:
+    """HTML of a page from a template that shares head, style, script and policy with all pages.
+
+    All text of the content is escaped but what the template marks as safe.
+
+    template : of Jinja, which includes `head.html.j2` and others of this room by their names; style : beside that of
+    all pages; plotly : whether the page has figures.
+    """
+    shared = {"style": STYLE + style, "script": SCRIPT, "policy": policy(), "plotly": PLOTLY if plotly else ""}
+    environment = _exporter().environment.overlay(autoescape=True)
+    return printable(environment.from_string(template.read_text(encoding="utf-8")).render(shared | content))
+
+
 def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
-    """What the index shows of one page."""
+    """What the first page shows of one page."""
     seconds = notebook.metadata.get("papermill", {}).get("duration")
-    figures = _figures(notebook)
     return {
         "file": f"{stem}.html",
         "title": _title(stem, notebook),
         "question": _question(notebook),
-        "figures": len(figures),
-        "thumbnail": base64.b64encode(thumbnail(figures)).decode(),
+        "figures": count_figures(notebook),
         "seconds": "" if seconds is None else f"{seconds:.0f}",
     }
 
@@ -203,6 +188,12 @@ def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
 def count_figures(notebook: nbformat.NotebookNode) -> int:
     """Count the plotly figures among the outputs of a notebook."""
     return len(_figures(notebook))
+
+
+def figures_of(run: Run, stem: str) -> list[dict]:
+    """`data` and `layout` of all plotly figures of an executed notebook; none where it is not there, or out of date."""
+    path = run.path(f"{stem}.ipynb")
+    return _figures(_executed(path)) if path.is_file() and not outdated(run, stem) else []
 
 
 def _figures(notebook: nbformat.NotebookNode) -> list[dict]:

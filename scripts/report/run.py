@@ -26,6 +26,8 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "params.yaml": "01_data",
     "cells.h5ad": "01_data",
     "scales.csv": "02_visualize",
+    "scale_changes.csv": "02_visualize",
+    "branches.csv": "02_visualize",
     "model.safetensors": "03_train",
     "history.csv": "03_train",
     "performance.csv": "03_train",
@@ -38,10 +40,12 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "pairs.csv": "04_interpret",
     "model_with_pairs.safetensors": "04_interpret",
     "main_effects.csv": "04_interpret",
+    "branch_genes.csv": "04_interpret",
     "comparison.csv": "05_compare",
     "covariates.csv": "05_compare",
     "panels.csv": "05_compare",
     "drivers.csv": "05_compare",
+    "pole_stability.csv": "05_compare",
     "enrichment.csv": "06_go_terms",
     "programs.csv": "07_programs",
     "program_enrichment.csv": "07_programs",
@@ -326,10 +330,14 @@ class Run:
             parts = {notebook: known.notebooks[notebook].id}
             known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": parts}
 
-    def enter_pages(self) -> None:
-        """Enter that pages were written of what is there."""
+    def enter_pages(self, names: Iterable[str] = ()) -> None:
+        """Enter that pages were written of what is there; names : of the files that were written with them."""
         with self._changing() as (known, _):
             known.pages = ledger.code_checksum()
+            known.files = {name: entry for name, entry in known.files.items() if entry["maker"] != ledger.PAGES}
+            for name in names:
+                entry = {"sha256": ledger.checksum(self.path(name)), "maker": ledger.PAGES, "parts": {}}
+                known.files[name] = entry
 
     @property
     def name(self) -> str:

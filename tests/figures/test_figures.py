@@ -41,6 +41,36 @@ def test_many_cells_are_drawn_with_webgl():
     assert figures.label_scatter(xy, pd.Series(["a"] * len(xy)), "cells").data[0].type == "scattergl"
 
 
+def test_a_map_offers_types_and_numbers_in_per_cent_of_their_full_colour():
+    xy, types = np.random.default_rng(0).normal(size=(4, 2)), pd.Series([EVIL, "b", np.nan, "b"], dtype=object)
+    numbers = {"Frequency": {"v": np.array([-2e-3, 0, 1e-3, 2e-3])}, "Gene": {EVIL: np.array([0, 0.5, np.nan, 1])}}
+    figure = figures.cell_map(xy, {"Type": {"kind": types}, **numbers})
+    by_type, v, gene = figure.layout.meta["choices"]
+    assert list(figure.data[0].text) == [safe(EVIL), "b", "not labelled", "b"]
+    assert [note.text for note in figure.layout.annotations] == [safe(EVIL), "b"]
+    assert by_type["marker"]["color"][1] == by_type["marker"]["color"][3] != by_type["marker"]["color"][0]
+    assert (list(v["marker"]["color"]), v["marker"]["cmid"]) == ([-100, 0, 50, 100], 0)
+    assert list(gene["marker"]["color"]) == [0, 51, 0, 100] and "cmid" not in gene["marker"]
+    assert gene["name"] == EVIL  # which the page's script writes as text
+
+
+def test_types_lie_along_a_frequency_by_their_median():
+    labels = pd.Series(["high", EVIL, EVIL, "high", np.nan], dtype=object)
+    figure = figures.frequency_boxes(np.array([4, -1, -3, 2, 9.0]), labels, EVIL)
+    (box,) = figure.data
+    assert list(box.y) == [f"{safe(EVIL)} (2)", "high (2)"]
+    assert list(box.median) == pytest.approx([-200 / 9, 300 / 9])
+    assert "<script>" not in text_of(figure)
+    assert figures.frequency_boxes(np.ones(2), pd.Series([np.nan, np.nan], dtype=object), "") is None
+
+
+def test_pairs_of_genes_are_drawn_by_name():
+    x = np.arange(5.0)
+    figure = figures.pair_scatter({(EVIL, "b"): (x, -x)}, x - 2, EVIL)
+    assert list(figure.data[0].y) == list(-x) and "<script>" not in text_of(figure)
+    assert figure.layout.xaxis.title.text == safe(EVIL) and figures.pair_scatter({}, x, "") is None
+
+
 @pytest.mark.parametrize("kind", ["labels", "counts", "poles", "heatmap", "dots"])
 def test_names_from_data_are_escaped(kind):
     xy = np.zeros((3, 2))

@@ -85,7 +85,8 @@ def test_run_folder_holds_what_it_promises(small_run):
     assert set(settings["notebooks"]) == set(FIGURES)
     assert settings["notebooks"]["03_train"]["n_epochs"] == 20
     assert settings["versions"]["torch"]
-    assert not list(small_run.folder.glob(".*")) and [*small_run.folder.parent.glob(".*")] == []
+    assert not list(small_run.folder.glob(".*"))
+    assert [path.name for path in small_run.folder.parent.glob(".*")] == [".appendices"]
 
 
 def test_closing_discussion_says_what_the_tables_say(small_run):

@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import Error, sync_playwright
 from plotly.offline import get_plotlyjs
 
-from scripts import figures
+from scripts import figures, story
 from scripts.errors import UNPRINTABLE, printable
 from scripts.report import page_figures, pages
 from scripts.report.run import Run
@@ -92,7 +92,14 @@ def keep(page, name):
 def number_of_figures(run):
     """Expected figures of every page of a run."""
     counts = {path.stem: pages.count_figures(nbformat.read(path, as_version=4)) for path in run.notebooks()}
-    return counts | {"index": 0}
+    return counts | {
+        path.stem: figures_of(path) for path in [run.path("index.html"), *run.folder.glob("frequency_*.html")]
+    }
+
+
+def figures_of(page):
+    """How many figures a page has a place for."""
+    return page.read_text(encoding="utf-8").count('class="plotly-graph-div"')
 
 
 def as_output(figure):
@@ -111,6 +118,7 @@ def written(folder, outputs, settings=None):
     cells = [new_markdown_cell("# Page"), new_code_cell("secret_code = 1", outputs=outputs)]
     run.write("01_data.ipynb", lambda path: nbformat.write(new_notebook(cells=cells), path))
     pages.write_pages(run)
+    story.write(run)
     return run.path("01_data.html")
 
 
@@ -156,10 +164,16 @@ def test_pages_of_a_run_are_small(small_run):
     assert sum(sizes_of(small_run).values()) < MAX_BYTES
 
 
-def test_index_leads_to_the_pages_and_shows_their_thumbnails(browser, small_run):
+def test_index_leads_to_the_pages_and_shows_the_frequencies(browser, small_run):
+    n_freq = small_run.load_cells().obsm["X_freq"].shape[1]
     with opened(browser, small_run.path("index.html")) as page:
-        widths = page.locator(".cards .thumbnail").evaluate_all("all => all.map((picture) => picture.naturalWidth)")
-        assert widths == [320] * len(small_run.notebooks())
+        widths = page.locator(".frequency .thumbnail").evaluate_all("all => all.map((picture) => picture.naturalWidth)")
+        assert widths == [320] * n_freq
+        page.locator(".frequency h3 a").first.click()
+        page.wait_for_url("**/frequency_0.html")
+        assert page.evaluate("window.figuresDrawn") > 0
+        page.locator(".steps a[href='index.html']").click()
+        page.wait_for_url("**/index.html")
         page.locator(".cards a").first.click()
         page.wait_for_url("**/01_data.html")
         assert page.evaluate("window.figuresDrawn") > 0

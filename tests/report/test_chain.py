@@ -19,7 +19,7 @@ from scripts.errors import InputError, NotebookFailed
 from scripts.report import chain, ledger
 from scripts.report.ledger import Ledger
 from scripts.report.run import ASIDE, Run, holding
-from tests.report.tiny_chain import FIRST, OPEN, SECOND, content, executed, plan, save, tiny_notebooks
+from tests.report.tiny_chain import FIRST, OPEN, SECOND, content, execute, executed, plan, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
 MEET = """\
@@ -44,7 +44,7 @@ def test_chain_fills_the_run_folder(notebooks, tmp_path):
     assert not chosen.folder.exists() and chosen.reason == "tiny: asked for by name"
     assert chosen.steps[0].settings == {"dataset": "/data/tiny.h5ad", "k": 5, "lr": 0.001}
     assert chosen.steps[1].settings == {"lr": 0.001}
-    assert chain.execute(chosen) == tmp_path / "reports" / "tiny" / "index.html"
+    assert execute(chosen) == tmp_path / "reports" / "tiny" / "index.html"
     run = Run(chosen.folder)
     assert [path.name for path in run.notebooks()] == ["01_data.ipynb", "02_look.ipynb"]
     recorded = run.settings()["notebooks"]["01_data"]
@@ -57,9 +57,7 @@ def test_chain_fills_the_run_folder(notebooks, tmp_path):
         "02_look.ipynb",
         "02_look.html",
         "index.html",
-        "ledger.json",
-        "params.yaml",
-        "plotly.css",
+        *("ledger.json", "params.yaml", "plotly.css", "story.csv"),
     }
     assert {path.name for path in chosen.folder.iterdir()} == made
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]  # no lock, nothing aside
@@ -67,18 +65,18 @@ def test_chain_fills_the_run_folder(notebooks, tmp_path):
 
 
 def test_nothing_is_executed_again_that_has_not_changed(notebooks, tmp_path, capsys):
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     assert executed(capsys) == ["01_data", "02_look"]
     before = content(tmp_path / "reports" / "tiny")
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     assert executed(capsys) == [] and content(tmp_path / "reports" / "tiny") == before
     (tmp_path / "s.yaml").write_text("lr: 0.2")
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert executed(capsys) == ["01_data", "02_look"]  # both have it
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', SECOND + " ")
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert executed(capsys) == ["02_look"]
-    chain.execute(plan(notebooks, "s.yaml"), force=True)
+    execute(plan(notebooks, "s.yaml"), force=True)
     assert executed(capsys) == ["01_data", "02_look"]
 
 
@@ -88,30 +86,30 @@ def test_what_reads_a_notebook_that_changed_is_executed_again(notebooks, tmp_pat
     read = OPEN.format("02_look") + 'run.load_table("table.csv")\nrun.save()'
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"', read)
     save(notebooks / "03_alone.ipynb", 'run_dir = "lab"', "1 + 1")
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     (tmp_path / "s.yaml").write_text("k: 4")
     executed(capsys)
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert executed(capsys) == ["01_data", "02_look"]
     table = Path("reports/tiny/table.csv")
     table.write_text(table.read_text() + "5\n")  # a file that was changed by hand is made again
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert executed(capsys)[0] == "01_data" and table.read_text() == "k\n4\n"
 
 
 def test_a_notebook_that_stops_leaves_the_finished_run_as_it_was(notebooks, tmp_path, capsys):
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     before = content(tmp_path / "reports" / "tiny")
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"', 'raise ValueError("two\\nlines")')
     (tmp_path / "s.yaml").write_text("k: 5")
     chosen = plan(notebooks, "s.yaml")
     with pytest.raises(NotebookFailed, match=r"^02_look: ValueError: two lines \(traceback in .*tiny.log\)$"):
-        chain.execute(chosen)
+        execute(chosen)
     assert content(chosen.folder) == before
     assert "two" in (chosen.folder.parent / "tiny.log").read_text() and "Traceback" not in capsys.readouterr().err
     assert str(chosen.aside) in chain.unfinished(chosen) and "as it was" in chain.unfinished(chosen)
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', SECOND)
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert executed(capsys) == ["02_look"]  # 01 was done before the other stopped
     assert Run(chosen.folder).settings()["notebooks"]["01_data"]["k"] == 5
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
@@ -125,7 +123,7 @@ def test_errors_that_a_user_can_mend_have_no_log(notebooks):
     )
     chosen = plan(notebooks)
     with pytest.raises(NotebookFailed, match="^01_data: no cells$"):
-        chain.execute(chosen)
+        execute(chosen)
     assert chain.unfinished(chosen) == "" and not Path("reports").exists()
 
 
@@ -133,7 +131,7 @@ def test_names_of_one_notebook_are_gone_in_the_next(notebooks):
     save(notebooks / "01_data.ipynb", 'run_dir = "lab"', "left = 1")
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"', "left")
     with pytest.raises(NotebookFailed, match="^02_look: NameError: name 'left' is not defined"):
-        chain.execute(plan(notebooks))
+        execute(plan(notebooks))
 
 
 def test_options_of_pandas_are_gone_in_the_next(notebooks):
@@ -144,7 +142,7 @@ def test_options_of_pandas_are_gone_in_the_next(notebooks):
     )
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"', "import pandas as pd\npd.Series([0.25])")
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     output = nbformat.read(chosen.folder / "02_look.ipynb", as_version=4).cells[-1].outputs[0]
     assert "0.25" in output.data["text/plain"]
 
@@ -153,7 +151,7 @@ def test_options_of_pandas_are_gone_in_the_next(notebooks):
 def test_a_process_that_dies_stops_the_chain(notebooks, independent, capsys):
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"', "import os\nos.kill(os.getpid(), 9)", independent=independent)
     with pytest.raises(NotebookFailed, match="^02_look: Python died, perhaps for lack of memory$"):
-        chain.execute(plan(notebooks))
+        execute(plan(notebooks))
     assert all(" ... " in line for line in capsys.readouterr().err.splitlines())
 
 
@@ -163,7 +161,7 @@ def test_an_independent_notebook_runs_beside_the_others(notebooks, tmp_path, cap
     alone = f"mine = {str(tmp_path / 'b')!r}\nother = {str(tmp_path / 'a')!r}"
     save(notebooks / "appendix_alone.ipynb", alone, MEET, independent=True)
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     names = ["01_data.ipynb", "02_look.ipynb", "appendix_alone.ipynb"]
     assert [path.name for path in Run(chosen.folder).notebooks()] == names
     lines = [
@@ -180,7 +178,7 @@ def test_an_independent_notebook_that_fails_stops_the_chain(notebooks):
     save(notebooks / "appendix_alone.ipynb", 'run_dir = "lab"', code, independent=True)
     chosen = plan(notebooks)
     with pytest.raises(NotebookFailed, match="^appendix_alone: not planted$"):  # noticed before the second one starts
-        chain.execute(chosen)
+        execute(chosen)
     assert "01_data" in Ledger.load(chosen.aside).notebooks and not chosen.folder.exists()
 
 
@@ -192,7 +190,7 @@ def test_an_independent_notebook_stops_with_the_others_and_leaves_nothing(notebo
     half = f"pathlib.Path(run_dir, '{ASIDE}planted.csv').touch()\npathlib.Path({str(begun)!r}).touch()\n"
     save(notebooks / "appendix_alone.ipynb", 'run_dir = "lab"', f"{code}{half}time.sleep(600)", independent=True)
     with pytest.raises(NotebookFailed, match="^01_data: no cells$"):
-        chain.execute(plan(notebooks))
+        execute(plan(notebooks))
     assert not Path("reports").exists() and not psutil.Process().children(recursive=True)
     assert all(" ... " in line for line in capsys.readouterr().err.splitlines())
 
@@ -201,19 +199,19 @@ def test_notebooks_that_are_all_independent_run_in_order(notebooks):
     for name in ["01_data", "02_look"]:
         save(notebooks / f"{name}.ipynb", 'run_dir = "lab"', "1 + 1", independent=True)
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     assert len(Run(chosen.folder).notebooks()) == 2
 
 
 def test_files_of_the_user_stay_in_the_run_folder(notebooks, tmp_path):
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     for name in ("notes.txt", "my.ipynb", "figure.html"):
         (chosen.folder / name).write_text(name)
     (chosen.folder / "more").mkdir()
     (chosen.folder / "more" / "x").touch()
     (tmp_path / "s.yaml").write_text("k: 5")
-    chain.execute(plan(notebooks, "s.yaml"))
+    execute(plan(notebooks, "s.yaml"))
     assert (chosen.folder / "notes.txt").read_text() == "notes.txt" and (chosen.folder / "more" / "x").exists()
     assert (chosen.folder / "my.ipynb").exists() and (chosen.folder / "figure.html").exists()
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
@@ -222,11 +220,11 @@ def test_files_of_the_user_stay_in_the_run_folder(notebooks, tmp_path):
 @pytest.mark.parametrize("killed", ["before the new one came", "before the old one went"])
 def test_a_replacement_that_was_killed_is_finished_or_undone(notebooks, killed):
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     before = content(chosen.folder)
     os.rename(chosen.folder, chosen.former)
     if killed == "before the old one went":
-        chain.execute(chosen)  # puts it back
+        execute(chosen)  # puts it back
         (chosen.folder / "note.txt").write_text("mine")
         before = content(chosen.folder)
         os.rename(chosen.folder, chosen.former)
@@ -234,7 +232,7 @@ def test_a_replacement_that_was_killed_is_finished_or_undone(notebooks, killed):
         for name, text in before.items():
             if name != "note.txt":
                 (chosen.folder / name).write_bytes(text)
-    chain.execute(chosen)
+    execute(chosen)
     assert content(chosen.folder) == before and not chosen.former.exists()
 
 
@@ -258,7 +256,7 @@ def test_what_is_not_the_programs_is_never_replaced(notebooks, tmp_path, monkeyp
             plan(notebooks, name=name)
         assert "\n" not in str(raised.value)
     chosen = plan(notebooks, name="inside")
-    chain.execute(chosen)
+    execute(chosen)
     lies_inside = SimpleNamespace(name="x", reason="", source="", files=(chosen.folder / "cells.h5ad",))
     monkeypatch.setattr("scripts.sources.resolve", lambda name: lies_inside)
     with pytest.raises(InputError, match="cells.h5ad lies in .*inside, which the run would replace"):
@@ -278,8 +276,8 @@ def test_the_notebooks_themselves_are_never_replaced(notebooks, tmp_path):
 def test_a_second_run_into_the_same_folder_says_who_holds_it(notebooks):
     chosen = plan(notebooks)
     with holding(chosen.folder), pytest.raises(InputError, match=f"being written by process {os.getpid()}: wait"):
-        chain.execute(chosen)
-    chain.execute(chosen)
+        execute(chosen)
+    execute(chosen)
 
 
 def test_an_unfinished_folder_that_is_not_the_programs_is_left_alone(notebooks):
@@ -287,14 +285,14 @@ def test_an_unfinished_folder_that_is_not_the_programs_is_left_alone(notebooks):
     chosen.aside.mkdir(parents=True)
     (chosen.aside / "x").write_text("mine")
     with pytest.raises(InputError, match="is in the way, and was not made by this program"):
-        chain.execute(chosen)
+        execute(chosen)
     assert (chosen.aside / "x").read_text() == "mine"
 
 
 @pytest.mark.parametrize("killed", ["while files are taken over", "while the first file was written", "before it was"])
 def test_a_run_that_was_killed_at_its_start_stands_in_nobodys_way(notebooks, monkeypatch, killed):
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', SECOND + " ")
     if killed == "while files are taken over":
 
@@ -304,13 +302,13 @@ def test_a_run_that_was_killed_at_its_start_stands_in_nobodys_way(notebooks, mon
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(chain, "_leave", lambda chosen: None)  # which is not reached
             patched.setattr(os, "link", end)
-            chain.execute(plan(notebooks))
+            execute(plan(notebooks))
         assert ledger.is_made_here(chosen.aside)
     else:
         chosen.aside.mkdir()
         if killed == "while the first file was written":
             (chosen.aside / f"{ASIDE}ledger.json").write_text("{")
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
     assert not list(chosen.folder.glob(".*"))
 
@@ -318,12 +316,12 @@ def test_a_run_that_was_killed_at_its_start_stands_in_nobodys_way(notebooks, mon
 @pytest.mark.parametrize("name", ["ledger.json", "params.yaml", "01_data.ipynb"])
 def test_a_finished_run_that_was_damaged_is_made_again(notebooks, capsys, name):
     chosen = plan(notebooks)
-    chain.execute(chosen)
+    execute(chosen)
     whole = Run(chosen.folder).settings()
     content_of = (chosen.folder / name).read_bytes()
     (chosen.folder / name).write_bytes(content_of[: len(content_of) - 20])
     executed(capsys)
-    chain.execute(plan(notebooks))
+    execute(plan(notebooks))
     assert "01_data" in executed(capsys) and Run(chosen.folder).settings() == whole
     assert [path.name for path in chosen.folder.parent.iterdir()] == ["tiny"]
 

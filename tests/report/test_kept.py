@@ -11,7 +11,7 @@ from scripts.errors import NotebookFailed
 from scripts.report import chain
 from scripts.report.ledger import Ledger
 from scripts.report.run import Run
-from tests.report.tiny_chain import OPEN, executed, plan, save, tiny_notebooks
+from tests.report.tiny_chain import OPEN, execute, executed, plan, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
 ALONE = OPEN.format("appendix_alone") + (
@@ -35,9 +35,9 @@ def kept():
 
 
 def test_an_appendix_is_executed_once_for_all_runs(with_appendix, tmp_path, capsys):
-    chain.execute(plan(with_appendix, name="one"))
+    execute(plan(with_appendix, name="one"))
     assert sorted(executed(capsys)) == ["01_data", "02_look", "appendix_alone"]
-    chain.execute(plan(with_appendix, name="two"))
+    execute(plan(with_appendix, name="two"))
     assert executed(capsys) == ["01_data", "02_look"]
     one, two = (Run(tmp_path / "reports" / name) for name in ("one", "two"))
     assert one.load_table("alone.csv").equals(two.load_table("alone.csv"))
@@ -54,24 +54,24 @@ def test_an_appendix_is_executed_once_for_all_runs(with_appendix, tmp_path, caps
 def test_an_appendix_of_other_settings_or_code_is_executed_and_one_of_other_code_is_kept_no_longer(
     with_appendix, tmp_path, capsys
 ):
-    chain.execute(plan(with_appendix, name="one"))
+    execute(plan(with_appendix, name="one"))
     (tmp_path / "s.yaml").write_text("alone: 2")
     executed(capsys)
-    chain.execute(plan(with_appendix, "s.yaml", "two"))
+    execute(plan(with_appendix, "s.yaml", "two"))
     assert "appendix_alone" in executed(capsys) and len(kept()) == 2
-    chain.execute(plan(with_appendix, name="three"))
+    execute(plan(with_appendix, name="three"))
     assert executed(capsys) == ["01_data", "02_look"]
     assert [Run(f"reports/{name}").load_table("alone.csv")["alone"][0] for name in ("one", "two", "three")] == [1, 2, 1]
     save(with_appendix / "appendix_alone.ipynb", 'run_dir = "lab"\nalone = 1', ALONE + " ", independent=True)
-    chain.execute(plan(with_appendix, name="four"))
+    execute(plan(with_appendix, name="four"))
     assert "appendix_alone" in executed(capsys) and len(kept()) == 1
-    chain.execute(plan(with_appendix, name="four"), force=True)
+    execute(plan(with_appendix, name="four"), force=True)
     assert "appendix_alone" in executed(capsys) and len(kept()) == 1
 
 
 @pytest.mark.parametrize("harm", ["deleted", "changed", "damaged", "a file", "foreign"])
 def test_what_is_kept_may_be_deleted_or_damaged(with_appendix, harm, tmp_path, capsys):
-    chain.execute(plan(with_appendix, name="one"))
+    execute(plan(with_appendix, name="one"))
     (folder,) = kept()
     if harm == "deleted":
         shutil.rmtree(folder.parent)
@@ -87,13 +87,13 @@ def test_what_is_kept_may_be_deleted_or_damaged(with_appendix, harm, tmp_path, c
         file.unlink()  # it is that of the run, too
         file.write_text("alone\n7\n")
     executed(capsys)
-    chain.execute(plan(with_appendix, name="two"))
+    execute(plan(with_appendix, name="two"))
     assert "appendix_alone" in executed(capsys)
     for name in ("one", "two"):
         assert Run(f"reports/{name}").load_table("alone.csv")["alone"].tolist() == [1]
-    assert chain.execute(plan(with_appendix, name="one")).exists() and executed(capsys) == []
+    assert execute(plan(with_appendix, name="one")).exists() and executed(capsys) == []
     if harm in ("deleted", "changed"):
-        chain.execute(plan(with_appendix, name="three"))
+        execute(plan(with_appendix, name="three"))
         assert executed(capsys) == ["01_data", "02_look"]
 
 
@@ -102,7 +102,7 @@ def test_runs_at_once_share_what_is_kept(with_appendix, tmp_path):
     chosen = [plan(with_appendix, name=name) for name in ("one", "two", "three")]
     step = chosen[0].steps[-1]
     for each in chosen:
-        chain.execute(each)
+        execute(each)
         shutil.copytree(each.folder, each.aside)
     shutil.rmtree("reports/.appendices")
     with ThreadPoolExecutor(3) as threads:
@@ -116,9 +116,9 @@ def test_runs_at_once_share_what_is_kept(with_appendix, tmp_path):
 
 
 def test_a_failure_keeps_no_run_for_an_appendix_that_is_kept(with_appendix):
-    chain.execute(plan(with_appendix, name="one"))
+    execute(plan(with_appendix, name="one"))
     save(with_appendix / "01_data.ipynb", 'run_dir = "lab"', "1 / 0")
     chosen = plan(with_appendix, name="two")
     with pytest.raises(NotebookFailed, match="01_data: ZeroDivisionError"):
-        chain.execute(chosen)
+        execute(chosen)
     assert not chosen.aside.exists() and not chosen.folder.exists() and len(kept()) == 1

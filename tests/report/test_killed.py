@@ -12,7 +12,7 @@ import pytest
 
 from scripts import REPOSITORY
 from scripts.report import chain
-from tests.report.test_chain import OPEN, content, save
+from tests.report.test_chain import OPEN, content, execute, save
 
 pytestmark = pytest.mark.slow
 CODE = """\
@@ -205,4 +205,4 @@ def test_a_signal_while_a_run_takes_its_place_comes_too_late(notebooks, tmp_path
         put(chosen)
 
     monkeypatch.setattr(chain, "_put_in_place", disturbed)
-    assert chain.execute(chain.plan("krumsiek11", "x", None, str(tmp_path / "reports"), notebooks)).exists()
+    assert execute(chain.plan("krumsiek11", "x", None, str(tmp_path / "reports"), notebooks)).exists()

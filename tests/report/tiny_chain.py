@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from scripts import story
 from scripts.report import chain, ledger
 
 OPEN = 'from scripts import report\nrun = report.open_run("{}", globals())\n'
@@ -49,3 +50,8 @@ def executed(capsys):
 def content(folder):
     """All files of a folder, with what is in them."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def execute(chosen, force=False, others=()):
+    """Make the run, with its pages, as the command line does."""
+    return chain.execute(chosen, story.write, force, others)

@@ -195,8 +195,40 @@ function fitPhone(layout) {
   layout.margin = { ...layout.margin, l: 44, r: 12 };
 }
 
+// A figure that can be coloured in several ways shows the one that is chosen in a box above it.
+const chosen = new Map(); // select box by place
+function applyChoice(place, figure) {
+  const choices = figure.layout.meta?.choices;
+  if (!choices?.length) return;
+  delete figure.layout.meta;
+  if (!chosen.has(place)) chosen.set(place, choiceBox(place, choices));
+  const { marker, text, hovertemplate, annotations } = choices[chosen.get(place).value];
+  Object.assign(figure.data[0], { marker, text, hovertemplate });
+  figure.layout.annotations = annotations;
+}
+
+function choiceBox(place, choices) {
+  const label = document.createElement("label");
+  const box = document.createElement("select");
+  let group;
+  choices.forEach((choice, number) => {
+    if (group?.label !== choice.group) {
+      group = document.createElement("optgroup");
+      group.label = choice.group;
+      box.append(group);
+    }
+    group.append(new Option(choice.name, number));
+  });
+  label.className = "choice";
+  label.append("Colour by ", box);
+  place.before(label);
+  box.addEventListener("change", () => drawOne(place));
+  return box;
+}
+
 function drawOne(place, width) {
   const figure = JSON.parse(figures.get(place));
+  applyChoice(place, figure);
   applyTheme(figure);
   fitPhone(figure.layout);
   if (width) figure.layout.width = width;
