@@ -131,7 +131,7 @@ def sweep(
 
     begin = time.monotonic()
     planned = runs.plan_sweep(tried, dataset, run, reports)
-    done = runs.execute_sweep(planned, _tell, force)
+    done = runs.execute_sweep(planned, force)
     return f"{_compared(done, done[0].parent)} ({_duration(begin)})" if len(done) > 1 else _shown(done[0])
 
 

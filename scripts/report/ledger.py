@@ -27,7 +27,7 @@ PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plo
 PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: a run is made again once they are there
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
 PAGE_CODE = (  # changes pages, or what is printed, but no result
-    *("report/pages.py", "report/page_figures.py", "report/templates", "story/"),
+    *("report/pages.py", "report/page_figures.py", "report/templates", "story"),
     *("console/", "runs/"),
 )
 PAGES = "pages"  # maker of the files that are written with the pages

@@ -6,15 +6,15 @@ import hashlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from scripts import story
 from scripts.console import say
 from scripts.errors import InputError, NotebookFailed, one_line
-from scripts.report import Run, chain
+from scripts.report import chain
 from scripts.report import settings as schema
 
 LONGEST = 100  # letters of a run's name, which file systems and people can take
@@ -79,8 +79,8 @@ def _plain(value: object) -> str:
     return re.sub(r"[^\w.+-]+", "-", text).strip("-")
 
 
-def execute_sweep(planned: list[chain.Plan], tell: Callable[[Run], Iterable[str]], force: bool = False) -> list[Path]:
-    """Execute the runs one after the other, and return their folders; tell, force : as for `chain.execute`.
+def execute_sweep(planned: list[chain.Plan], force: bool = False) -> list[Path]:
+    """Execute the runs one after the other, and return their folders.
 
     What a run has in common with one before it is taken over. One that fails does not keep the others from being made.
 
@@ -94,7 +94,7 @@ def execute_sweep(planned: list[chain.Plan], tell: Callable[[Run], Iterable[str]
     for number, chosen in enumerate(planned, 1):
         say(f"run {number} of {len(planned)}: {chosen.folder.name}\n")
         try:
-            done.append(chain.execute(chosen, tell, force, done).parent)
+            done.append(chain.execute(chosen, story.write, force, done).parent)
         except (NotebookFailed, InputError) as error:
             failed[chosen.folder.name] = one_line(error)
             say(f"{chosen.folder.name} failed: {one_line(error)}\n")

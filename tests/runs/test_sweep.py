@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from scripts import __main__, runs, sources, story
+from scripts import __main__, runs, sources
 from scripts.errors import InputError, NotebookFailed
 from scripts.report import chain, settings
 from scripts.report.run import Run
@@ -38,11 +38,6 @@ def lab(notebooks, tmp_path, monkeypatch):
     return planned
 
 
-def execute(planned, force=False):
-    """Make the runs, with their pages, as the command line does."""
-    return runs.execute_sweep(planned, story.write, force)
-
-
 def test_every_combination_is_a_run_in_a_folder_of_its_own(lab, tmp_path):
     planned = lab("k: [3, 5]\nlr: [0.1, 0.2]\nname: b")
     names = ["k=3,lr=0.1", "k=3,lr=0.2", "k=5,lr=0.1", "k=5,lr=0.2"]
@@ -64,18 +59,18 @@ def test_all_runs_are_of_the_data_set_that_was_found_first(lab, monkeypatch):
 
 def test_what_runs_have_in_common_is_executed_once_and_nothing_twice(lab, capsys):
     planned = lab("lr: [0.1, 0.2, 0.3]")
-    done = execute(planned)
+    done = runs.execute_sweep(planned)
     assert [folder.name for folder in done] == ["lr=0.1", "lr=0.2", "lr=0.3"]
     assert executed(capsys) == ["01_data", *["02_look"] * 3]
     for folder, lr in zip(done, [0.1, 0.2, 0.3], strict=True):
         assert Run(folder).settings()["notebooks"]["02_look"]["lr"] == lr
         told = nbformat.read(folder / "01_data.ipynb", as_version=4).metadata.papermill.parameters["run_dir"]
         assert told == str(folder)
-    assert execute(lab("lr: [0.1, 0.2, 0.3]")) == done
+    assert runs.execute_sweep(lab("lr: [0.1, 0.2, 0.3]")) == done
     assert executed(capsys) == []
-    execute(lab("lr: [0.3, 0.4]"))
+    runs.execute_sweep(lab("lr: [0.3, 0.4]"))
     assert executed(capsys) == ["02_look"]
-    execute(lab("lr: [0.3, 0.4]"), force=True)
+    runs.execute_sweep(lab("lr: [0.3, 0.4]"), force=True)
     assert executed(capsys) == ["01_data", "02_look"] * 2
 
 
@@ -83,7 +78,7 @@ def test_a_run_that_fails_keeps_no_other_from_being_made_and_is_named(lab, noteb
     fail = "from scripts.errors import InputError\nif k == 5:\n    raise InputError('no cells')\n"
     save(notebooks / "01_data.ipynb", 'run_dir = "lab"\nk = 3', OPEN.format("01_data") + fail + MAKE)
     with pytest.raises(NotebookFailed, match=r"^1 of 3 runs failed, first k=5 \(01_data: no cells\)"):
-        execute(lab("k: [3, 5, 7]"))
+        runs.execute_sweep(lab("k: [3, 5, 7]"))
     assert sorted(path.name for path in Path("reports/tried").iterdir()) == ["k=3", "k=7"]
     said = [line for line in capsys.readouterr().err.splitlines() if " ... " not in line]
     assert said == ["run 1 of 3: k=3", "run 2 of 3: k=5", "k=5 failed: 01_data: no cells", "run 3 of 3: k=7"]
@@ -98,7 +93,7 @@ def test_an_interrupt_says_how_many_are_done(lab, monkeypatch):
     planned = lab("k: [3, 5, 7]")
     monkeypatch.setattr(chain, "execute", interrupted)
     with pytest.raises(KeyboardInterrupt, match="^interrupted; 1 of 3 runs are done: start again"):
-        execute(planned)
+        runs.execute_sweep(planned)
 
 
 @pytest.mark.parametrize(
