@@ -104,7 +104,7 @@ def compare(folders: list[Path]) -> Comparison:
             rows += list(of_part(runs))  # whole, or nothing of it
         except InputError as error:
             said.append(f"Not compared ({part}): {one_line(error)}")
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"chance": float})  # counts stay whole numbers
     first, *others = runs
     said += [_sentence(table, first, other) for other in others]
     is_marked = any(
