@@ -48,6 +48,7 @@ rivals: $(RIVALS)  ## install the packages that notebook 05 also compares with, 
 bench: $(INSTALLED) $(RIVALS)  ## print each measured speed as a ratio, what the scan of pairs finds by chance, and rivals
 	@$(VENV)/python -m benchmarks.speed
 	@$(VENV)/python -m benchmarks.scaling
+	@$(VENV)/python -m benchmarks.shapes
 	@$(VENV)/python -m benchmarks.pair_nulls
 	@$(VENV)/python -m benchmarks.gene_rivals
 

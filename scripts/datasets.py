@@ -69,7 +69,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     normalized = settings.laplacian == "normalized"
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
     n_kept = settings.n_freq_comps or _as_many_as_come_back(adata, settings)
-    values, vectors = graph.frequencies(adjacency, n_kept, normalized)
+    values, vectors, solver = graph.frequencies_by(adjacency, n_kept, normalized)
     adata.uns["neighbors"] = {
         "connectivities_key": "connectivities",
         "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": settings.graph_weights},
@@ -80,7 +80,7 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         "built on": basis,
         "parts": np.bincount(part),
         "recall": recall,
-        "solver": graph.solver_for(adata.n_obs),
+        "solver": solver,
         "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
         "participation": graph.participation(vectors),
     }

@@ -2,7 +2,8 @@
 
 Every solver takes (L, n_comps, trivial, max_residual): L (n_cells, n_cells) symmetric, of a connected graph; trivial
 (n_cells,), its eigenvector of eigenvalue 0, of unit length. It returns values (n_comps,), ascending, and unit vectors
-(n_cells, n_comps); the start is the same each time. Whether the residual was reached is for the caller to check.
+(n_cells, n_comps), all NaN if it gave up; the start is the same each time. Whether the residual was reached is for the
+caller to check.
 """
 
 import warnings
@@ -10,10 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse import csgraph, csr_array, eye_array
-from scipy.sparse.linalg import LinearOperator, eigsh, splu
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh, splu
 from scipy.sparse.linalg import lobpcg as scipy_lobpcg
 
 SHIFT = -1e-3  # a little below 0, so that L - shift is definite and can be factorised
+N_PRODUCTS = 1000  # with L, about, after which Lanczos iteration gives up
+N_BASIS, TOLERANCE = 80, 1e-10  # vectors that it keeps, and its relative residual
 CHEBYSHEV_STEPS = 30
 CHEBYSHEV_RANGE = (0.007, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
 N_SMOOTH = 2  # times that the first vectors are smoothed: the steps between groups would take more iterations to go
@@ -26,8 +29,45 @@ def residuals(L: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarr
     return np.linalg.norm(L @ vectors - vectors * values, axis=0) / values
 
 
+def band_widths(L: csr_array) -> np.ndarray:
+    """How far before the diagonal each row of L begins, in the order of reverse Cuthill-McKee, (n_cells,) int.
+
+    Their sum bounds the entries of a factor, that of their squares the products that it takes (George & Liu, Computer
+    Solution of Large Sparse Positive Definite Systems, 1981). Cells along a few lines have a narrow band.
+    """
+    order = csgraph.reverse_cuthill_mckee(L, symmetric_mode=True)
+    place = np.argsort(order)
+    ordered = L[order]
+    return np.arange(len(order)) - np.minimum.reduceat(place[ordered.indices], ordered.indptr[:-1])
+
+
+def lanczos(L: csr_array, n_comps: int, trivial: np.ndarray, max_residual: float) -> tuple[np.ndarray, np.ndarray]:
+    """Restarted Lanczos iteration on L alone: exact, and few products where the lowest eigenvalues are not near 0."""
+    n_cells, n_basis = len(trivial), min(max(N_BASIS, 5 * n_comps), len(trivial))
+    top = 2 * L.diagonal().max()  # no eigenvalue is larger: there the trivial vector is out of the way
+
+    def product(x: np.ndarray) -> np.ndarray:
+        return L @ x + top * (trivial @ x) * trivial
+
+    start = np.random.default_rng(0).standard_normal(n_cells)
+    try:
+        values, vectors = eigsh(
+            LinearOperator(L.shape, product, dtype=np.float64),
+            k=n_comps,
+            which="SA",
+            ncv=n_basis,
+            v0=start,
+            tol=TOLERANCE,
+            maxiter=max(1, N_PRODUCTS // (n_basis - n_comps)),
+        )
+    except ArpackNoConvergence:
+        return np.full(n_comps, np.nan), np.full((n_cells, n_comps), np.nan)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]
+
+
 def shift_invert(L: csr_array, n_comps: int, trivial: np.ndarray, max_residual: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lanczos on a factorised L - shift: exact, but the factors grow with the square of the cells."""
+    """Lanczos on a factorised L - shift: exact, but of a broad band the factors grow with the square of the cells."""
     start = np.random.default_rng(0).standard_normal(len(trivial))
     shifted = (L - SHIFT * eye_array(len(trivial))).tocsc()
     # an order for symmetric matrices, which a definite one can keep: half the factors, a third of the time

@@ -14,8 +14,11 @@ from scripts.parallel import side_by_side
 
 N_EXACT = 50_000  # cells up to which all distances are compared
 MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached, or reports less
+LOWER_RECALL = 0.95  # that is enough where the other takes more than N_CHEAP lists for a cell
+N_CHEAP = 32
 N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
 N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32, 48, 64, 96, 128)  # lists searched for a cell, until that recall
+N_LISTS_OF_LISTS = 4  # searched for the lists of a cell, at least
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
 
 
@@ -114,7 +117,11 @@ def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.n
 
 
 def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
-    """Inverted lists of a k-means (faiss), more of them searched until the recall is reached."""
+    """Inverted lists of a k-means (faiss), more of them searched for a sample of cells until the recall is reached.
+
+    Then for all cells. Lists are poor where distances do not fall off with the components; a lower recall is enough
+    there.
+    """
     import faiss
 
     n_cells = len(points)
@@ -122,28 +129,29 @@ def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
     exact = NearestNeighbors(algorithm="brute").fit(points)
     true, _ = _neighbors_of(exact.kneighbors(points[sample], k + 1), sample)
     points = _padded(points)
-    index = _inverted_lists(points, random_state)
-    to_centroids, lists = index.quantizer.search(points, 16)
+    index, lists_of_lists = _inverted_lists(points, random_state)
+    to_centroids, lists = lists_of_lists.search(points, 16)
     own_list = lists[:, 0].copy()
     index.add_core(n_cells, faiss.swig_ptr(points), None, faiss.swig_ptr(own_list))
 
-    def search(rows: np.ndarray, n_searched: int) -> tuple[np.ndarray, np.ndarray]:
-        index.nprobe = n_searched
-        found = index.search_preassigned(points[rows], k + 1, lists[rows, :n_searched], to_centroids[rows, :n_searched])
-        return _neighbors_of(found, rows)
+    def search(rows: np.ndarray, to_centroids: np.ndarray, lists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        index.nprobe = lists.shape[1]
+        return _neighbors_of(index.search_preassigned(points[rows], k + 1, lists, to_centroids), rows)
 
     for n_searched in N_SEARCHED:
-        if n_searched > lists.shape[1]:
-            to_centroids, lists = index.quantizer.search(points, 2 * lists.shape[1])
-        found, _ = search(sample, n_searched)
+        lists_of_lists.nprobe = max(N_LISTS_OF_LISTS, n_searched // 4)  # fewer would hold too few lists
+        found, _ = search(sample, *lists_of_lists.search(points[sample], n_searched))
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
-        if recall >= MIN_RECALL:
+        if recall >= (MIN_RECALL if n_searched <= N_CHEAP else LOWER_RECALL):
             break
+    if n_searched > lists.shape[1]:
+        to_centroids, lists = lists_of_lists.search(points, n_searched)
     indices, distances = np.empty((n_cells, k), np.int64), np.empty((n_cells, k), np.float32)
     # cells of one list are searched together: their lists are then still in the processor's cache
     order = np.argsort(own_list)
     parts = [order[some] for some in gen_batches(n_cells, 20_000)]
-    found = side_by_side(lambda rows: search(rows, n_searched), parts)  # this search of faiss uses one core
+    to_centroids, lists = to_centroids[:, :n_searched], lists[:, :n_searched]
+    found = side_by_side(lambda rows: search(rows, to_centroids[rows], lists[rows]), parts)  # faiss uses one core here
     for rows, nearest in zip(parts, found, strict=True):
         indices[rows], distances[rows] = nearest
     distances = np.sqrt(np.maximum(distances, 0))  # faiss gives squares
@@ -162,7 +170,7 @@ def _padded(points: np.ndarray) -> np.ndarray:
 
 
 def _inverted_lists(points: np.ndarray, random_state: int):
-    """Empty index (faiss) of lists around the centroids of a k-means.
+    """Empty index (faiss) of lists around the centroids of a k-means, and the index of these lists.
 
     Distances are summed over a few leading features first, and over more of them only where a cell can still be among
     the nearest (faiss's "panorama"): components fall off, so most cells are ruled out early. The lists nearest to a
@@ -181,10 +189,10 @@ def _inverted_lists(points: np.ndarray, random_state: int):
     nearest_list.cp.min_points_per_centroid = 1
     nearest_list.train(centroids)
     nearest_list.add(centroids)
-    nearest_list.nprobe = 4
+    nearest_list.nprobe = N_LISTS_OF_LISTS
     index = faiss.IndexIVFFlatPanorama(nearest_list, n_features, n_lists, n_features // N_SUMMED)
     index.is_trained = True
-    return index
+    return index, nearest_list
 
 
 def _neighbors_of(result: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

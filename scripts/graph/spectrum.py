@@ -5,10 +5,12 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.sparse import csgraph, csr_array, diags_array
 
 from scripts.errors import InputError
-from scripts.graph.eigensolvers import lobpcg, residuals, shift_invert
+from scripts.graph.eigensolvers import band_widths, lanczos, lobpcg, residuals, shift_invert
 
 MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
-N_DIRECT = 30_000  # cells up to which the Laplacian is factorised; the factors grow with the square of the cells
+NARROW = 400  # root mean square width of the band up to which factors are cheaper than iterations
+BROAD = 0.05  # mean width, of the cells, from which on Lanczos iteration needs few products
+N_LANCZOS = 30_000  # cells up to which it is tried first; beyond, a preconditioner is always cheaper
 NEAR_EQUAL = 0.02  # relative gap below which neighbouring eigenvalues can rotate into each other
 N_STEPS = 300  # of the Lanczos iteration: bands of the spectrum that a signal is taken apart into
 
@@ -48,9 +50,13 @@ def participation(vectors: np.ndarray) -> np.ndarray:
     return (vectors**2).sum(axis=0) ** 2 / (vectors**4).sum(axis=0)
 
 
-def solver_for(n_cells: int) -> str:
-    """Which eigensolver `frequencies` uses first: "shift-invert" or "lobpcg"."""
-    return "shift-invert" if n_cells <= N_DIRECT else "lobpcg"
+def solver_for(L: csr_array) -> str:
+    """Which eigensolver is tried first: "shift-invert", "lanczos" or "lobpcg", by the band of L, (n_cells, n_cells)."""
+    widths = band_widths(L).astype(np.float64)
+    n_cells = len(widths)
+    if (widths**2).sum() <= NARROW**2 * min(n_cells, N_LANCZOS):
+        return "shift-invert"
+    return "lanczos" if n_cells <= N_LANCZOS and widths.mean() >= BROAD * n_cells else "lobpcg"
 
 
 def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -75,31 +81,44 @@ def frequencies(adjacency: csr_array, n_comps: int, normalized: bool = False) ->
     ------
     InputError
         If the graph falls into parts (each has a trivial eigenvector of its own), has too few cells, or if the residual
-        of a frequency stays above 0.001 with both solvers.
+        of a frequency stays above 0.001 with every solver.
     """
+    return frequencies_by(adjacency, n_comps, normalized)[:2]
+
+
+def frequencies_by(adjacency: csr_array, n_comps: int, normalized: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
+    """`frequencies`, and the name of the eigensolver that found them."""
     n_cells = adjacency.shape[0]
     if not 1 <= n_comps <= n_cells - 2:
         raise InputError(f"n_freq_comps={n_comps} is not possible with {n_cells} cells: choose 1 to {n_cells - 2}")
+    _refuse_parts(adjacency)
+    L = laplacian(adjacency, normalized)
+    root_degree = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(n_cells)
+    trivial = root_degree / np.linalg.norm(root_degree)
+    solvers = {"lanczos": lanczos, "lobpcg": lobpcg, "shift-invert": shift_invert}
+    first = solver_for(L)
+    reached = []
+    for name in sorted(solvers, key=lambda name: name != first):
+        values, vectors = solvers[name](L, n_comps, trivial, MAX_RESIDUAL)
+        reached.append(residuals(L, values, vectors).max())
+        if reached[-1] <= MAX_RESIDUAL:
+            return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0), name
+    raise InputError(
+        f"the frequencies did not converge: largest relative residual {np.nanmin(reached):.1e}, "
+        f"allowed {MAX_RESIDUAL:.0e}"
+    )
+
+
+def _refuse_parts(adjacency: csr_array) -> None:
+    """Raise InputError, with the sizes of the parts, for a graph that is not connected."""
     reached = csgraph.breadth_first_order(adjacency, 0, return_predecessors=False)  # a fifth of the time of all parts
-    if len(reached) < n_cells:
+    if len(reached) < adjacency.shape[0]:
         sizes = np.bincount(part_of_cells(adjacency))
         shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
         raise InputError(
             f"the cell graph falls into {len(sizes)} parts of {shown} cells: raise k_neighbors, "
             "or set unconnected='largest' to keep the largest part"
         )
-    L = laplacian(adjacency, normalized)
-    root_degree = np.sqrt(adjacency.sum(axis=1)) if normalized else np.ones(n_cells)
-    trivial = root_degree / np.linalg.norm(root_degree)
-    solvers = [shift_invert, lobpcg] if solver_for(n_cells) == "shift-invert" else [lobpcg, shift_invert]
-    for solve in solvers:
-        values, vectors = solve(L, n_comps, trivial, MAX_RESIDUAL)
-        worst = residuals(L, values, vectors).max()
-        if worst <= MAX_RESIDUAL:
-            return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0)
-    raise InputError(
-        f"the frequencies did not converge: largest relative residual {worst:.1e}, allowed {MAX_RESIDUAL:.0e}"
-    )
 
 
 def extend(edges: csr_array, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
