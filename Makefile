@@ -58,7 +58,9 @@ $(RIVALS): $(INSTALLED) pyproject.toml
 $(INSTALLED): requirements.txt
 	@command -v "$$PYTHON" >/dev/null || { printf "error: %s not found; install Python 3.11 or newer, or name it: make PYTHON=...\n" "$$PYTHON" >&2; exit 1; }
 	@"$$PYTHON" -c 'import sys; sys.exit("error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	@echo "installing requirements.txt into .venv (minutes, once)" >&2
+	@echo "[1/2] making .venv" >&2
 	@"$$PYTHON" -m venv .venv
-	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "[2/2] installing the packages of requirements.txt into .venv (minutes, once)" >&2
+	@if [ -t 1 ]; then how=; else how=--quiet; fi; \
+		$(VENV)/python -m pip install $$how --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import functools
 import os
 import signal
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
 
 from scripts.errors import InputError, NotebookFailed, one_line
 from scripts.parallel import undisturbed
@@ -19,47 +23,139 @@ from scripts.parallel import undisturbed
 if TYPE_CHECKING:
     from scripts.report import Run
 
-HELP = """\
+HELP = """
+Along which directions do the cells of a tissue vary, and which genes tell its branches apart?
+
+\b
 examples:
   python -m scripts report
   python -m scripts report --dataset paul15 --run first
   python -m scripts report --dataset my_cells.h5ad --params settings.yaml
   python -m scripts settings > settings.yaml
   python -m scripts score --run reports/first new_cells.h5ad
+  python -m scripts sweep tried.yaml --dataset my_cells.h5ad
+  python -m scripts compare reports/first reports/second
 
+\b
 settings.yaml holds parameters of the notebooks, one to a line, such as
   n_epochs: 100
   lr: 1.0e-3
+tried.yaml holds lists of them, such as
+  k_neighbors: [5, 10, 20]
 
-exit status: 0 done; 1 a notebook failed, or the disk is full; 2 a wrong option, setting, data set or folder: nothing
-was changed; 130 interrupted
+\b
+exit status: 0 done; 1 a notebook failed, or the disk is full;
+2 a wrong option, setting, data set or folder: nothing was changed; 130 interrupted
 """
+Outcome = tuple[str, int]  # what is printed, and the exit status
+DATASET = typer.Option(help="Name of a data set, or path of a file or folder of cells.")
+REPORTS = typer.Option(help="Folder of all runs.")
+FORCE = typer.Option("--force", help="Compute everything again, also what has not changed.")
+app = typer.Typer(help=HELP, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]})
 
 
-def report(options: argparse.Namespace) -> str:
-    """Execute the notebooks and write the pages; returns the line for the user."""
+def _command(work: Callable[..., str]) -> Callable[..., str]:
+    """Enter a function that returns what is printed as a command of its name.
+
+    How it ends is told by its `Outcome`, and not by what it raises: typer would keep the words of an interrupt.
+    """
+
+    @app.command(work.__name__)
+    @functools.wraps(work)
+    def ended(**options: object) -> Outcome:
+        try:
+            return work(**options), 0
+        except InputError as error:
+            return one_line(error), 2
+        except KeyboardInterrupt as error:
+            return one_line(error) or "interrupted", 130
+        except NotebookFailed as error:
+            return one_line(error), 1
+        except BrokenPipeError:
+            return "", 1
+        except Exception as error:  # a fault of the program: one line here, the rest for whoever mends it
+            with tempfile.NamedTemporaryFile("w", prefix="bmlp-", suffix=".log", delete=False) as log:
+                traceback.print_exc(file=log)
+            return f"{type(error).__name__}: {one_line(error)} (traceback in {log.name})", 1
+
+    return work
+
+
+@_command
+def report(
+    dataset: Annotated[str, DATASET] = "auto",
+    run: Annotated[str | None, typer.Option(help="Name of the run folder; that of the data set if not given.")] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="FILE.yaml", help="Settings that differ from the notebooks' defaults.")
+    ] = None,
+    reports: Annotated[str, REPORTS] = "reports",
+    force: Annotated[bool, FORCE] = False,
+) -> str:
+    """Execute the notebooks and write the pages."""
+    from scripts.console import say
     from scripts.report import chain
 
     begin = time.monotonic()
-    chosen = chain.plan(options.dataset, options.run, options.params, options.reports)
-    chain.say(f"{one_line(chosen.reason)}\n")
+    chosen = chain.plan(dataset, run, params, reports)
+    say(f"{one_line(chosen.reason)}\n")
     try:
-        index = chain.execute(chosen, _tell, options.force)
+        index = chain.execute(chosen, _tell, force)
     except (NotebookFailed, KeyboardInterrupt) as error:
         left = chain.unfinished(chosen)
         cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise type(error)(f"{cause}; {left}" if left else cause) from None
-    minutes, seconds = divmod(round(time.monotonic() - begin), 60)
-    shown = os.path.relpath(index) if index.is_relative_to(Path.cwd()) else index
-    return f"{one_line(shown)} ({minutes} min {seconds} s)"
+    return f"{_shown(index)} ({_duration(begin)})"
 
 
-def pages(options: argparse.Namespace) -> str:
-    """Write the pages of a run folder, whoever filled it."""
+@_command
+def sweep(
+    tried: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.yaml",
+            help="Lists of values of settings, such as k_neighbors: [5, 10, 20]; the others are those of all runs.",
+        ),
+    ],
+    dataset: Annotated[str, DATASET] = "auto",
+    run: Annotated[
+        str | None, typer.Option(help="Name of the folder of these runs; that of the file if not given.")
+    ] = None,
+    reports: Annotated[str, REPORTS] = "reports",
+    force: Annotated[bool, FORCE] = False,
+) -> str:
+    """Make a run for each combination of settings, and compare them.
+
+    Started again, it goes on where it stopped: runs and notebooks that have not changed are taken over.
+    """
+    from scripts import runs
+
+    begin = time.monotonic()
+    planned = runs.plan_sweep(tried, dataset, run, reports)
+    done = runs.execute_sweep(planned, force)
+    return f"{_compared(done, done[0].parent)} ({_duration(begin)})" if len(done) > 1 else _shown(done[0])
+
+
+@_command
+def compare(
+    folders: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN ...", help="Run folders; the others are held against the first.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder for compare.csv and compare.html; that of the first run's folder if not given."),
+    ] = None,
+) -> str:
+    """Compare runs: settings, R2, frequencies, modules, programs, terms."""
+    return _compared([Path(folder) for folder in folders], Path(out) if out else Path(folders[0]).resolve().parent)
+
+
+@_command
+def pages(folder: Annotated[str, typer.Argument(help="Run folder, such as reports/paul15.")]) -> str:
+    """Write the pages of a run folder, also one filled in JupyterLab."""
     from scripts.report import Run
     from scripts.report import pages as of_run
 
-    run = Run(options.folder)
+    run = Run(folder)
     run.need("params.yaml")  # or it is no run
     of_run.write_pages(run)
     run.enter_pages(_tell(run))
@@ -73,78 +169,78 @@ def _tell(run: Run) -> list[str]:
     return story.write(run)
 
 
-def settings(options: argparse.Namespace) -> str:
-    """All settings with defaults and meanings, as YAML."""
+@_command
+def settings() -> str:
+    """List all settings with their defaults and meanings: a table on a terminal, else YAML."""
+    from scripts.console import heading, is_terminal, text_table
     from scripts.report import chain
     from scripts.report import settings as schema
 
-    return schema.described(chain.notebooks())
+    if not is_terminal(sys.stdout):
+        return schema.described(chain.notebooks())
+    tables = []
+    for notebook in chain.notebooks():
+        known = schema.listed(notebook)
+        tables += [heading(notebook.stem), text_table(["setting", "default", "meaning"], known)]
+    return "\n".join(tables)
 
 
-def score(options: argparse.Namespace) -> str:
-    """Frequencies, axes and scores of cells by the model of a run; returns sentences on them and the file's path."""
-    from scripts import cells, reading, report, sources
+@_command
+def score(
+    cells: Annotated[str, typer.Argument(help="File or folder of cells, or name of a data set.")],
+    run: Annotated[str, typer.Option(help="Run folder, such as reports/paul15.")],
+    layer: Annotated[str, typer.Option(help="Layer that holds the counts, or raw; as for a run if not given.")] = "",
+    out: Annotated[
+        str | None,
+        typer.Option(help="Table (.csv) or cells x scores (.h5ad); <name of the cells>.scores.csv if not given."),
+    ] = None,
+) -> str:
+    """Give frequencies, axes and scores of other cells by the model of a run."""
+    from scripts import reading, sources
+    from scripts.cells import read
+    from scripts.report import Run, write_cells, write_table
 
-    source = sources.resolve(options.cells)
-    out = Path(options.out or f"{source.name}.scores.csv")
-    if out.suffix not in (".csv", ".h5ad") or out.resolve() in {file.resolve() for file in source.files}:
-        raise InputError(f"--out {out} is not possible: name another file that ends on .csv or .h5ad")
-    run = report.Run(options.run)
+    source = sources.resolve(cells)
+    written = Path(out or f"{source.name}.scores.csv")
+    if written.suffix not in (".csv", ".h5ad") or written.resolve() in {file.resolve() for file in source.files}:
+        raise InputError(f"--out {written} is not possible: name another file that ends on .csv or .h5ad")
+    made_by = Run(run)
     whole = "model_with_pairs.safetensors"  # which there is once 04_interpret has been run
-    model = reading.Scorer.load(run.need(whole if run.path(whole).exists() else "model.safetensors"))
-    made = run.settings().get("notebooks", {})
+    model = reading.Scorer.load(made_by.need(whole if made_by.path(whole).exists() else "model.safetensors"))
+    made = made_by.settings().get("notebooks", {})
     n_modules = made.get("04_interpret", {}).get("n_modules", reading.N_MODULES)
-    adata = source.read() if source.read else cells.read(Path(source.source))
-    scores = reading.score(adata, model, n_modules, options.layer, source.name)
+    adata = source.read() if source.read else read(Path(source.source))
+    scores = reading.score(adata, model, n_modules, layer, source.name)
     is_marked = made.get("01_data", {}).get("csv_safe", False)
     writers = {
-        ".csv": lambda path: report.write_table(scores.reset_index(names="cell"), path, is_marked),
-        ".h5ad": lambda path: report.write_cells(reading.as_cells(scores, adata.obs), path),
+        ".csv": lambda path: write_table(scores.reset_index(names="cell"), path, is_marked),
+        ".h5ad": lambda path: write_cells(reading.as_cells(scores, adata.obs), path),
     }
-    report.Run(out.parent).write(out.name, writers[out.suffix])
+    Run(written.parent).write(written.name, writers[written.suffix])
     said = scores.attrs["said"]
     if batch := made.get("01_data", {}).get("batch"):
         said = [*said, f"The cells of the run were corrected for their batches ({batch}), these were not."]
     if columns := made.get("01_data", {}).get("regress"):
         told = f"The model is of what {', '.join(columns)} leave of expression and frequencies"
         said = [*said, f"{told}: of these cells nothing was taken out, and their scores may follow the same again."]
-    return "\n".join(map(one_line, [*said, out]))
+    return "\n".join(map(one_line, [*said, written]))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names in its messages are those of the user's files, perhaps."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with status 2."""
-        super().error(one_line(message))
+def _shown(path: Path) -> str:
+    return one_line(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    description = "Along which directions do the cells of a tissue vary, and which genes tell its branches apart?"
-    parser = _Parser("python -m scripts", description=description, epilog=HELP, formatter_class=raw)
-    commands = parser.add_subparsers(required=True, metavar="report | pages | settings | score")
-    found = commands.add_parser(
-        "report", help="execute the notebooks and write the pages", epilog=HELP, formatter_class=raw
-    )
-    found.add_argument("--dataset", default="auto", help="name of a data set, or path of an .h5ad file (default: auto)")
-    found.add_argument("--run", help="name of the run folder (default: name of the data set)")
-    found.add_argument("--params", metavar="FILE.yaml", help="settings that differ from the notebooks' defaults")
-    found.add_argument("--reports", default="reports", help="folder of all runs (default: reports)")
-    found.add_argument("--force", action="store_true", help="compute everything again, also what has not changed")
-    found.set_defaults(command=report)
-    found = commands.add_parser("pages", help="write the pages of a run folder, also one filled in JupyterLab")
-    found.add_argument("folder", help="run folder, such as reports/paul15")
-    found.set_defaults(command=pages)
-    found = commands.add_parser("settings", help="list all settings with their defaults and meanings")
-    found.set_defaults(command=settings)
-    found = commands.add_parser("score", help="frequencies, axes and scores of other cells by the model of a run")
-    found.add_argument("cells", help="file or folder of cells, or name of a data set")
-    found.add_argument("--run", required=True, help="run folder, such as reports/paul15")
-    found.add_argument("--layer", default="", help="layer that holds the counts, or raw (default: as for a run)")
-    found.add_argument("--out", help="table (.csv) or cells x scores (.h5ad); default: <name of the cells>.scores.csv")
-    found.set_defaults(command=score)
-    return parser
+def _duration(begin: float) -> str:
+    minutes, seconds = divmod(round(time.monotonic() - begin), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def _compared(folders: list[Path], out: Path) -> str:
+    """Compare runs, write what is found into a folder, and return it as text, with the page's path at its end."""
+    from scripts import runs
+
+    found = runs.compare(folders)
+    return f"{runs.as_text(found)}\n\n{_shown(runs.write(found, out))}"
 
 
 def _ignore(*_: object) -> None:
@@ -160,28 +256,21 @@ def _stop(*_: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _stop)
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, _ignore)
     try:
-        said, status = options.command(options), 0
-    except InputError as error:
-        said, status = one_line(error), 2
-    except KeyboardInterrupt as error:
-        said, status = one_line(error) or "interrupted", 130
-    except NotebookFailed as error:
-        said, status = one_line(error), 1
-    except BrokenPipeError:
-        return 1
-    except Exception as error:  # a fault of the program: one line here, the rest for whoever mends it
-        with tempfile.NamedTemporaryFile("w", prefix="bmlp-", suffix=".log", delete=False) as log:
-            traceback.print_exc(file=log)
-        said, status = f"{type(error).__name__}: {one_line(error)} (traceback in {log.name})", 1
+        outcome = typer.main.get_command(app).main(arguments, standalone_mode=False)
+    except TyperException as error:  # a wrong option
+        outcome = f"{one_line(error.format_message())} (--help lists what there is)", 2
+    if isinstance(outcome, int):  # of --help, which has said all
+        return outcome
+    said, status = outcome
     with undisturbed() as signals:
         with contextlib.suppress(BrokenPipeError):  # whoever has closed the output wants to hear nothing
-            print(f"error: {said}" if status else said, file=sys.stderr if status else sys.stdout, flush=True)
+            if said:
+                print(f"error: {said}" if status else said, file=sys.stderr if status else sys.stdout, flush=True)
         signals.clear()  # all is done
     return status
 

@@ -23,6 +23,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "blocks",
     "regression",
     "parallel",
+    "console",
     "graph",
     "sources",
     "cells",
@@ -41,6 +42,7 @@ FLOORS = [  # from the ground up: a package or module of scripts/ imports only f
     "figures",
     "findings",
     "story",
+    "runs",
     "__main__",
 ]
 MAX_FILES, MAX_LINES = 9, 450  # in a folder of scripts/; in a file

@@ -93,9 +93,7 @@ def test_metadata_and_citation_say_the_same():
 
 def test_the_command_is_there():
     module, function = PYPROJECT["project"]["scripts"]["bmlp"].split(":")
-    with pytest.raises(SystemExit) as ended:
-        getattr(importlib.import_module(module), function)(["--help"])
-    assert ended.value.code == 0
+    assert getattr(importlib.import_module(module), function)(["--help"]) == 0
 
 
 def test_make_installs_again_only_when_the_requirements_change(tmp_path):
@@ -112,6 +110,28 @@ def test_make_installs_again_only_when_the_requirements_change(tmp_path):
     for age, expected in [(-10, False), (10, True)]:
         os.utime(tmp_path / "requirements.txt", (stamp.stat().st_mtime + age,) * 2)
         assert asks_for_install() is expected
+
+
+def test_make_says_what_it_installs_and_leaves_logs_without_pips_lines(tmp_path):
+    for name in ["Makefile", "requirements.txt"]:
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    python = tmp_path / "python"
+    lines = [
+        "#!/bin/sh",
+        '[ "$1" = -c ] && exit',
+        'echo "$@"',
+        "mkdir -p .venv/bin",
+        'cp "$0" .venv/bin/python 2>/dev/null',
+    ]
+    python.write_text("\n".join([*lines, "exit 0\n"]))
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", ".venv/installed", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    venv, pip = done.stdout.splitlines()
+    assert venv == "-m venv .venv" and pip.startswith("-m pip install --quiet") and "requirements.txt" in pip
+    assert [line[:5] for line in done.stderr.splitlines()] == ["[1/2]", "[2/2]"]
+    assert (tmp_path / ".venv/installed").exists()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from scripts.enrichment.ranking import ranked
 from scripts.enrichment.sets import OTHER_NAME, WAYS, TestedSets, coverage, expressed, symbol_counts, tested_sets
 from scripts.enrichment.terms import (
     LIST,
+    kind_of,
     over_representation,
     summarise,
     term_table,
@@ -48,6 +49,7 @@ __all__ = [
     "direction_lists",
     "end_lists",
     "expressed",
+    "kind_of",
     "mean_expression",
     "module_lists",
     "of_their_frequency",

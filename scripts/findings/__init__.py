@@ -99,7 +99,7 @@ from scripts.findings.reading import (
     figures_of_hierarchy,
     figures_of_reading,
 )
-from scripts.findings.text import bullets, say, table
+from scripts.findings.text import bullets, measured, say, table
 
 __all__ = [
     "CORRELATION",
@@ -190,6 +190,7 @@ __all__ = [
     "figures_of_structure",
     "figures_of_terms",
     "libraries_key_figure",
+    "measured",
     "network_table",
     "planted_key_figures",
     "say",

@@ -14,16 +14,16 @@ import importlib
 import os
 import re
 import shutil
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from scripts.console import Progress
 from scripts.errors import InputError, MissingError, NotebookFailed, OfflineError, one_line
 from scripts.parallel import undisturbed
 from scripts.report import files, ledger
@@ -32,12 +32,12 @@ from scripts.report.run import ASIDE, MAKERS, RECORDED, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
     from scripts.report.kernel import Kernel
+    from scripts.sources import Source
 
 KEPT = ".appendices"  # folder beside the runs: independent notebooks as executed, one folder for each recipe
 Found = tuple[Path, Ledger, dict]  # a folder, its ledger and its record
+Line = Callable[[], AbstractContextManager[Callable[[], None]]]  # shows a notebook from its beginning, see `Progress`
 EXPECTED = {error.__name__ for error in (InputError, MissingError, OfflineError)}  # their message says enough
 
 
@@ -79,13 +79,15 @@ def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     return [*sorted(folder.glob("[0-9][0-9]_*.ipynb")), *sorted(folder.glob("appendix_*.ipynb"))]
 
 
-def plan(dataset: str, name: str | None, params: str | None, reports: str, folder: Path = NOTEBOOKS) -> Plan:
+def plan(
+    dataset: str | Source, name: str | None, params: str | dict[str, Any] | None, reports: str, folder: Path = NOTEBOOKS
+) -> Plan:
     """Check everything that can be checked before anything is made on disk.
 
     Parameters
     ----------
     dataset, name, params, reports : str
-        The options of the command line.
+        The options of the command line; dataset may also be one that was found, params the settings themselves.
     folder : Path
         Of the notebooks.
 
@@ -97,12 +99,12 @@ def plan(dataset: str, name: str | None, params: str | None, reports: str, folde
     from scripts.sources import resolve
 
     found = notebooks(folder)
-    given = from_file(params, found) if params else {}
+    given = from_file(params, found) if isinstance(params, str) and params else dict(params or {})
     for notebook in found:
         checked(notebook, given)
     if name is not None:
         check_name(name)
-    source = resolve(dataset)  # last: it may have to ask the web
+    source = resolve(dataset) if isinstance(dataset, str) else dataset  # last: it may have to ask the web
     check_name(name or source.name)
     target = Path(reports).expanduser().resolve() / (name or source.name)
     files = tuple(str(path) for path in source.files)
@@ -134,7 +136,9 @@ def _check_folder(folder: Path, files: tuple[str, ...]) -> None:
             raise InputError(f"{file} lies in {folder}, which the run would replace: move it, or choose another --run")
 
 
-def execute(chosen: Plan, tell: Callable[[Run], Iterable[str]], force: bool = False) -> Path:
+def execute(
+    chosen: Plan, tell: Callable[[Run], Iterable[str]], force: bool = False, others: Iterable[Path] = ()
+) -> Path:
     """Build the run aside, take over what has not changed, write its pages, and put it in its place.
 
     Parameters
@@ -144,6 +148,8 @@ def execute(chosen: Plan, tell: Callable[[Run], Iterable[str]], force: bool = Fa
         Writes what the run has found, `index.html` among it, and returns the names of the files.
     force : bool
         Compute everything again.
+    others : iterable of Path
+        Folders of finished runs, too, that notebooks may be taken over from.
 
     Returns
     -------
@@ -159,17 +165,19 @@ def execute(chosen: Plan, tell: Callable[[Run], Iterable[str]], force: bool = Fa
         _recover(chosen)
         if not force and not chosen.aside.exists() and _is_whole(chosen):
             return chosen.folder / "index.html"
-        found = [] if force else [(path, *known) for path in (chosen.aside, chosen.folder) if (known := _known(path))]
+        folders = (chosen.aside, chosen.folder, *others)
+        found = [] if force else [(path, *known) for path in folders if (known := _known(path))]
         if chosen.aside not in [folder for folder, *_ in found]:
             _delete(chosen.aside)
         try:
-            _build(chosen, found, force)
-            with clock("pages"):
-                from scripts.report import pages
+            with Progress() as progress:
+                _build(chosen, found, force, progress)
+                with progress.line("pages"):
+                    from scripts.report import pages
 
-                run = Run(chosen.aside)
-                pages.write_pages(run)
-                run.enter_pages(tell(run))
+                    run = Run(chosen.aside)
+                    pages.write_pages(run)
+                    run.enter_pages(tell(run))
             with undisturbed() as signals:
                 _put_in_place(chosen)
                 signals.clear()  # of a run that is done
@@ -198,7 +206,7 @@ def _is_whole(chosen: Plan) -> bool:
     )
 
 
-def _build(chosen: Plan, found: list[Found], force: bool) -> None:
+def _build(chosen: Plan, found: list[Found], force: bool, progress: Progress) -> None:
     """Fill the folder aside: take over what holds in the folders found, or is kept; execute the rest."""
     run, now, record = Run(chosen.aside), Ledger(), {}
     if not chosen.aside.exists():
@@ -206,11 +214,21 @@ def _build(chosen: Plan, found: list[Found], force: bool) -> None:
     missing = []
     for step in chosen.steps:
         is_found = any(_take_over(step, other, run, now, record) for other in found)
-        if not is_found and (force or not _take_kept(chosen, step, run, now, record)):
+        if is_found or (not force and _take_kept(chosen, step, run, now, record)):
+            _name_folder(run, f"{step.stem}.ipynb", now)
+        else:
             missing.append(step)
     run.start(now, record)
     if missing:
-        _execute_all(run, chosen.steps, missing)
+        folders = [chosen.folder, *(folder for folder, *_ in found)]
+        lines = {
+            step.stem: partial(
+                progress.line, f"[{number}/{len(chosen.steps)}] {step.stem}", step.n_cells, step.seconds(folders)
+            )
+            for number, step in enumerate(chosen.steps, 1)
+            if step in missing
+        }
+        _execute_all(run, missing, lines)
     for step in missing:
         if step.is_independent:
             _keep(chosen, step)
@@ -244,18 +262,11 @@ def _take_over(step: Step, found: Found, run: Run, now: Ledger, record: dict) ->
 
 
 def _take_kept(chosen: Plan, step: Step, run: Run, now: Ledger, record: dict) -> bool:
-    """Take over an independent notebook as another run has executed it, under this run's name; whether there is one."""
-    import nbformat
-
-    folder, name = chosen.kept(step), f"{step.stem}.ipynb"
+    """Take over an independent notebook as another run has executed it; whether there is one."""
+    folder = chosen.kept(step)
     with contextlib.suppress(InputError, OSError), holding(folder.parent, timeout=60):
         known = _known(folder)
-        if known and _take_over(step, (folder, *known), run, now, record):
-            executed = nbformat.read(run.path(name), as_version=4)
-            _name_folder(executed, executed.metadata.papermill.parameters["run_dir"], str(chosen.folder))
-            run.write(name, lambda aside: nbformat.write(executed, aside))
-            now.files[name] = now.files[name] | {"sha256": ledger.checksum(run.path(name))}
-            return True
+        return known is not None and _take_over(step, (folder, *known), run, now, record)
     return False
 
 
@@ -276,20 +287,32 @@ def _keep(chosen: Plan, step: Step) -> None:
             _delete(kept.folder)
 
 
-def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
+def _name_folder(run: Run, name: str, now: Ledger) -> None:
+    """Let a notebook that was taken over name the folder of this run, and no other run's."""
+    import nbformat
+
+    executed, folder = nbformat.read(run.path(name), as_version=4), run.folder.parent / run.name
+    if executed.metadata.papermill.parameters["run_dir"] != str(folder):
+        files.name_folder(executed, folder)
+        run.write(name, lambda aside: nbformat.write(executed, aside))
+        now.files[name] = now.files[name] | {"sha256": ledger.checksum(run.path(name))}
+
+
+def _execute_all(run: Run, missing: list[Step], lines: Mapping[str, Line]) -> None:
     """Execute notebooks in order; those that are independent beside the others, in a second kernel.
+
+    lines : by notebook, what shows how far it is.
 
     The notebooks are executed in threads, and this one does nothing but wait for them or for a signal: one that came
     while modules are imported would leave Python's lock on imports locked, and all threads waiting.
     """
     from scripts.report.kernel import SLOW_MODULES, Kernel
 
-    labels = {step.stem: f"[{number}/{len(steps)}] {step.stem}" for number, step in enumerate(steps, 1)}
     beside = [step for step in missing if step.is_independent]
     in_order = [step for step in missing if step not in beside]
     if not in_order:
         beside, in_order = [], missing
-    start = partial(Kernel, steps[0].notebook.parent, run.folder)
+    start = partial(Kernel, missing[0].notebook.parent, run.folder)
     stopping, failed = threading.Event(), None
     with undisturbed() as signals, contextlib.ExitStack() as stack:
         kernels = [stack.enter_context(start())]
@@ -299,7 +322,7 @@ def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
         with ThreadPoolExecutor(3) as threads:
             threads.submit(importlib.import_module, "scripts.report.pages")  # takes a moment, which notebooks leave
             running = {
-                threads.submit(_execute_in_order, run, part, labels, kernel, stopping, is_beside=part is beside)
+                threads.submit(_execute_in_order, run, part, lines, kernel, stopping)
                 for part, kernel in zip([in_order, beside], kernels, strict=False)
             }
             while running and not signals:
@@ -316,21 +339,21 @@ def _execute_all(run: Run, steps: list[Step], missing: list[Step]) -> None:
 
 
 def _execute_in_order(
-    run: Run, steps: list[Step], labels: dict, kernel: Kernel, stopping: threading.Event, is_beside: bool
+    run: Run, steps: list[Step], lines: Mapping[str, Line], kernel: Kernel, stopping: threading.Event
 ) -> None:
     for step in steps:
         if not stopping.is_set():
-            with clock(labels[step.stem], is_beside):
-                _execute_one(run, step, kernel)
+            with lines[step.stem]() as advance:
+                _execute_one(run, step, kernel, advance)
 
 
-def _execute_one(run: Run, step: Step, kernel: Kernel) -> None:
+def _execute_one(run: Run, step: Step, kernel: Kernel, advance: Callable[[], None]) -> None:
     import nbformat
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
     try:
-        executed = kernel.execute(step.notebook, step.settings | {"run_dir": str(run.folder)})
+        executed = kernel.execute(step.notebook, step.settings | {"run_dir": str(run.folder)}, advance)
     except DeadKernelError as error:
         raise NotebookFailed(f"{step.stem}: Python died, perhaps for lack of memory") from error
     except PapermillExecutionError as error:
@@ -338,17 +361,9 @@ def _execute_one(run: Run, step: Step, kernel: Kernel) -> None:
             raise NotebookFailed(f"{step.stem}: {one_line(error.evalue)}") from None
         log = _log(run, "\n".join(error.traceback))
         raise NotebookFailed(f"{step.stem}: {error.ename}: {one_line(error.evalue)} (traceback in {log})") from None
-    _name_folder(executed, str(run.folder), str(run.folder.parent / run.name))
+    files.name_folder(executed, run.folder.parent / run.name)
     run.write(f"{step.stem}.ipynb", lambda aside: nbformat.write(executed, aside))
     run.enter(step.stem, f"{step.stem}.ipynb", step.recipe)
-
-
-def _name_folder(executed: NotebookNode, aside: str, final: str) -> None:
-    """Let an executed notebook name the folder that its run will have, so that it can be executed again from there."""
-    for cell in executed.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace(aside, final)
-    executed.metadata.papermill.parameters["run_dir"] = final
 
 
 def _log(run: Run, text: str) -> Path:
@@ -410,36 +425,3 @@ def unfinished(chosen: Plan) -> str:
     if not chosen.aside.exists():
         return kept.removesuffix("; ")
     return f"{kept}what is done lies in {chosen.aside}: start again to go on from there"
-
-
-@contextlib.contextmanager
-def clock(label: str, is_beside: bool = False) -> Iterator[None]:
-    """Print `label ... 41 s` on stderr at the end; on a terminal each second too, unless it is beside another line."""
-    begin, done, on_terminal = time.monotonic(), threading.Event(), sys.stderr.isatty()
-
-    def show(end: str = "") -> None:
-        erase = "\r\x1b[K" if on_terminal else ""  # of the running line, which may be that of another notebook
-        say(f"{erase}{label} ... {time.monotonic() - begin:.0f} s{end}")
-
-    def tick() -> None:
-        show()
-        while not done.wait(1):
-            show()
-
-    ticker = threading.Thread(target=tick, daemon=True)
-    if on_terminal and not is_beside:
-        ticker.start()
-    try:
-        yield
-    finally:
-        done.set()
-        if ticker.is_alive():
-            ticker.join()
-        show(end="\n")
-
-
-def say(text: str) -> None:
-    """Write on stderr whole: lines of two threads do not mix. Whoever has closed stderr wants to hear nothing."""
-    with contextlib.suppress(BrokenPipeError, ValueError):
-        sys.stderr.write(text)
-        sys.stderr.flush()

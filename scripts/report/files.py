@@ -1,4 +1,4 @@
-"""Files of a run: tables that spreadsheets may open, too, cells, and what is said where the disk has no room."""
+"""Files of a run: tables that spreadsheets may open, too, cells, notebooks, and what is said of a full disk."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scripts.errors import InputError
 if TYPE_CHECKING:
     import anndata
     import pandas as pd
+    from nbformat import NotebookNode
 
 TEXT_COLUMNS = [  # stay text even where every name is a number
     *("gene", "gene_i", "gene_j", "term", "genes", "shared_genes", "bilinear_genes", "correlated_genes"),
@@ -52,6 +53,15 @@ def _change_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataF
     for name in table.select_dtypes(exclude=["number", "bool"]):
         changed[name] = [change(value) if isinstance(value, str) else value for value in table[name]]
     return changed
+
+
+def name_folder(executed: NotebookNode, folder: Path) -> None:
+    """Let an executed notebook name the folder that its run has or will have, to be executed again from there."""
+    known = executed.metadata.papermill.parameters
+    for cell in executed.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(known["run_dir"], str(folder))
+    known["run_dir"] = str(folder)
 
 
 def is_full(error: Exception) -> bool:

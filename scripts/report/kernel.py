@@ -11,7 +11,7 @@ import os
 import queue
 import signal
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +101,11 @@ class Kernel:
         # without stop_on_error=False, a failure would also cancel the requests that are queued behind this one
         self._client.execute(PRELOAD.format(list(modules)), silent=True, store_history=False, stop_on_error=False)
 
-    def execute(self, notebook: Path, parameters: dict) -> NotebookNode:
+    def execute(self, notebook: Path, parameters: dict, advance: Callable[[], None] = lambda: None) -> NotebookNode:
         """Execute a notebook among no names of the last one; returns it with its outputs.
 
-        PapermillExecutionError where a cell fails, DeadKernelError where the process ends.
+        advance : called after each cell that was executed. PapermillExecutionError where a cell fails, DeadKernelError
+        where the process ends.
         """
         import papermill
 
@@ -112,9 +113,8 @@ class Kernel:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)  # a dead kernel is told by the error alone
         # no output path: papermill would leave a half-executed notebook there. No cwd: it would change that of this
         # process, which may execute notebooks in several threads; the kernel has started in its folder
-        return papermill.execute_notebook(
-            notebook, None, parameters, kernel_name="python3", progress_bar=False, km=self.manager
-        )
+        usual = {"kernel_name": "python3", "progress_bar": False, "km": self.manager}
+        return papermill.execute_notebook(notebook, None, parameters, **usual, on_cell_executed=lambda **_: advance())
 
     def forget(self) -> None:
         """Delete all names of the last notebook, and reset its options of pandas, so that the next cannot lean on them.

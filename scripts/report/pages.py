@@ -173,6 +173,14 @@ def rendered(template: Path, content: dict, style: str = "", plotly: bool = Fals
     return printable(environment.from_string(template.read_text(encoding="utf-8")).render(shared | content))
 
 
+def write_tables(run: Run, name: str, title: str, said: list[str], links: dict[str, str], sections: list[dict]) -> Path:
+    """Write a page of sentences and tables; links : {text: address}; sections : `title`, `note` and `table` (HTML)."""
+    fixed = {"style": STYLE, "script": SCRIPT, "policy": policy()}
+    template = _exporter().environment.get_template("tables.html.j2")
+    html = template.render(title=title, said=said, links=links, sections=sections, **fixed)
+    return run.write_text(name, printable(html))
+
+
 def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
     """What the first page shows of one page."""
     seconds = notebook.metadata.get("papermill", {}).get("duration")
@@ -291,16 +299,17 @@ def _data_and_settings(run: Run, first: str = "") -> dict:
     return {
         "data": str(notebooks.get("01_data", {}).get("data", "Data: not recorded in this run folder")),
         "settings": {
-            group: {name: _setting(value) for name, value in entries.items()}
+            group: {name: setting(value) for name, value in entries.items()}
             for group, entries in groups.items()
             if entries
         },
     }
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
+    """A setting as text."""
     if isinstance(value, list):
-        return ", ".join(map(_setting, value))
+        return ", ".join(map(setting, value))
     return "not set" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
 
 

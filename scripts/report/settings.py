@@ -336,15 +336,23 @@ def check_name(name: str) -> None:
         )
 
 
+def listed(notebook: Path) -> list[tuple[str, str, str]]:
+    """Settings of a notebook that a user may choose: name, default as YAML, and meaning."""
+    return [
+        (
+            name,
+            yaml.safe_dump(parameter.default, default_flow_style=True, width=1000).splitlines()[0],
+            parameter.meaning,
+        )
+        for name, parameter in parameters(notebook).items()
+        if name not in RESERVED
+    ]
+
+
 def described(notebooks: list[Path]) -> str:
     """All settings as text: by notebook, each with its default and meaning."""
     lines = []
     for notebook in notebooks:
         lines += ["", f"# {notebook.stem}"]
-        lines += [
-            f"{name}: {yaml.safe_dump(parameter.default, default_flow_style=True, width=1000).splitlines()[0]}"
-            f"  # {parameter.meaning}"
-            for name, parameter in parameters(notebook).items()
-            if name not in RESERVED
-        ]
+        lines += [f"{name}: {default}  # {meaning}" for name, default, meaning in listed(notebook)]
     return "\n".join(lines[1:])

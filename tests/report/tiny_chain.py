@@ -44,7 +44,7 @@ def plan(notebooks, params=None, name=None):
 
 def executed(capsys):
     """Names of the notebooks that the clock has shown since it was last asked."""
-    return re.findall(r"\[\d/\d\] (\w+) \.\.\.", capsys.readouterr().err)
+    return re.findall(r"\[\d/\d\] (\w+) \.\.\. \d+ s$", capsys.readouterr().err, re.MULTILINE)
 
 
 def content(folder):
@@ -52,6 +52,6 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def execute(chosen, force=False):
+def execute(chosen, force=False, others=()):
     """Make the run, with its pages, as the command line does."""
-    return chain.execute(chosen, story.write, force)
+    return chain.execute(chosen, story.write, force, others)
