@@ -336,6 +336,10 @@ class Run:
             parts = {notebook: known.notebooks[notebook].id}
             known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": parts}
 
+    def names(self, name: str) -> bool:
+        """Whether the ledger of the run names a file."""
+        return name in Ledger.load(self.folder).files
+
     def enter_pages(self, names: Iterable[str] = ()) -> None:
         """Enter that pages were written of what is there; names : of the files that were written with them."""
         with self._changing() as (known, _):
