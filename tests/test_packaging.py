@@ -271,3 +271,11 @@ def test_those_who_began_it_are_named():
     assert {"ScBMLP", "Bilinear MLPs enable weight-based mechanistic interpretability"} <= named
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "https://github.com/kmaherx/ScBMLP" in readme and "https://arxiv.org/abs/2410.08417" in readme
+
+
+def test_files_that_are_no_code_are_in_the_package():
+    packed = PYPROJECT["tool"]["setuptools"]["package-data"]
+    folders = {package: ROOT / package.replace(".", "/") for package in packed}
+    found = {path for package, folder in folders.items() for name in packed[package] for path in folder.glob(name)}
+    files = [path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert len(files) > 5 and set(files) <= found

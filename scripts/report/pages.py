@@ -173,14 +173,6 @@ def rendered(template: Path, content: dict, style: str = "", plotly: bool = Fals
     return printable(environment.from_string(template.read_text(encoding="utf-8")).render(shared | content))
 
 
-def write_tables(run: Run, name: str, title: str, said: list[str], links: dict[str, str], sections: list[dict]) -> Path:
-    """Write a page of sentences and tables; links : {text: address}; sections : `title`, `note` and `table` (HTML)."""
-    fixed = {"style": STYLE, "script": SCRIPT, "policy": policy()}
-    template = _exporter().environment.get_template("tables.html.j2")
-    html = template.render(title=title, said=said, links=links, sections=sections, **fixed)
-    return run.write_text(name, printable(html))
-
-
 def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
     """What the first page shows of one page."""
     seconds = notebook.metadata.get("papermill", {}).get("duration")

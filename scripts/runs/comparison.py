@@ -25,6 +25,7 @@ from scripts.report import settings as schema
 
 LEAST_SHARED = 50  # cells of both runs from which on their frequencies are compared: fewer agree by chance
 COLUMNS = ["part", "name", "frequency", "run", "value", "chance"]
+TEMPLATE = Path(__file__).parent / "templates/compare.html.j2"
 NOT_RECORDED = "not recorded"  # of a setting or figure that a run does not have, as one of another version
 MEAN = "mean"  # frequency of an R2 that is the mean over those that all runs have
 N_POLE_GENES = 25  # genes of each pole that are compared
@@ -103,7 +104,7 @@ def compare(folders: list[Path]) -> Comparison:
             rows += list(of_part(runs))  # whole, or nothing of it
         except InputError as error:
             said.append(f"Not compared ({part}): {one_line(error)}")
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"chance": float})  # counts stay whole numbers
     first, *others = runs
     said += [_sentence(table, first, other) for other in others]
     is_marked = any(
@@ -299,4 +300,5 @@ def write(found: Comparison, folder: Path) -> Path:
     links = {name: quote(os.path.relpath(path / "index.html", folder)) for name, path in found.folders.items()}
     at = Run(folder)
     at.write("compare.csv", partial(write_table, found.table, is_marked=found.is_marked))
-    return pages.write_tables(at, "compare.html", "Runs beside each other", found.said, links, sections)
+    content = {"title": "Runs beside each other", "said": found.said, "links": links, "sections": sections}
+    return at.write_text("compare.html", pages.rendered(TEMPLATE, content))

@@ -68,6 +68,13 @@ def results(folder):
     return {name: text for name, text in content(folder).items() if not name.endswith((".ipynb", ".html", ".json"))}
 
 
+def runs_in(reports):
+    """What lies in the folder of all runs, beside the appendices that are kept there: nothing but those, whole ones."""
+    kept = reports / ".appendices"
+    assert not kept.exists() or all(path.name.startswith("appendix") for path in kept.iterdir())
+    return [path.name for path in reports.iterdir() if path != kept]
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(notebooks, tmp_path_factory):
     """Results of whole runs for k = 1 and 2, the folder of the first, and how long the second took over it."""
@@ -104,7 +111,7 @@ def test_a_run_that_is_killed_leaves_the_finished_one_and_is_resumed(notebooks, 
     status, said, _ = end(start(notebooks, reports, 2))
     assert status == 0, said
     assert results(reports / "x") == expected[2]
-    assert [path.name for path in reports.iterdir()] == ["x"]  # no lock, nothing aside, no log
+    assert runs_in(reports) == ["x"]  # no lock, nothing aside, no log
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2, 3])
@@ -121,7 +128,7 @@ def test_of_two_runs_into_one_folder_one_says_who_holds_it(notebooks, uninterrup
     else:
         assert status == 2 and re.search(r"is being written by (process \d+|another process): wait for it", said[-1])
     assert results(reports / "x") == uninterrupted[0][winner]
-    assert [path.name for path in reports.iterdir()] == ["x"]
+    assert runs_in(reports) == ["x"]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -137,13 +144,13 @@ def test_what_was_done_of_a_new_run_is_kept_and_not_done_again(notebooks, tmp_pa
     if sent != signal.SIGKILL:
         kept = f"what is done lies in {known.parent}: start again to go on from there"
         assert (status, said[-1]) == (130, f"error: interrupted; {kept}")
-        assert [path.name for path in reports.iterdir()] == [known.parent.name]  # no lock, no file of a kernel
+        assert runs_in(reports) == [known.parent.name]  # no lock, no file of a kernel
         assert not list(known.parent.glob(".*"))
     assert not (reports / "x").exists()
     status, said, _ = end(start(notebooks, reports, 1))
     assert status == 0 and not any("01_data" in line or "02_visualize" in line for line in said)
     assert any("03_train" in line for line in said)
-    assert [path.name for path in reports.iterdir()] == ["x"]
+    assert runs_in(reports) == ["x"]
 
 
 CELLS = """

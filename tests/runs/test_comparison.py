@@ -82,6 +82,7 @@ def test_a_run_beside_its_like_differs_in_nothing(first, tmp_path):
     np.testing.assert_allclose(of_pair["value"].astype(float), 1)
     assert values(found, "terms", "Jaccard") == 1
     assert "0 settings differ; of 3 frequencies, the first 3 span the same space" in found.said[-1]
+    assert re.search(r"^significant +2 +2$", runs.as_text(found), re.MULTILINE)  # a count, also among numbers alone
 
 
 def test_what_differs_is_measured(first, tmp_path):
