@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile --no-l
 RIVALS := .venv/rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help report check test lint lab bench rivals
+.PHONY: help report check test lint lab bench gallery rivals
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -51,6 +51,9 @@ bench: $(INSTALLED) $(RIVALS)  ## print each measured speed as a ratio, what the
 	@$(VENV)/python -m benchmarks.shapes
 	@$(VENV)/python -m benchmarks.pair_nulls
 	@$(VENV)/python -m benchmarks.gene_rivals
+
+gallery: $(INSTALLED)  ## make the pictures of docs/gallery.md, with an installed Chromium
+	@PYTHONPATH="$$PWD" $(VENV)/python docs/make_gallery.py
 
 $(RIVALS): $(INSTALLED) pyproject.toml
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[rivals]'

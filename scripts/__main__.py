@@ -50,6 +50,7 @@ exit status: 0 done; 1 a notebook failed, or the disk is full;
 Outcome = tuple[str, int]  # what is printed, and the exit status
 DATASET = typer.Option(help="Name of a data set, or path of a file or folder of cells.")
 REPORTS = typer.Option(help="Folder of all runs.")
+SINGLE = typer.Option("--single-file", help="Write <run>.html, too: the whole report in one file, to pass on.")
 FORCE = typer.Option("--force", help="Compute everything again, also what has not changed.")
 app = typer.Typer(help=HELP, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]})
 
@@ -90,16 +91,20 @@ def report(
     ] = None,
     reports: Annotated[str, REPORTS] = "reports",
     force: Annotated[bool, FORCE] = False,
+    single_file: Annotated[bool, SINGLE] = False,
 ) -> str:
     """Execute the notebooks and write the pages."""
     from scripts.console import say
-    from scripts.report import chain
+    from scripts.report import Run, chain
 
     begin = time.monotonic()
     chosen = chain.plan(dataset, run, params, reports)
     say(f"{one_line(chosen.reason)}\n")
     try:
-        index = chain.execute(chosen, _tell, force)
+        tell = functools.partial(_tell, single_file=single_file)
+        index = chain.execute(chosen, tell, force)
+        if single_file and not index.with_name(f"{chosen.folder.name}.html").exists():  # of a run that was whole
+            Run(index.parent).enter_pages(tell(Run(index.parent)))
     except (NotebookFailed, KeyboardInterrupt) as error:
         left = chain.unfinished(chosen)
         cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
@@ -150,7 +155,10 @@ def compare(
 
 
 @_command
-def pages(folder: Annotated[str, typer.Argument(help="Run folder, such as reports/paul15.")]) -> str:
+def pages(
+    folder: Annotated[str, typer.Argument(help="Run folder, such as reports/paul15.")],
+    single_file: Annotated[bool, SINGLE] = False,
+) -> str:
     """Write the pages of a run folder, also one filled in JupyterLab."""
     from scripts.report import Run
     from scripts.report import pages as of_run
@@ -158,15 +166,20 @@ def pages(folder: Annotated[str, typer.Argument(help="Run folder, such as report
     run = Run(folder)
     run.need("params.yaml")  # or it is no run
     of_run.write_pages(run)
-    run.enter_pages(_tell(run))
+    run.enter_pages(_tell(run, single_file))
     return one_line(run.path("index.html"))
 
 
-def _tell(run: Run) -> list[str]:
-    """Write the story of a run; returns the names of its files. What it imports takes a moment."""
+def _tell(run: Run, single_file: bool = False) -> list[str]:
+    """Write the story of a run, whose other pages are there; returns the names of its files.
+
+    The one page of the whole is written where it is asked for, or was written before: none of a former state is left.
+    What this imports takes a moment.
+    """
     from scripts import story
 
-    return story.write(run)
+    names = story.write(run)
+    return [*names, story.write_single(run)] if single_file or run.names(story.single_file(run)) else names
 
 
 @_command

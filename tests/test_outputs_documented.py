@@ -49,7 +49,7 @@ def test_every_column_is_named(small_run):
     assert tables
     for name in tables:
         columns = set(small_run.load_table(name).columns)
-        if name == "cell_scores.csv":  # as many as there are frequencies and modules
+        if name in ("cell_scores.csv", "program_scores.csv"):  # as many as there are frequencies, modules, programs
             columns = {re.sub(r"\d+", "<number>", column) for column in columns}
         assert columns == named(name), name
 
@@ -65,9 +65,10 @@ def test_every_key_of_the_cells_of_counts_is_named(paul15):
     assert keys(stored(paul15[0])) - keys(resolve("paul15").read()) <= named("cells.h5ad")
 
 
-def test_every_key_of_the_model_is_named(small_run):
-    with safe_open(small_run.need("model.safetensors"), framework="np") as file:
-        assert set(file.keys()) | set(file.metadata()) == named("model.safetensors")
+@pytest.mark.parametrize("name", ["model.safetensors", "model_of_programs.safetensors"])
+def test_every_key_of_the_model_is_named(small_run, name):
+    with safe_open(small_run.need(name), framework="np") as file:
+        assert set(file.keys()) | set(file.metadata()) == named(name)
         assert len(json.loads(file.metadata()["genes"])) == file.get_tensor("basis").shape[0]
 
 

@@ -8,6 +8,8 @@ from scripts.programs.reading import (
     program_ends,
     program_table,
     response,
+    score_table,
+    strongest_response,
 )
 from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, linear_targets, program_terms, term_table
 from scripts.programs.triples import gene_triples, gene_triples_of_pairs
@@ -30,5 +32,7 @@ __all__ = [
     "program_table",
     "program_terms",
     "response",
+    "score_table",
+    "strongest_response",
     "term_table",
 ]

@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from scripts.blocks import Matrix
 from scripts.evaluation import correlations
-from scripts.models import monomials
+from scripts.models import PolynomialForm, monomials
 from scripts.programs.divisions import Programs
 from scripts.reading import poles
 
@@ -152,25 +152,58 @@ class Response:
     y: np.ndarray
 
 
-def response(programs: Programs | None, terms: pd.DataFrame, n: int = 40) -> Response | None:
-    """The surface of a frequency over the pair of programs of the largest |t|, the others at their mean.
+def score_table(programs: Programs | None, cells: pd.Index) -> pd.DataFrame:
+    """Programs of all cells, a row a cell: cell, fitted (whether programs were fitted to it), program_1, program_2, ...
 
-    terms : as from `program_terms`; n : values of each program. None where no pair is tested.
+    cells : (n_cells,) names. No rows where there are no programs.
+    """
+    if programs is None:
+        return pd.DataFrame(columns=["cell", "fitted"])
+    is_fitted = np.isin(np.arange(len(cells)), programs.half)
+    scores = {f"program_{number}": t for number, t in enumerate(programs.t.T, start=1)}
+    return pd.DataFrame({"cell": cells, "fitted": is_fitted, **scores})
+
+
+def strongest_response(programs: Programs | None, terms: pd.DataFrame) -> Response | None:
+    """The `response` of the pair of programs and the frequency of the largest |t|.
+
+    terms : as from `program_terms`. None where no pair is tested.
     """
     pairs = terms[terms["order"] == 2]
     if programs is None or pairs.empty:
         return None
     best = pairs.loc[pairs["t"].abs().idxmax()]
-    frequency, pair = int(best["frequency"]), [int(number) - 1 for number in best["programs"].split()]
-    t, form = programs.t, programs.form
-    along = [np.linspace(t[:, k].min(), t[:, k].max(), n) for k in pair]
+    return response(programs.form, programs.t, programs.y, programs.other, int(best["frequency"]), best["programs"])
+
+
+def response(
+    form: PolynomialForm, t: np.ndarray, y: np.ndarray, other: np.ndarray, frequency: int, pair: str, n: int = 40
+) -> Response:
+    """The surface of a frequency over two programs, the others at their mean.
+
+    Parameters
+    ----------
+    form : PolynomialForm
+    t : (n_cells, n_programs)
+    y : (n_cells, n_freq)
+        Of standard deviation 1.
+    other : (n_other,) int or (n_cells,) bool
+        Cells that the programs have not met.
+    frequency : int
+    pair : str
+        Numbers of the two programs, from 1, with a space between.
+    n : int
+        Values of each program.
+    """
+    places = [int(number) - 1 for number in pair.split()]
+    along = [np.linspace(t[:, k].min(), t[:, k].max(), n) for k in places]
     points = np.tile(t.mean(axis=0), (n * n, 1))
-    points[:, pair] = np.stack([grid.ravel() for grid in np.meshgrid(*along)], axis=1)
+    points[:, places] = np.stack([grid.ravel() for grid in np.meshgrid(*along)], axis=1)
     products = np.stack([points[:, term].prod(axis=1) for term in monomials(t.shape[1])], axis=1)
     values = form.constant[frequency] + products @ form.weights[frequency]
-    size = np.maximum(np.ptp(t[:, pair], axis=0), 1e-12)
-    distance, _ = KDTree(t[:, pair] / size).query(points[:, pair] / size)
+    size = np.maximum(np.ptp(t[:, places], axis=0), 1e-12)
+    distance, _ = KDTree(t[:, places] / size).query(points[:, places] / size)
     shown = np.where(distance < NEAR, values, np.nan).reshape(n, n)
     surface = pd.DataFrame(shown, index=along[1], columns=along[0])
-    names = (f"program {pair[0] + 1}", f"program {pair[1] + 1}")
-    return Response(frequency, names, surface, t[programs.other][:, pair], programs.y[programs.other, frequency])
+    names = (f"program {places[0] + 1}", f"program {places[1] + 1}")
+    return Response(frequency, names, surface, t[other][:, places], y[other, frequency])

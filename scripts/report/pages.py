@@ -187,18 +187,8 @@ def _card(stem: str, notebook: nbformat.NotebookNode) -> dict:
 
 def count_figures(notebook: nbformat.NotebookNode) -> int:
     """Count the plotly figures among the outputs of a notebook."""
-    return len(_figures(notebook))
-
-
-def figures_of(run: Run, stem: str) -> list[dict]:
-    """`data` and `layout` of all plotly figures of an executed notebook; none where it is not there, or out of date."""
-    path = run.path(f"{stem}.ipynb")
-    return _figures(_executed(path)) if path.is_file() and not outdated(run, stem) else []
-
-
-def _figures(notebook: nbformat.NotebookNode) -> list[dict]:
     outputs = itertools.chain.from_iterable(cell.get("outputs", []) for cell in notebook.cells)
-    return [output["data"][FIGURE] for output in outputs if FIGURE in output.get("data", {})]
+    return sum(FIGURE in output.get("data", {}) for output in outputs)
 
 
 class _MarkdownFromData(mistune.HTMLRenderer):

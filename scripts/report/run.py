@@ -52,6 +52,8 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
     "program_terms.csv": "07_programs",
     "program_counts.csv": "07_programs",
     "program_shares.csv": "07_programs",
+    "program_scores.csv": "07_programs",
+    "model_of_programs.safetensors": "07_programs",
     "hierarchy.csv": "08_hierarchy",
     "cell_groups.csv": "08_hierarchy",
     "classes.csv": "09_classes",
@@ -205,6 +207,7 @@ class Run:
         cells: anndata.AnnData | None = None,
         model: Any = None,
         model_with_pairs: Any = None,
+        model_of_programs: Any = None,
         facts: dict | None = None,
         key_figures: dict[str, object] | None = None,
         alerts: Sequence[str] = (),
@@ -220,6 +223,8 @@ class Run:
             For `model.safetensors`, written by its own `save(path)`.
         model_with_pairs : optional
             For `model_with_pairs.safetensors`, likewise.
+        model_of_programs : optional
+            For `model_of_programs.safetensors`, likewise.
         facts : dict, optional
             Recorded beside the settings.
         key_figures : {label: text}, optional
@@ -232,7 +237,8 @@ class Run:
         writers: dict[str, Callable[[Path], object]] = {}
         if cells is not None:
             writers["cells.h5ad"] = partial(files.write_cells, cells)
-        for name, form in {"model": model, "model_with_pairs": model_with_pairs}.items():
+        models = {"model": model, "model_with_pairs": model_with_pairs, "model_of_programs": model_of_programs}
+        for name, form in models.items():
             if form is not None:
                 writers[f"{name}.safetensors"] = form.save
         with self._changing() as (known, record):
@@ -329,6 +335,10 @@ class Run:
             known.notebooks.setdefault(notebook, entry)
             parts = {notebook: known.notebooks[notebook].id}
             known.files[name] = {"sha256": ledger.checksum(self.path(name)), "maker": notebook, "parts": parts}
+
+    def names(self, name: str) -> bool:
+        """Whether the ledger of the run names a file."""
+        return name in Ledger.load(self.folder).files
 
     def enter_pages(self, names: Iterable[str] = ()) -> None:
         """Enter that pages were written of what is there; names : of the files that were written with them."""

@@ -9,10 +9,11 @@ from scripts.story import lists
 from scripts.story.cards import card_file, card_html
 from scripts.story.frequencies import frequencies_of
 from scripts.story.index import index_html
+from scripts.story.single import single_file, write_single
 from scripts.story.tables import Tables
 from scripts.story.told import story_table
 
-__all__ = ["write"]
+__all__ = ["single_file", "write", "write_single"]
 
 
 def write(run: Run) -> list[str]:

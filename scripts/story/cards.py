@@ -11,6 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from scripts import figures
+from scripts.blocks import Standard
+from scripts.programs import response
 from scripts.report import page_figures, pages
 from scripts.story.frequencies import Frequency
 from scripts.story.modules import Module, rows_at_ends
@@ -81,10 +83,14 @@ def _boxes(tables: Tables, frequency: Frequency) -> go.Figure | None:
 
 
 def _surface(tables: Tables, frequency: Frequency) -> go.Figure | None:
-    """The response surface that notebook 07 has drawn, if it is of this frequency: programs are not fitted again."""
-    own = f"Frequency {frequency.number} over two programs"
-    drawn = pages.figures_of(tables.run, "07_programs") if len(frequency.program_pairs) else []
-    return next((go.Figure(each) for each in drawn if page_figures.plain_title(each["layout"]).startswith(own)), None)
+    """The response surface of the surest pair of programs, by the model of notebook 07."""
+    if frequency.program_pairs.empty or tables.polynomials is None:
+        return None
+    v, t = tables.frequencies, tables.programs.to_numpy()
+    not_met = ~tables["program_scores.csv"]["fitted"].to_numpy(bool)
+    pair = frequency.program_pairs["programs"].iloc[0]
+    over = response(tables.polynomials, t, Standard.of(v).scaled(v), not_met, frequency.number, pair)
+    return figures.response_surface(over)
 
 
 def _markers(frequency: Frequency) -> go.Figure | None:

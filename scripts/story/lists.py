@@ -30,7 +30,10 @@ def as_gmt(table: pd.DataFrame) -> str:
 
 
 def scores(tables: Tables) -> pd.DataFrame:
-    """Frequencies, and the axis and score of each module, of every cell; columns as of the scores of other cells."""
+    """Frequencies, and the axis and score of each module, of every cell; columns as of the scores of other cells.
+
+    Behind them the programs, where notebook 07 has found some.
+    """
     cells = tables.cells
     columns = {f"freq_{number}": v for number, v in enumerate(tables.frequencies.T)}
     if "X_axes" in cells.obsm:
@@ -39,7 +42,7 @@ def scores(tables: Tables) -> pd.DataFrame:
                 f"{name}_axis": np.asarray(cells.obsm["X_axes"])[:, place],
                 f"{name}_score": np.asarray(cells.obsm["X_modules"])[:, place],
             }
-    return pd.DataFrame({"cell": cells.obs_names, **columns})
+    return pd.DataFrame({"cell": cells.obs_names, **columns, **tables.programs})
 
 
 def _of_modules(frequencies: list[Frequency]):

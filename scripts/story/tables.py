@@ -11,6 +11,7 @@ import pandas as pd
 
 from scripts.cells import labels_of
 from scripts.errors import InputError, one_line
+from scripts.models import PolynomialForm
 from scripts.report import MAKERS, Run
 
 MIN_SHARE, STANDS_OUT, MAX_TYPES = 0.1, 2.0, 3  # for a type to be named: share of cells, times as common; how many
@@ -27,6 +28,7 @@ READ = {  # table: the columns that are read
     "enrichment.csv": ["frequency", "source", "pole", "term", "adjusted_p", "genes", "finding"],
     "programs.csv": ["program", "pole", "rank", "gene", "pattern"],
     "program_terms.csv": ["frequency", "order", "programs", "weight", "t", "called", "replicated"],
+    "program_scores.csv": ["cell", "fitted"],
 }
 
 
@@ -66,6 +68,19 @@ class Tables:
             self.missing.append(f"{name} is of an earlier version of the program; run {MAKERS[name]}.ipynb again.")
             table = None
         return pd.DataFrame(columns=columns) if table is None else table
+
+    @functools.cached_property
+    def polynomials(self) -> PolynomialForm | None:
+        """The frequencies as polynomials of programs; None where they are not there."""
+        if self["program_scores.csv"].empty:
+            return None
+        name = "model_of_programs.safetensors"
+        return self._had(name, lambda: PolynomialForm.load(self.run.need(name)))
+
+    @functools.cached_property
+    def programs(self) -> pd.DataFrame:
+        """Programs of the cells, (n_cells, n_programs), in columns program_1, program_2, ...; none if unknown."""
+        return self["program_scores.csv"].filter(regex=r"^program_\d+$")
 
     def setting(self, notebook: str, name: str, default):
         """A recorded setting, or a default where there is none."""

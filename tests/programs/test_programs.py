@@ -137,7 +137,7 @@ def test_page_of_hostile_names_and_of_none(labels):
     assert terms["called"].any() and terms["called_again"].between(0, 1).all()
     said = findings.about_program_terms(terms, counts)
     assert any("both high: " in sentence for sentence in said)
-    assert figures.response_surface(programs.response(found, terms)).data
+    assert figures.response_surface(programs.strongest_response(found, terms)).data
     again, _ = programs.program_terms(adata, found, Preparation(), 3)
     pd.testing.assert_frame_equal(terms, again)
 
@@ -152,7 +152,7 @@ def test_few_cells_are_said_to_be_too_few():
         assert findings.about_programs(
             found, programs.program_ends(found, pd.Series([None] * n_cells, dtype="category"))
         )
-        assert figures.response_surface(programs.response(found, terms)) is None
+        assert figures.response_surface(programs.strongest_response(found, terms)) is None
         assert findings.figures_of_programs(counts) == {}
 
 

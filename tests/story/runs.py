@@ -4,6 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from scripts.models import PolynomialForm, monomials
 from scripts.report import Run
 from tests.chain_runs import HOSTILE
 
@@ -43,8 +44,16 @@ def filled(folder, without=(), **changed):
         kept = {name: table for name, table in of_notebook.items() if name not in without}
         extra = {"facts": {"missing": {"Hallmark": "gone"}}} if notebook == "06_go_terms" else {}
         parameters = {"term_fdr": 0.05, "model": "closed form", "n_splits": 2}
+        extra |= {"model_of_programs": polynomials()} if notebook == "07_programs" else {}
         Run(folder, notebook, parameters).save(key_figures={"held-out R², bilinear": "0.81"}, **extra, **kept)
     return Run(folder)
+
+
+def polynomials():
+    """Both frequencies as the product of two programs, the second as the opposite of the first."""
+    axes, weights = np.eye(len(GENES))[:, :2], np.zeros((2, len(monomials(2))))
+    weights[:, monomials(2).index((0, 1))] = [1, -1]
+    return PolynomialForm.from_monomials(axes, np.zeros(2), weights, np.zeros(2), genes=GENES)
 
 
 def tables():
@@ -111,6 +120,8 @@ def tables():
         "gene": GENES[:4],
         "pattern": 0.5,
     }
+    names, along = [f"<i>{number}</i>" for number in range(N)], np.linspace(-1, 1, N)
+    scores = {"cell": names, "fitted": np.arange(N) % 2 == 0, "program_1": along, "program_2": np.sin(9 * along)}
     return {
         "02_visualize": {
             "scales": pd.DataFrame(scales),
@@ -137,6 +148,7 @@ def tables():
         "06_go_terms": {"enrichment": pd.DataFrame(found)},
         "07_programs": {
             "programs": pd.DataFrame(program),
+            "program_scores": pd.DataFrame(scores),
             "program_terms": pd.DataFrame(products).assign(called=True, replicated=True),
         },
     }

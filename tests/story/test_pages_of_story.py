@@ -4,18 +4,18 @@ import re
 from html import unescape
 
 import gseapy
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 from scipy import sparse
 
-from scripts import __main__, figures, story
+from scripts import __main__, story
 from scripts.errors import printable
-from scripts.programs import Response
 from scripts.report import Run, chain, page_figures, pages
+from scripts.story import cards
+from scripts.story.frequencies import frequencies_of
 from scripts.story.index import trust
+from scripts.story.tables import Tables
 from tests.story.runs import GENES, TYPES, filled, tables
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?")
@@ -129,17 +129,31 @@ def test_a_frequency_is_told_on_its_own_page(run):
     assert {"index.html", "frequency_1.html"} <= set(links)
 
 
-def test_the_response_surface_of_notebook_07_is_on_the_page_of_its_frequency(tmp_path):
-    run, grid = filled(tmp_path / "mine"), np.linspace(-1, 1, 5)
-    response = Response(
-        0, ("program 1", "program 2"), pd.DataFrame(np.outer(grid, grid), grid, grid), np.ones((3, 2)), grid[:3]
-    )
-    drawn = nbformat.from_dict(figures.response_surface(response).to_plotly_json())
-    cell = new_code_cell("", outputs=[new_output("display_data", data={pages.FIGURE: drawn})])
-    run.write("07_programs.ipynb", lambda path: nbformat.write(new_notebook(cells=[cell]), path))
+def test_the_response_surface_of_its_surest_programs_is_on_the_page_of_each_frequency(tmp_path):
+    products = {"frequency": [0, 1], "order": 2, "programs": ["1 2", "1 2"], "weight": [0.3, -0.2], "t": [8.0, -7.0]}
+    found = tables()["07_programs"] | {"program_terms": pd.DataFrame(products).assign(called=True, replicated=True)}
+    run = filled(tmp_path / "mine", **{"07_programs": found})
+    cells, v = Tables(run), run.load_cells().obsm["X_freq"]
+    for frequency, sign in zip(frequencies_of(cells), (1, -1), strict=True):
+        surface, points = cards._surface(cells, frequency).data
+        grid = np.outer(surface["y"], surface["x"])
+        shown = np.isfinite(surface["z"])
+        assert shown.any() and not shown.all()  # where cells are
+        np.testing.assert_allclose(np.asarray(surface["z"])[shown], sign * grid[shown])
+        of = v[1::2, frequency.number]  # cells that the programs have not met
+        np.testing.assert_allclose(
+            points["marker"]["color"], (of - v[:, frequency.number].mean()) / v[:, frequency.number].std()
+        )
     story.write(run)
-    assert "Frequency 0 over two programs" in text_of_captions(html_of(run, "frequency_0.html"))
-    assert "over two programs" not in html_of(run, "frequency_1.html")
+    for number in (0, 1):
+        captions = text_of_captions(html_of(run, f"frequency_{number}.html"))
+        assert f"Frequency {number} over two programs" in captions
+
+
+def test_no_surface_is_drawn_where_notebook_07_kept_no_programs(tmp_path):
+    run = filled(tmp_path / "mine", without=["program_scores"])
+    story.write(run)
+    assert "over two programs" not in html_of(run, "frequency_0.html")
 
 
 def text_of_captions(html):
@@ -166,7 +180,9 @@ def test_scores_are_those_of_the_cells(run):
         "freq_0",
         "freq_1",
         *(["f0_m1_axis", "f0_m1_score", "f1_m1_axis", "f1_m1_score"]),
+        *(["program_1", "program_2"]),
     ]
+    assert scores["program_2"].to_numpy() == pytest.approx(run.load_table("program_scores.csv")["program_2"])
     assert scores["freq_1"].to_numpy() == pytest.approx(cells.obsm["X_freq"][:, 1])
     assert scores["f1_m1_axis"].to_numpy() == pytest.approx(cells.obsm["X_axes"][:, 1])
 

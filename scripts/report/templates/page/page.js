@@ -248,10 +248,27 @@ async function drawAll() {
   await (plotly ??= loadPlotly());
   for (const place of places) {
     if (!figures.has(place)) figures.set(place, await unpacked(place.nextElementSibling.textContent));
+    if (near && !seen.has(place)) continue;
     await drawOne(place);
     await new Promise((resume) => setTimeout(resume, 0));
   }
-  return places.length;
+  return near ? seen.size : places.length;
+}
+
+// Where all pages of a run are one, each figure is drawn when it comes near to what is seen.
+const seen = new Set();
+let near;
+function drawWhenSeen() {
+  const onMove = (entries) => {
+    for (const { target: place, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(place);
+      seen.add(place);
+      if (figures.has(place)) drawOne(place); // else drawAll comes to it
+    }
+  };
+  near = new IntersectionObserver(onMove, { rootMargin: "50%" });
+  for (const place of document.querySelectorAll(".plotly-graph-div")) near.observe(place);
 }
 
 function redraw() {
@@ -265,7 +282,7 @@ function setUpPrinting() {
   addEventListener("beforeprint", () => {
     theme = root.dataset.theme;
     root.dataset.theme = "light";
-    for (const place of document.querySelectorAll(".js-plotly-plot")) {
+    for (const place of figures.keys()) {
       drawOne(place, Math.min(PAPER_WIDTH, place.clientWidth));
     }
   });
@@ -279,7 +296,8 @@ function setUpPrinting() {
 function start() {
   setUpSwitches();
   setUpPrinting();
-  document.querySelectorAll("main table").forEach(setUpTable);
+  document.querySelectorAll("main table:not(.settings table)").forEach(setUpTable);
+  if (document.body.classList.contains("whole")) drawWhenSeen();
   return drawAll();
 }
 
