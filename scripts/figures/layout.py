@@ -29,11 +29,8 @@ def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_sta
     import scanpy as sc
 
     drawn = sample_cells(adata, max_cells, random_state)
-    verbosity, sc.settings.verbosity = sc.settings.verbosity, "error"  # scanpy warns of a method that is meant
-    try:
-        search = {"method": "gauss", "transformer": "sklearn"}  # exact, and nothing to compile first
-        sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
-        sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
-    finally:
-        sc.settings.verbosity = verbosity
+    # Fuzzy weights: Gaussian ones are not finite where cells are equal, and 0 between a far group and all others.
+    search = {"method": "umap", "transformer": "sklearn"}  # exact
+    sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
+    sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
     return drawn
