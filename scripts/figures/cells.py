@@ -8,22 +8,25 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from scripts.blocks import evenly
+from scripts.figures.layout import MAX_WRITTEN, names_among
 from scripts.figures.style import (
     COLOURS,
     DIVERGING,
+    GREY,
     SYMBOLS,
     WEBGL_FROM,
     empty_panels,
     in_panel,
     marker_size,
+    natural,
     safe,
     safe_names,
+    type_styles,
 )
 from scripts.graph import COMES_BACK
 
-MAX_WRITTEN = 40  # labels written among the cells
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
-FAINT = "#E4E4E4"  # colour of cells without a label
+FAINT = "rgba(128, 128, 128, 0.3)"  # colour of cells without a label, on light and dark pages
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
@@ -47,10 +50,13 @@ def _cells(xy: np.ndarray, **options) -> go.Figure:
     return figure
 
 
-def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) -> go.Figure:
+def frequency_scatter(
+    xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray, labels: pd.Series | None = None
+) -> go.Figure:
     """Cells coloured by each frequency, one panel a frequency, on a diverging scale centred at 0.
 
-    xy : (n_cells, 2); freqs : (n_cells, n_freq); freq_vals : (n_freq,) eigenvalues lambda.
+    xy : (n_cells, 2); freqs : (n_cells, n_freq); freq_vals : (n_freq,) eigenvalues lambda; labels : (n_cells,), indexed
+    by the names of the cells, which a pointer is told, where there are not too many.
     """
     n_cells, n_freq = freqs.shape
     titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
@@ -62,71 +68,88 @@ def frequency_scatter(xy: np.ndarray, freqs: np.ndarray, freq_vals: np.ndarray) 
         marker = {"color": scaled, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
         trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
         trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
+        if labels is not None and n_cells <= WEBGL_FROM:
+            trace.text, trace.hovertemplate = cells_and_types(labels), "%{text}<br>" + trace.hovertemplate
         figure.add_trace(trace, **in_panel(f))
     figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
     scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v, scaled"}
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
-def cell_map(xy: np.ndarray, colourings: Mapping[str, Mapping[str, np.ndarray | pd.Series]]) -> go.Figure:
-    """Cells in one layout, which a page lets its reader colour in several ways; the first is shown.
+def cell_map(
+    layouts: Mapping[str, np.ndarray],
+    colourings: Mapping[str, Mapping[str, np.ndarray | pd.Series]],
+    labels: pd.Series,
+    units: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Cells that a page lets its reader colour in several ways, and lay out in each of some; the first is shown.
 
     Parameters
     ----------
-    xy : (n_cells, 2)
+    layouts : {name: places}
+        Places are (n_cells, 2), NaN for cells that one of them has no place for.
     colourings : {group: {name: values}}
-        Values are (n_cells,): a Series of text, NaN for cells without one; or numbers, which are drawn in per cent of
-        their full colour: about 0 where some are negative, else of the highest.
+        Values are (n_cells,): a Series of text, NaN for cells without one; or numbers, which are drawn in whole per
+        cent of their full colour: about 0 where some are negative, else of the highest.
+    labels : (n_cells,)
+        Indexed by the names of the cells: what the pointer is told of each, beside its value.
+    units : {group: unit}
+        Of the numbers of a group; none where it is not named.
 
     Returns
     -------
     Figure
-        One trace; in layout.meta["choices"] the colourings, for the page's script.
+        One trace; in layout.meta, for the page's script, "layouts" (`name`, `x`, `y`), and "choices", the colourings;
+        `annotations` of one are a list for each layout, and `full` is the number that its full colour stands for.
     """
+    places = {name: np.asarray(xy, dtype=np.float32) for name, xy in layouts.items()}
+    first = next(iter(places.values()))
     choices = [
-        {"group": group, "name": name, **(_by_type if isinstance(values, pd.Series) else _by_number)(xy, values)}
+        {"group": group, "name": name, **_colouring(list(places.values()), values, name, (units or {}).get(group, ""))}
         for group, named in colourings.items()
         for name, values in named.items()
     ]
     figure = go.Figure(layout_template="plotly_white")
-    scatter = go.Scattergl if len(xy) > WEBGL_FROM else go.Scatter
-    figure.add_trace(scatter(x=xy[:, 0], y=xy[:, 1], mode="markers"))
-    figure.update_traces({name: choices[0][name] for name in ("marker", "text", "hovertemplate")} if choices else {})
-    figure.update_xaxes(title="UMAP 1", showticklabels=False)
-    figure.update_yaxes(title="UMAP 2", showticklabels=False, scaleanchor="x")
-    annotations = choices[0]["annotations"] if choices else []
-    return figure.update_layout(height=620, showlegend=False, annotations=annotations, meta={"choices": choices})
+    scatter = go.Scattergl if len(first) > WEBGL_FROM else go.Scatter
+    figure.add_trace(scatter(x=first[:, 0], y=first[:, 1], mode="markers", text=cells_and_types(labels)))
+    figure.update_traces({name: choices[0][name] for name in ("marker", "hovertemplate")} if choices else {})
+    bare = {"showticklabels": False, "zeroline": False}  # a place in a UMAP is no number
+    figure.update_xaxes(title="UMAP 1", **bare).update_yaxes(title="UMAP 2", scaleanchor="x", **bare)
+    annotations = choices[0]["annotations"][0] if choices else []
+    meta = {
+        "choices": choices,
+        "layouts": [{"name": name, "x": xy[:, 0], "y": xy[:, 1]} for name, xy in places.items()],
+    }
+    return figure.update_layout(height=620, showlegend=False, annotations=annotations, meta=meta)
 
 
-def _by_type(xy: np.ndarray, types: pd.Series) -> dict:
+def _colouring(places: list[np.ndarray], values: np.ndarray | pd.Series, name: str, unit: str) -> dict:
+    return _by_type(places, values) if isinstance(values, pd.Series) else _by_number(values, len(places), name, unit)
+
+
+def _by_type(places: list[np.ndarray], types: pd.Series) -> dict:
     """One colouring of `cell_map`: types told apart by colour, symbol and their names among the cells."""
-    names = sorted(types.dropna().unique(), key=_natural)
-    codes = pd.Categorical(types, names).codes
-    colour = [COLOURS[code % len(COLOURS)] if code >= 0 else FAINT for code in codes]
-    symbol = [SYMBOLS[code // len(COLOURS) % len(SYMBOLS)] if code >= 0 else SYMBOLS[0] for code in codes]
-    places = pd.DataFrame(xy).groupby(codes).median()
-    written = types.value_counts().index[:MAX_WRITTEN]
-    notes = [
-        {"x": x, "y": y, "text": safe(names[code]), "showarrow": False, "font": {"size": 11}}
-        for code, (x, y) in places.iterrows()
-        if code >= 0 and names[code] in written
-    ]
-    text = safe_names(types.fillna(NOT_LABELLED))
-    marker = {"size": marker_size(len(xy)), "color": colour, "symbol": symbol}
-    return {"marker": marker, "text": text, "hovertemplate": "%{text}<extra></extra>", "annotations": notes}
+    styles, nothing = type_styles(types), {"color": FAINT, "symbol": SYMBOLS[0]}
+    drawn = [styles.get(name, nothing) for name in types]
+    marker = {part: [style[part] for style in drawn] for part in nothing} | {"size": marker_size(len(types))}
+    notes = [names_among(xy, types) for xy in places]
+    return {"marker": marker, "hovertemplate": "%{text}<extra></extra>", "annotations": notes}
 
 
-def _by_number(xy: np.ndarray, values: np.ndarray) -> dict:
+def _by_number(values: np.ndarray, n_layouts: int, name: str, unit: str) -> dict:
     """One colouring of `cell_map`: numbers in per cent of their full colour, whole so that a page stays small."""
     is_centred = bool(np.nanmin(values) < 0)
     size = np.abs(values)
-    full = np.nanquantile(size, FULL_COLOUR) or np.nanmax(size) or 1.0
+    full = float(np.nanquantile(size, FULL_COLOUR) or np.nanmax(size) or 1.0)
     percent = np.nan_to_num(np.clip(np.round(100 * values / full), -100, 100)).astype(np.int8)
     scale = {"colorscale": DIVERGING, "cmin": -100, "cmid": 0} if is_centred else {"colorscale": "Viridis", "cmin": 0}
-    bar = {"title": {"text": "% of full<br>colour"}, "thickness": 14}
-    marker = {"size": marker_size(len(xy)), "color": percent, "cmax": 100, "colorbar": bar, "symbol": "circle", **scale}
-    hover = "%{marker.color} % of full colour<extra></extra>"
-    return {"marker": marker, "text": None, "hovertemplate": hover, "annotations": []}
+    ticks = [-100, -50, 0, 50, 100] if is_centred else [0, 25, 50, 75, 100]
+    written = [f"{full * tick / 100:.2g}" for tick in ticks]
+    written[-1] = f"≥ {written[-1]}"
+    bar = {"title": {"text": safe(unit)}, "thickness": 14, "tickvals": ticks, "ticktext": written}
+    marker = {"size": marker_size(len(values)), "color": percent, "cmax": 100, "colorbar": bar, "symbol": "circle"}
+    hover = f"%{{text}}<br>{safe(name)}: %{{customdata:.2~g}} {safe(unit)}<extra></extra>"
+    return {"marker": marker | scale, "full": full, "hovertemplate": hover, "annotations": [[]] * n_layouts}
 
 
 def frequency_boxes(values: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
@@ -145,12 +168,11 @@ def frequency_boxes(values: np.ndarray, labels: pd.Series, title: str) -> go.Fig
         return None
     sizes = groups.size()
     figure = go.Figure(layout_template="plotly_white")
-    figure.add_box(
-        y=[f"{safe(name)} ({sizes[name]:,})" for name in cuts.index],
-        **{part: cuts[share] for part, share in zip(PARTS_OF_BOX, cuts.columns, strict=True)},
-        orientation="h",
-        marker_color=COLOURS[0],
-    )
+    styles = type_styles(labels)
+    for name, row in cuts.iterrows():
+        parts = {part: [row[share]] for part, share in zip(PARTS_OF_BOX, cuts.columns, strict=True)}
+        shown = {"orientation": "h", "marker_color": styles[name]["color"], "name": safe(name)}
+        figure.add_box(y=[f"{safe(name)} ({sizes[name]:,})"], **parts, **shown)
     figure.update_yaxes(type="category", dtick=1).update_xaxes(title="% of its largest value")
     return figure.update_layout(title=safe(title), height=140 + 22 * len(cuts), showlegend=False)
 
@@ -197,19 +219,19 @@ def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | 
     if unknown.all():
         return None
     if pd.api.types.is_float_dtype(labels.dtype):
-        return _number_scatter(xy, labels.to_numpy(), title)
+        return _number_scatter(xy, labels, title)
     names, rest = _drawn_names(labels)
-    order = sorted(set(names) - {NOT_LABELLED, rest}, key=_natural)
+    styles = {safe(name): style for name, style in type_styles(labels).items()}
+    order = sorted(set(names) - {NOT_LABELLED, rest}, key=natural)
     order += [name for name in (rest, NOT_LABELLED) if name in set(names)]
-    colours = {NOT_LABELLED: FAINT, rest: FAINT}
-    options = {"category_orders": {"color": order}, "color_discrete_sequence": COLOURS, "color_discrete_map": colours}
-    figure = _cells(xy, color=names, title=safe(title), **options)
-    for number, trace in enumerate(figure.data):
-        trace.marker.symbol = SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
-    places = pd.DataFrame(xy[~unknown]).groupby(names[~unknown].to_numpy()).median().drop(rest, errors="ignore")
-    for name, (x, y) in places.iloc[:MAX_WRITTEN].iterrows():  # names among the cells: no colour need be looked up
-        figure.add_annotation(x=x, y=y, text=name, showarrow=False, font_size=11)
-    return figure.update_layout(legend={"title": "", "itemsizing": "constant"})
+    colours = {name: style["color"] for name, style in styles.items()} | {NOT_LABELLED: FAINT, rest: FAINT}
+    options = {"category_orders": {"color": order}, "color_discrete_map": colours}
+    figure = _cells(xy, color=names, title=safe(title), hover_name=_cell_names(labels), **options)
+    for trace in figure.data:
+        trace.marker.symbol = styles.get(trace.name, {"symbol": SYMBOLS[0]})["symbol"]
+    figure.update_traces(hovertemplate="%{hovertext}<br>%{fullData.name}<extra></extra>")
+    legend = {"title": "", "itemsizing": "constant"}
+    return figure.update_layout(legend=legend, annotations=names_among(xy, labels))  # no colour need be looked up
 
 
 def _drawn_names(labels: pd.Series) -> tuple[pd.Series, str]:
@@ -221,21 +243,30 @@ def _drawn_names(labels: pd.Series) -> tuple[pd.Series, str]:
     return names.mask(labels.isna().to_numpy(), NOT_LABELLED), rest
 
 
-def _number_scatter(xy: np.ndarray, numbers: np.ndarray, title: str) -> go.Figure:
-    """Cells coloured by a number, those without one (NaN) faint; xy : (n_cells, 2), numbers : (n_cells,)."""
-    known = ~np.isnan(numbers)
-    figure = _cells(xy[known], color=numbers[known], title=safe(title), color_continuous_scale="Viridis")
+def _cell_names(labels: pd.Series) -> list[str]:
+    """Names of the cells, which a pointer is told, (n_cells,)."""
+    return [f"cell {name}" for name in safe_names(labels.index)]
+
+
+def cells_and_types(labels: pd.Series) -> list[str]:
+    """Name and label of each cell, which a pointer is told, (n_cells,); labels : (n_cells,), indexed by cells."""
+    types = safe_names(labels.astype(object).where(labels.notna(), NOT_LABELLED))
+    return [f"{cell}<br>{name}" for cell, name in zip(_cell_names(labels), types, strict=True)]
+
+
+def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
+    """Cells coloured by a number, those without one (NaN) faint; xy : (n_cells, 2), labels : (n_cells,)."""
+    numbers, known = labels.to_numpy(), labels.notna().to_numpy()
+    names = _cell_names(labels[known])
+    options = {"hover_name": names, "color_continuous_scale": "Viridis"}
+    figure = _cells(xy[known], color=numbers[known], title=safe(title), **options)
+    value = f"%{{hovertext}}<br>{safe(labels.name)}: %{{marker.color:.4~g}}<extra></extra>"
+    figure.update_traces(hovertemplate=value)
     if not known.all():
         x, y = xy[~known].T
         marker = {"color": FAINT, "size": marker_size(len(xy))}
         figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", name=NOT_LABELLED, marker=marker))
     return figure.update_layout(coloraxis_colorbar_title="", showlegend=False)
-
-
-def _natural(name: str) -> tuple:
-    """Sorts 2Ery before 10GMP."""
-    digits = len(name) - len(name.lstrip("0123456789"))
-    return (int(name[:digits]) if digits else np.inf, name)
 
 
 def label_counts(labels: pd.Series, title: str) -> go.Figure | None:
@@ -307,7 +338,7 @@ def scale_lines(table: pd.DataFrame) -> go.Figure | None:
     named = {
         "all up to it, together": ("together", "together_lowest", "solid", COLOURS[0]),
         "it alone": ("alone", "alone_lowest", "dot", COLOURS[1]),
-        "together, in cells without structure": ("structureless_together", "structureless_lowest", "dash", COLOURS[6]),
+        "together, in cells without structure": ("structureless_together", "structureless_lowest", "dash", GREY),
     }
     for name, (mean, lowest, dash, colour) in named.items():
         if table[mean].notna().any():

@@ -6,10 +6,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from scripts.evaluation import covariates
-from scripts.figures.style import COLOURS, SYMBOLS, safe, safe_names
+from scripts.figures.style import GREY, group_style, safe, safe_names
 from scripts.rankings import GROUPS, PANEL, RANDOM
-
-GREY = "#BBBBBB"
 
 
 def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
@@ -31,12 +29,8 @@ def jaccard_by_frequency(comparison: pd.DataFrame) -> go.Figure:
 
 
 def _style(names: list[str]) -> dict[str, dict]:
-    """Colour and symbol of each name; grey is left to what stands for chance."""
-    colours = [colour for colour in COLOURS if colour != GREY]
-    return {
-        name: {"color": colours[i % len(colours)], "symbol": SYMBOLS[i // len(colours) % len(SYMBOLS)]}
-        for i, name in enumerate(names)
-    }
+    """Colour and symbol of each name."""
+    return {name: group_style(number) for number, name in enumerate(names)}
 
 
 def panel_curves(summary: pd.DataFrame, n_splits: int, floor: float = np.nan) -> go.Figure:
@@ -87,7 +81,7 @@ def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: 
     by_frequency = table.groupby(["method", "frequency"], sort=False)[value].mean().reset_index()
     figure = go.Figure(layout_template="plotly_white")
     for f, rows in by_frequency.groupby("frequency"):
-        marker = {"size": 10, "color": COLOURS[int(f) % len(COLOURS)], "symbol": SYMBOLS[int(f) // len(COLOURS) % 4]}
+        marker = {"size": 10, **group_style(int(f))}
         names = safe_names(rows["method"])
         figure.add_scatter(x=rows[value], y=names, mode="markers", name=f"frequency {f}", marker=marker)
     mean = by_frequency.groupby("method", sort=False)[value].mean()
@@ -111,7 +105,7 @@ def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
             "arrayminus": rows["correlation"] - rows["ci_low"],
         }
         names = [f"{f}: {safe(gene)}" for gene in rows["gene"]]
-        marker = {"color": COLOURS[int(f) % len(COLOURS)], "size": 7}
+        marker = {"size": 7, **group_style(int(f))}
         figure.add_scatter(
             x=rows["correlation"], y=names, error_x=reach, mode="markers", marker=marker, name=f"frequency {f}"
         )

@@ -1,7 +1,16 @@
-"""Which cells are drawn, and where."""
+"""Which cells are drawn, where, and where the names of their types stand."""
 
 import anndata as ad
 import numpy as np
+import pandas as pd
+
+from scripts.figures.style import natural, safe
+
+MAX_WRITTEN = 40  # labels written among the cells
+PLOT = 340  # pixels of a side of the plot for which names are kept apart: between a phone's and a screen's
+LETTER, LINE = 6.4, 15  # pixels: width of a letter and height of a line of a name
+STEPS = 600  # in which names move apart
+FAR = 14  # pixels that a name moves at least, for a line to lead from it to its cells
 
 
 def sample_cells(adata: ad.AnnData, max_cells: int, random_state: int = 0) -> ad.AnnData:
@@ -29,11 +38,56 @@ def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_sta
     import scanpy as sc
 
     drawn = sample_cells(adata, max_cells, random_state)
-    verbosity, sc.settings.verbosity = sc.settings.verbosity, "error"  # scanpy warns of a method that is meant
-    try:
-        search = {"method": "gauss", "transformer": "sklearn"}  # exact, and nothing to compile first
-        sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
-        sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
-    finally:
-        sc.settings.verbosity = verbosity
+    # Fuzzy weights: Gaussian ones are not finite where cells are equal, and 0 between a far group and all others.
+    search = {"method": "umap", "transformer": "sklearn"}  # exact
+    sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
+    sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
     return drawn
+
+
+def names_among(xy: np.ndarray, names: pd.Series) -> list[dict]:
+    """Annotations with the names of the commonest types, each at its median cell or, where another stands, beside it.
+
+    xy : (n_cells, 2); names : (n_cells,) text, NaN for none.
+    """
+    cells = names.astype(object).map(str, na_action="ignore").to_numpy()
+    written = sorted(pd.Series(cells).value_counts().index[:MAX_WRITTEN], key=natural)
+    places = np.array([_median_cell(xy[cells == name]) for name in written]).reshape(-1, 2)
+    moved = _moved_apart(places, written, np.nanmax(np.ptp(xy, axis=0)) or 1.0) if written else places
+    notes = []
+    for name, (x, y), (right, up) in zip(written, places, moved, strict=True):
+        far = np.hypot(right, up) >= FAR
+        line = {"showarrow": True, "ax": right, "ay": -up, "arrowhead": 0, "arrowwidth": 1, "standoff": 2}
+        beside = line if far else {"showarrow": False, "xshift": right, "yshift": up}
+        notes.append({"x": x, "y": y, "text": safe(name), "font": {"size": 11}, "borderpad": 0, **beside})
+    return notes
+
+
+def _median_cell(xy: np.ndarray) -> np.ndarray:
+    """The cell nearest to the median of all, (2,): the median itself may lie where no cell is."""
+    return xy[np.linalg.norm(xy - np.median(xy, axis=0), axis=1).argmin()]
+
+
+def _moved_apart(places: np.ndarray, names: list[str], width: float) -> np.ndarray:
+    """Pixels by which each name moves right and up, (n_names, 2), so that none stands on another.
+
+    Two that overlap push each other the shorter way, and each is drawn back to its cells a little.
+
+    places : (n_names, 2), in units of which the plot is `width` wide.
+    """
+    home = places * PLOT / width
+    size = np.array([(LETTER * len(name), LINE) for name in names])
+    apart = (size[:, None] + size[None]) / 2
+    at = home + 1e-3 * np.arange(len(names))[:, None]  # names of one place have to go different ways
+    for step in range(STEPS):
+        way = at[:, None] - at[None]
+        overlap = np.maximum(apart - np.abs(way), 0)
+        overlap[~(overlap > 0).all(axis=2)] = 0
+        np.einsum("iid->id", overlap)[:] = 0
+        overlap[overlap > overlap.min(axis=2, keepdims=True)] = 0
+        if step < STEPS // 2:
+            at += 0.05 * (home - at)
+        elif not overlap.any():
+            break
+        at += (np.sign(way) * overlap).sum(axis=1) / 2
+    return np.round(at - home, 1)

@@ -5,7 +5,16 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from scripts.figures.style import COLOURS, DIVERGING, WEBGL_FROM, empty_panels, in_panel, marker_size, safe_names
+from scripts.figures.style import (
+    COLOURS,
+    DIVERGING,
+    WEBGL_FROM,
+    empty_panels,
+    group_style,
+    in_panel,
+    marker_size,
+    safe_names,
+)
 from scripts.programs import Response
 
 
@@ -48,9 +57,8 @@ def performance_dots(performance: pd.DataFrame, noise: pd.DataFrame) -> go.Figur
         x="mean",
         y="model",
         error_x="std",
-        color="frequency",
         category_orders={"model": order},
-        color_discrete_sequence=px.colors.qualitative.Safe,
+        **_of_frequencies(performance["frequency"]),
         title="Held-out R² of every model, mean and spread over splits",
         labels={"mean": "R² on held-out test cells", "model": "", "frequency": ""},
     )
@@ -66,15 +74,21 @@ def performance_dots(performance: pd.DataFrame, noise: pd.DataFrame) -> go.Figur
     return figure.update_layout(height=180 + 45 * len(order))
 
 
+def _of_frequencies(numbers: pd.Series) -> dict:
+    """Options of plotly express: each frequency, a text in column `frequency`, in a colour and symbol of its own."""
+    styles = {f"frequency {number}": group_style(int(number)) for number in numbers.unique()}
+    colours, symbols = ({name: style[part] for name, style in styles.items()} for part in ("color", "symbol"))
+    return {"color": "frequency", "symbol": "frequency", "color_discrete_map": colours, "symbol_map": symbols}
+
+
 def truncation_curves(curve: pd.DataFrame) -> go.Figure:
     """Held-out R2 against the number of modules kept; curve as from protocols.truncation_curve."""
     figure = px.line(
         curve.assign(frequency="frequency " + curve["frequency"].astype(str)),
         x="n_modules",
         y="test_r2",
-        color="frequency",
         markers=True,
-        color_discrete_sequence=px.colors.qualitative.Safe,
+        **_of_frequencies(curve["frequency"]),
         title="What each further module adds to the prediction of held-out cells",
         labels={
             "n_modules": "modules kept, the largest first",
@@ -88,7 +102,7 @@ def truncation_curves(curve: pd.DataFrame) -> go.Figure:
 def agreement_bars(tables: dict[str, pd.DataFrame]) -> go.Figure:
     """Agreement of the first module between fits, a bar a frequency; {how the fits differ: agreement_table}."""
     figure = go.Figure(layout_template="plotly_white")
-    for (name, table), colour in zip(tables.items(), px.colors.qualitative.Safe, strict=False):
+    for (name, table), colour in zip(tables.items(), COLOURS, strict=False):
         figure.add_bar(
             x=[f"frequency {frequency}" for frequency in table["frequency"]],
             y=table["first_module_jaccard"],

@@ -5,9 +5,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from scripts.figures.cells import frequency_scatter
-from scripts.figures.style import COLOURS, SYMBOLS, empty_panels, in_panel, safe, safe_names
+from scripts.figures.style import COLOURS, GREY, HIGH, LOW, empty_panels, group_style, in_panel, safe, safe_names
 
-POSITIVE, NEGATIVE, TOTAL = "#b2182b", "#2166ac", "#666666"  # red and blue that colour-blind readers tell apart
+POSITIVE, NEGATIVE, TOTAL = HIGH, LOW, GREY
 MAX_WIDTH = 6.0  # pixels, of the strongest pair of each frequency
 
 
@@ -72,7 +72,7 @@ def pole_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 12) -> 
     for f in range(len(freq_vals)):
         chosen = table[(table["frequency"] == f) & (table["module"] == 1) & (table["rank"] <= n_genes)]
         chosen = chosen.sort_values("pattern")
-        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        colours = np.where(chosen["pole"] == "positive", POSITIVE, NEGATIVE)
         bars = go.Bar(x=chosen["pattern"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
         figure.add_trace(bars, **in_panel(f))
     figure.update_xaxes(title="correlation with the axis").update_yaxes(type="category", dtick=1, tickfont_size=10)
@@ -86,7 +86,7 @@ def main_effect_bars(table: pd.DataFrame, freq_vals: np.ndarray, n_genes: int = 
     )
     for f in range(len(freq_vals)):
         chosen = table[(table["frequency"] == f) & (table["rank"] <= n_genes)].sort_values("effect")
-        colours = np.where(chosen["pole"] == "positive", "#b2182b", "#2166ac")
+        colours = np.where(chosen["pole"] == "positive", POSITIVE, NEGATIVE)
         bars = go.Bar(x=chosen["effect"], y=safe_names(chosen["gene"]), orientation="h", marker_color=colours)
         figure.add_trace(bars, **in_panel(f))
     figure.update_xaxes(title="effect").update_yaxes(type="category", dtick=1, tickfont_size=10)
@@ -198,7 +198,7 @@ def nestedness_dots(table: pd.DataFrame) -> go.Figure | None:
     figure = empty_panels([f"{fine} clusters in {coarse}" for fine, coarse in steps], spacing=0.04)
     for panel, (fine, coarse) in enumerate(steps):
         step = table[(table["n_clusters"] == fine) & (table["n_coarse"] == coarse)]
-        series = {"cells": ("value", COLOURS[0]), "Gaussian of the same covariance": ("chance", COLOURS[-1])}
+        series = {"cells": ("value", COLOURS[0]), "Gaussian of the same covariance": ("chance", GREY)}
         for name, (column, colour) in series.items():
             spread = {"array": step[f"{column}_sd"], "thickness": 1}
             marker = {"size": 9, "color": colour}
@@ -221,7 +221,7 @@ def cluster_agreement_lines(table: pd.DataFrame, title: str) -> go.Figure | None
         return None
     figure = go.Figure(layout_template="plotly_white")
     for number, (space, line) in enumerate(table.groupby("space", sort=False)):
-        marker = {"size": 8, "color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS)]}
+        marker = {"size": 8, **group_style(number)}
         spread = {"array": line["value_sd"], "thickness": 1}
         points = {"x": line["n_clusters"].astype(int), "y": line["value"], "error_y": spread, "marker": marker}
         figure.add_scatter(**points, mode="lines+markers", name=safe(space))
@@ -244,7 +244,7 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
         boxes[row.first] = {"parent": row.group, "cells": row.n_first, "labels": row.labels_first}
         boxes[row.second] = {"parent": row.group, "cells": row.n_second, "labels": row.labels_second}
     parted = {row.group: row for row in splits.itertuples()}
-    colours = [COLOURS[int(parted[name].frequency) % 6] if name in parted else "#e8e8e8" for name in boxes]
+    colours = [group_style(int(parted[name].frequency))["color"] if name in parted else "#e8e8e8" for name in boxes]
     icicle = go.Icicle(
         ids=list(boxes),
         labels=list(boxes),

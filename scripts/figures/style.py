@@ -1,6 +1,7 @@
 """One style for all figures."""
 
 import numpy as np
+import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -10,14 +11,41 @@ from scripts.errors import printable
 
 WEBGL_FROM = 10_000  # points; fewer are drawn as SVG, which also prints sharply
 DIVERGING = "RdBu_r"
-# Paul Tol's "bright" colours: told apart with any common kind of colour vision, on white and on black. Where there are
-# more groups than colours, the next symbol follows.
-COLOURS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"]
+# Of the palettes of Okabe and Ito and of Paul Tol, for any common kind of colour vision, those that have a contrast of
+# 3:1 to light and dark pages alike. Where there are more groups than colours, the next symbol follows.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#997700", "#AA4499"]
+GREY = "#777777"  # what stands for chance
+HIGH, LOW = "#CC3311", "#0072B2"  # ends of a scale, red and blue
 SYMBOLS = ["circle", "x", "diamond-open", "triangle-up"]
 COLUMNS = 3  # panels to a row
 PLOTLY_READS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%{": "%&#123;"}  # HTML, TeX, and its templates
+NUMBERS = {"exponentformat": "power"}  # 2×10⁻⁴ rather than 200μ
 px.defaults.template = "plotly_white"
-pio.templates["plotly_white"].layout.update(colorway=COLOURS, annotationdefaults_bgcolor="rgba(255, 255, 255, 0.7)")
+pio.templates["plotly_white"].layout.update(
+    colorway=[*COLOURS, GREY],
+    annotationdefaults_bgcolor="rgba(255, 255, 255, 0.7)",
+    xaxis=NUMBERS,
+    yaxis=NUMBERS,
+    coloraxis_colorbar=NUMBERS,
+)
+
+
+def group_style(number: int) -> dict[str, str]:
+    """Colour and symbol of a frequency, or of the type at this place among all types: the same in all figures."""
+    return {"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]}
+
+
+def natural(name: str) -> tuple:
+    """Sorts 2Ery before 10GMP."""
+    digits = len(name) - len(name.lstrip("0123456789"))
+    return (int(name[:digits]) if digits else np.inf, name)
+
+
+def type_styles(labels: pd.Series) -> dict[str, dict[str, str]]:
+    """Colour and symbol of each type by its place among all names; of categories, also those that no cell here has."""
+    is_categorical = isinstance(labels.dtype, pd.CategoricalDtype)
+    names = labels.cat.categories if is_categorical else labels.dropna().unique()
+    return {name: group_style(number) for number, name in enumerate(sorted(map(str, names), key=natural))}
 
 
 def safe(value: object) -> str:

@@ -17,6 +17,7 @@ from scripts.story.tables import Tables
 
 MAX_ON_MAP = 20_000  # cells
 MAX_GENES = 60  # that the map can be coloured by
+UNITS = {"Frequency": "(v)", "Gene": "(expression)"}  # of the map's numbers; the words of covariates name theirs
 LESS = re.compile(
     r"squares only|mean only|polynomial kernel|gradient descent"
 )  # key figures that stand in params.yaml alone
@@ -86,7 +87,7 @@ def _map(tables: Tables, frequencies: list[Frequency]):
     genes = list(dict.fromkeys(gene for frequency in frequencies for end in frequency.ends for gene in end.genes))
     genes += [gene for f in frequencies for row in f.gene_pairs.itertuples() for gene in (row.gene_i, row.gene_j)]
     colourings = {
-        "Type": {str(labels.name): labels.iloc[rows]} if labels.notna().any() else {},
+        "Type": {str(labels.name): labels.astype("category").iloc[rows]} if labels.notna().any() else {},
         "Frequency": {
             f"frequency {frequency.number}": tables.frequencies[rows, frequency.number] for frequency in frequencies
         },
@@ -97,7 +98,16 @@ def _map(tables: Tables, frequencies: list[Frequency]):
         group: {name: values for name, values in named.items() if group == "Type" or np.isfinite(values).any()}
         for group, named in colourings.items()
     }
-    return figures.cell_map(np.asarray(tables.cells.obsm["X_umap_freq"], dtype=float)[rows], known)
+    layouts = {name: xy[rows] for name, xy in _layouts(tables.cells.obsm).items()}
+    return figures.cell_map(layouts, known, labels.iloc[rows], UNITS)
+
+
+def _layouts(held) -> dict[str, np.ndarray]:
+    """Layout of the frequencies and, where the run kept it, that of the file, (n_cells, 2); held : obsm of cells."""
+    ours = np.asarray(held["X_umap_freq"], dtype=float)
+    own = np.asarray(held.get("X_umap", ours), dtype=float)[:, :2]
+    layouts = {"UMAP of the frequencies": ours}
+    return layouts if np.array_equal(own, ours, equal_nan=True) else layouts | {"X_umap of the file": own}
 
 
 def trust(record: dict) -> dict[str, dict[str, str]]:

@@ -8,7 +8,9 @@ import pytest
 
 from scripts import figures
 from scripts.errors import UNPRINTABLE, printable
+from scripts.figures import layout, style
 from scripts.figures.style import safe
+from scripts.report import pages
 from tests.chain_runs import HOSTILE
 
 EVIL = "<script>alert('x')</script>"
@@ -44,22 +46,28 @@ def test_many_cells_are_drawn_with_webgl():
 def test_a_map_offers_types_and_numbers_in_per_cent_of_their_full_colour():
     xy, types = np.random.default_rng(0).normal(size=(4, 2)), pd.Series([EVIL, "b", np.nan, "b"], dtype=object)
     numbers = {"Frequency": {"v": np.array([-2e-3, 0, 1e-3, 2e-3])}, "Gene": {EVIL: np.array([0, 0.5, np.nan, 1])}}
-    figure = figures.cell_map(xy, {"Type": {"kind": types}, **numbers})
+    figure = figures.cell_map({"ours": xy, "own": -xy}, {"Type": {"kind": types}, **numbers}, types, {"Gene": "counts"})
     by_type, v, gene = figure.layout.meta["choices"]
-    assert list(figure.data[0].text) == [safe(EVIL), "b", "not labelled", "b"]
-    assert [note.text for note in figure.layout.annotations] == [safe(EVIL), "b"]
+    named = [safe(EVIL), "b", "not labelled", "b"]
+    assert list(figure.data[0].text) == [f"cell {cell}<br>{name}" for cell, name in enumerate(named)]
+    assert {note.text for note in figure.layout.annotations} == {safe(EVIL), "b"}
+    assert [layout["name"] for layout in figure.layout.meta["layouts"]] == ["ours", "own"]
+    of_b = [next(note for note in notes if note["text"] == "b") for notes in by_type["annotations"]]
+    assert (of_b[0]["x"], of_b[0]["y"]) in [tuple(np.float32(xy[1])), tuple(np.float32(xy[3]))]
+    assert of_b[1]["x"] < 0 < of_b[0]["x"] or of_b[0]["x"] < 0 < of_b[1]["x"]
     assert by_type["marker"]["color"][1] == by_type["marker"]["color"][3] != by_type["marker"]["color"][0]
     assert (list(v["marker"]["color"]), v["marker"]["cmid"]) == ([-100, 0, 50, 100], 0)
     assert list(gene["marker"]["color"]) == [0, 51, 0, 100] and "cmid" not in gene["marker"]
+    assert v["full"] == pytest.approx(2e-3) and gene["marker"]["colorbar"]["ticktext"][-1].startswith("≥ 0.9")
+    assert "counts" in gene["hovertemplate"] and "<script>" not in gene["hovertemplate"]
     assert gene["name"] == EVIL  # which the page's script writes as text
 
 
 def test_types_lie_along_a_frequency_by_their_median():
     labels = pd.Series(["high", EVIL, EVIL, "high", np.nan], dtype=object)
     figure = figures.frequency_boxes(np.array([4, -1, -3, 2, 9.0]), labels, EVIL)
-    (box,) = figure.data
-    assert list(box.y) == [f"{safe(EVIL)} (2)", "high (2)"]
-    assert list(box.median) == pytest.approx([-200 / 9, 300 / 9])
+    assert [box.y[0] for box in figure.data] == [f"{safe(EVIL)} (2)", "high (2)"]
+    assert [box.median[0] for box in figure.data] == pytest.approx([-200 / 9, 300 / 9])
     assert "<script>" not in text_of(figure)
     assert figures.frequency_boxes(np.ones(2), pd.Series([np.nan, np.nan], dtype=object), "") is None
 
@@ -228,3 +236,75 @@ def test_each_cell_is_drawn_at_the_branch_that_it_is_furthest_out_on():
     expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "1: no label stands out": sorted(xy[~first, 0])}
     assert drawn == expected
     assert figures.branch_scatter(random.normal(size=(30, 2)), None, table.iloc[:0]) is None
+
+
+def luminance(colour):
+    """Relative luminance of "#rrggbb", as WCAG 2.2 defines it."""
+    shares = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+def test_colours_stand_out_on_light_and_dark_pages():
+    grounds = set(re.findall(r"--paper: (#\w{6})", pages.STYLE))
+    assert len(grounds) == 2
+    for ground in map(luminance, grounds):
+        for colour in [*style.COLOURS, style.GREY, style.HIGH, style.LOW]:
+            high, low = max(luminance(colour), ground), min(luminance(colour), ground)
+            assert (high + 0.05) / (low + 0.05) >= 3, colour
+
+
+def test_a_frequency_has_one_colour_in_all_figures():
+    rows = pd.DataFrame({"method": "m", "frequency": [3, 1], "r2": [0.1, 0.2], "n_modules": 1, "test_r2": 0.5})
+    rows = rows.assign(model="m", split=0, gene="a", correlation=0.5, ci_low=0.4, ci_high=0.6)
+    drawn = [
+        figures.method_dots(rows, "r2", "", ""),
+        figures.truncation_curves(rows),
+        figures.performance_dots(rows, pd.DataFrame({"model": [], "structureless_r2": [], "other_half_r2": []})),
+        figures.driver_intervals(rows),
+    ]
+    for figure in drawn:
+        found = {
+            trace.name: trace.marker.color or trace.line.color for trace in figure.data if "frequency" in trace.name
+        }
+        assert found == {f"frequency {f}": style.COLOURS[f] for f in (1, 3)}
+
+
+def test_a_type_has_one_colour_whichever_cells_are_drawn():
+    labels = pd.Series([f"{number}Type" for number in range(19)] * 10).astype("category")
+    xy = np.random.default_rng(0).normal(size=(len(labels), 2))
+    looks = {
+        trace.name: (trace.marker.color, trace.marker.symbol) for trace in figures.label_scatter(xy, labels, "").data
+    }
+    assert len(set(looks.values())) == 19
+    some = (labels.index % 19 > 4) & (labels.index % 3 > 0)
+    shown = figures.cell_map({"": xy[some]}, {"Type": {"type": labels[some]}}, labels[some]).data[0].marker
+    assert list(zip(shown.color, shown.symbol, strict=True)) == [looks[name] for name in labels[some]]
+    boxes = figures.frequency_boxes(xy[some, 0], labels[some], "").data
+    assert {box.name: box.marker.color for box in boxes} == {name: looks[name][0] for name in labels[some].unique()}
+
+
+def test_names_among_the_cells_do_not_stand_on_each_other():
+    random = np.random.default_rng(0)
+    labels = pd.Series([f"{number}LongName" for number in range(19)] * 20)
+    xy = random.normal(size=(len(labels), 2))  # all types at one place
+    notes = figures.label_scatter(xy, labels, "").layout.annotations
+    assert len(notes) == 19
+    scale = layout.PLOT / np.ptp(xy, axis=0).max()
+    moved = [(note.ax, -note.ay) if note.showarrow else (note.xshift, note.yshift) for note in notes]
+    at = scale * np.array([(note.x, note.y) for note in notes]) + moved
+    size = np.array([(layout.LETTER * len(note.text), layout.LINE) for note in notes])
+    gap = np.abs(at[:, None] - at[None]) - (size[:, None] + size[None]) / 2
+    assert (gap.max(axis=2)[~np.eye(19, dtype=bool)] > -1).all()
+    assert np.abs(moved).max() < layout.PLOT / 2
+
+
+def test_small_numbers_on_axes_are_powers_not_micro():
+    template = figures.spectrum(np.array([1e-4, 2e-4])).layout.template.layout
+    assert template.xaxis.exponentformat == template.yaxis.exponentformat == "power"
+
+
+def test_a_pointer_is_told_the_cell_its_type_and_the_value():
+    labels = pd.Series(["a", None], index=["AAC-1", EVIL], name="kind").astype("category")
+    figure = figures.frequency_scatter(np.zeros((2, 2)), np.ones((2, 1)), np.ones(1), labels)
+    assert list(figure.data[0].text) == ["cell AAC-1<br>a", f"cell {safe(EVIL)}<br>not labelled"]
+    assert "%{text}" in figure.data[0].hovertemplate and "%{customdata" in figure.data[0].hovertemplate

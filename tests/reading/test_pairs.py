@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from scripts.cells.splits import CellDataset, checked_arrays
+from scripts.figures import style
 from scripts.figures.reading import eigenvalue_spectrum, pair_network
 from scripts.findings.reading import about_pair_scan, about_tested_pairs, figures_of_reading
 from scripts.models.form import BilinearForm
@@ -194,7 +195,7 @@ def test_network_draws_called_pairs_with_escaped_names():
     figure = pair_network(table_of(0.01))
     assert figure.layout.annotations[0].text == "Frequency 0: 1 called"
     lines = [trace for trace in figure.data if trace.mode == "lines"]
-    assert [(line.line.color, line.line.dash) for line in lines] == [("#2166ac", "solid")]
+    assert [(line.line.color, line.line.dash) for line in lines] == [(style.LOW, "solid")]
     assert "&lt;b&gt;a" in lines[0].text and "T -7" in lines[0].text and "adjusted p 0.01" in lines[0].text
     assert "<b>" not in figure.to_json().replace("\\u003c", "<")
     none = pair_network(table_of(0.5))

@@ -5,13 +5,17 @@ Screenshots are kept in reports/.screenshots.
 """
 
 import contextlib
+import io
+import json
 import os
+import pathlib
 import re
 import shutil
 
 import nbformat
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import Error, sync_playwright
@@ -103,7 +107,7 @@ def figures_of(page):
 
 
 def as_output(figure):
-    return new_output("display_data", data={pages.FIGURE: nbformat.from_dict(figure.to_plotly_json())})
+    return new_output("display_data", data={pages.FIGURE: nbformat.from_dict(json.loads(figure.to_json()))})
 
 
 def as_table(frame):
@@ -357,3 +361,48 @@ def test_hostile_names_are_shown_as_text(browser, tmp_path):
     assert not UNPRINTABLE.search(shown)
     assert not UNPRINTABLE.search(done.stdout + done.stderr)
     assert "&quot;" not in shown and "&lt;script" not in shown and "&#" not in shown  # escaped once, not twice
+
+
+def saved(page, button):
+    """What a button saves, and under which name."""
+    with page.expect_download() as started:
+        button.press("Enter")
+    return started.value.suggested_filename, pathlib.Path(started.value.path()).read_bytes()
+
+
+def test_figures_are_saved_by_key_as_pictures_and_as_data(browser, tmp_path):
+    xy = np.random.default_rng(0).normal(size=(6, 2))
+    labels = pd.Series(["a, b", "=c", None] * 2, index=[f"AAC-{cell}" for cell in range(6)]).astype("category")
+    heat = go.Figure(go.Heatmap(z=[[1.5, 2], [3, 4]], x=["g", "h"], y=["k", "l"]))
+    drawn = [as_output(figures.label_scatter(xy, labels, "Cells by type")), as_output(heat)]
+    with opened(browser, written(tmp_path / "my run", drawn)) as page:
+        buttons = [row.locator("button").all() for row in page.locator(".exports").all()]
+        assert [[button.inner_text() for button in row] for row in buttons] == [["SVG", "PNG", "CSV"]] * 2
+        (svg_name, svg), (png_name, png), (csv_name, csv) = (saved(page, button) for button in buttons[0])
+        assert [svg_name, png_name, csv_name] == [f"my_run_Cells_by_type.{kind}" for kind in ("svg", "png", "csv")]
+        assert svg.startswith(b"<svg") and b"UMAP 1" in svg and png.startswith(b"\x89PNG")
+        table = pd.read_csv(io.BytesIO(csv))
+        assert list(table["series"]) == ["'=c"] * 2 + ["a, b"] * 2 + ["not labelled"] * 2  # no formula of a spreadsheet
+        assert set(table["hovertext"]) == {f"cell AAC-{cell}" for cell in range(6)}
+        np.testing.assert_allclose(sorted(table["x (UMAP 1)"]), sorted(xy[:, 0]), rtol=1e-5)
+        _, csv = saved(page, buttons[1][2])
+        assert list(pd.read_csv(io.BytesIO(csv))["value"]) == [1.5, 2, 3, 4]
+
+
+def test_a_map_is_laid_out_and_coloured_as_is_chosen(browser, tmp_path):
+    xy, labels = np.random.default_rng(0).normal(size=(5, 2)), pd.Series(list("aabbb"))
+    value = np.array([-2.0, 0, 1, 2, 0.5])
+    drawn = figures.cell_map({"ours": xy, "own": 2 * xy}, {"Type": {"t": labels}, "Gene": {"Gata1": value}}, labels)
+    trace = "document.querySelector('.js-plotly-plot')._fullData[0]"
+    with opened(browser, written(tmp_path / "run", [as_output(drawn)])) as page:
+        layout, colour = page.locator(".choice select").all()
+        places = page.evaluate(f"[...{trace}.x]")
+        layout.select_option("own")
+        np.testing.assert_allclose(page.evaluate(f"[...{trace}.x]"), 2 * np.array(places), rtol=1e-5)
+        colour.select_option("Gata1")
+        np.testing.assert_allclose(page.evaluate(f"{trace}.customdata"), value, atol=0.02)
+        name, csv = saved(page, page.get_by_role("button", name="Save as CSV"))
+        table = pd.read_csv(io.BytesIO(csv))
+        assert name.endswith("Gata1.csv") and set(table["series"]) == {"Gata1"}
+        np.testing.assert_allclose(table["value"], value, atol=0.02)
+        np.testing.assert_allclose(table.filter(like="x (").iloc[:, 0], 2 * xy[:, 0], rtol=1e-5)

@@ -170,7 +170,7 @@ function applyTheme(figure) {
   const base = layout.template?.layout ?? {};
   const ground = { paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper") };
   const merged = { ...base, ...ground, font: { ...base.font, color: colour("--ink") } };
-  merged.annotationdefaults = { ...base.annotationdefaults, bgcolor: colour("--veil") };
+  merged.annotationdefaults = { ...base.annotationdefaults, bgcolor: colour("--veil"), arrowcolor: colour("--quiet") };
   for (const name of ["xaxis", "yaxis"]) merged[name] = { ...base[name], ...axis };
   layout.template = { ...layout.template, layout: merged };
   replaceBlack(figure, colour("--ink"));
@@ -193,34 +193,58 @@ function fitPhone(layout) {
   if (!isPhone.matches) return;
   layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top" };
   layout.margin = { ...layout.margin, l: 44, r: 12 };
+  for (const note of layout.annotations ?? []) {
+    if (note.xref !== "paper") note.font = { ...note.font, size: Math.min(note.font?.size ?? 12, 9) };
+  }
 }
 
-// A figure that can be coloured in several ways shows the one that is chosen in a box above it.
-const chosen = new Map(); // select box by place
+// A figure that can be coloured and laid out in several ways shows those that are chosen in boxes above it.
+const chosen = new Map(); // select boxes by place
 function applyChoice(place, figure) {
-  const choices = figure.layout.meta?.choices;
-  if (!choices?.length) return;
+  const { choices, layouts } = figure.layout.meta ?? {};
+  if (!layouts) return;
   delete figure.layout.meta;
-  if (!chosen.has(place)) chosen.set(place, choiceBox(place, choices));
-  const { marker, text, hovertemplate, annotations } = choices[chosen.get(place).value];
-  Object.assign(figure.data[0], { marker, text, hovertemplate });
-  figure.layout.annotations = annotations;
+  if (!chosen.has(place)) {
+    chosen.set(place, {
+      layout: layouts.length > 1 ? choiceBox(place, "Lay out by", layouts) : { value: 0 },
+      colour: choices.length ? choiceBox(place, "Colour by", choices) : null,
+    });
+  }
+  const { layout, colour } = chosen.get(place);
+  const { x, y } = layouts[layout.value];
+  Object.assign(figure.data[0], { x, y });
+  if (!colour) return;
+  const { marker, hovertemplate, annotations, full, name } = choices[colour.value];
+  Object.assign(figure.data[0], { marker, hovertemplate, name });
+  figure.layout.annotations = annotations[layout.value];
+  if (full) figure.data[0].customdata = numbers(marker.color).map((percent) => (percent * full) / 100);
 }
 
-function choiceBox(place, choices) {
+// Values of an array of plotly's, which may be written as letters (base64); rows, where it has two axes.
+const KINDS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array };
+Object.assign(KINDS, { f4: Float32Array, f8: Float64Array });
+function numbers(array) {
+  if (!array?.bdata) return Array.from(array ?? []);
+  const flat = [...new KINDS[array.dtype](Uint8Array.from(atob(array.bdata), (letter) => letter.charCodeAt(0)).buffer)];
+  const width = Number(String(array.shape ?? "").split(",")[1] ?? 0);
+  if (!width) return flat;
+  return Array.from({ length: flat.length / width }, (_, row) => flat.slice(row * width, (row + 1) * width));
+}
+
+function choiceBox(place, said, choices) {
   const label = document.createElement("label");
   const box = document.createElement("select");
   let group;
   choices.forEach((choice, number) => {
-    if (group?.label !== choice.group) {
+    if (choice.group && group?.label !== choice.group) {
       group = document.createElement("optgroup");
       group.label = choice.group;
       box.append(group);
     }
-    group.append(new Option(choice.name, number));
+    (group ?? box).append(new Option(choice.name, number));
   });
   label.className = "choice";
-  label.append("Colour by ", box);
+  label.append(`${said} `, box);
   place.before(label);
   box.addEventListener("change", () => drawOne(place));
   return box;
@@ -233,11 +257,105 @@ function drawOne(place, width) {
   fitPhone(figure.layout);
   if (width) figure.layout.width = width;
   figure.layout.uirevision = true; // zoom and hidden series outlast a change of theme
+  if (!exported.has(place)) exported.set(place, exportButtons(place));
   // Plotly offers to upload figures to its makers' service; unpublished data stay here.
-  const image = { filename: place.dataset.name, scale: 2 };
+  const image = { filename: fileName(place), format: "svg" };
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: image };
   return Plotly.react(place, figure.data, figure.layout, config);
 }
+
+/* What can be taken along of a figure: a picture of it as it is drawn, and the data of its traces. */
+
+const exported = new Map(); // row of buttons by place
+function exportButtons(place) {
+  const row = document.createElement("p");
+  row.className = "exports";
+  const ways = { SVG: () => saveImage(place, "svg"), PNG: () => saveImage(place, "png"), CSV: () => saveData(place) };
+  for (const [kind, save] of Object.entries(ways)) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = kind;
+    button.setAttribute("aria-label", `Save as ${kind}: ${place.dataset.name || "figure"}`);
+    button.addEventListener("click", save);
+    row.append(button);
+  }
+  place.after(row);
+  return row;
+}
+
+// From the names of the run, which is that of its folder, and the figure, in letters that all systems allow in files' names.
+function fileName(place) {
+  const run = decodeURIComponent(location.pathname).split("/").at(-2);
+  const choice = chosen.get(place)?.colour?.selectedOptions[0].text;
+  const said = [run, place.dataset.name || place.id, choice].filter(Boolean).join(" ");
+  return said.normalize("NFKD").replace(/[^A-Za-z0-9.+-]+/g, "_").replace(/^[_.]+|_+$/g, "").slice(0, 120) || "figure";
+}
+
+function saveImage(place, format) {
+  const size = { width: place.clientWidth, height: place.clientHeight, scale: format === "png" ? 3 : 1 };
+  return Plotly.downloadImage(place, { format, filename: fileName(place), ...size });
+}
+
+function saveData(place) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([figureCsv(place)], { type: "text/csv" }));
+  link.download = `${fileName(place)}.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function figureCsv(place) {
+  const figure = JSON.parse(figures.get(place));
+  applyChoice(place, figure);
+  const rows = figure.data.flatMap((trace) => traceRows(trace, figure.layout));
+  const names = [...new Set(rows.flatMap(Object.keys))];
+  return [names, ...rows.map((row) => names.map((name) => row[name]))].map(csvLine).join("\r\n") + "\r\n";
+}
+
+// A row for each mark of a trace, or cell of a heat map: its panel, its series, and what all arrays hold of it.
+const ARRAYS = ["x", "y", "text", "hovertext", "ids", "labels", "parents", "values", "customdata"];
+ARRAYS.push("lowerfence", "q1", "median", "q3", "upperfence");
+function traceRows(trace, layout) {
+  const own = { panel: (trace.xaxis ?? "x").slice(1) || "1", series: plainText(trace.name ?? "") };
+  if (trace.z) {
+    const [x, y] = [numbers(trace.x), numbers(trace.y)];
+    return numbers(trace.z).flatMap((line, row) => Array.from(line, (value, column) => (
+      { ...own, x: plainText(x[column] ?? column), y: plainText(y[row] ?? row), value })));
+  }
+  const { marker, error_x: errorX, error_y: errorY } = trace;
+  const held = Object.fromEntries(ARRAYS.map((name) => [name, trace[name]]));
+  Object.assign(held, { color: marker?.color, size: marker?.size, error_x: errorX?.array, error_y: errorY?.array });
+  Object.assign(held, { error_x_minus: errorX?.arrayminus, error_y_minus: errorY?.arrayminus });
+  const columns = Object.entries(held)
+    .filter(([, array]) => array && typeof array === "object")
+    .map(([name, array]) => [named(name, trace, layout), numbers(array)]);
+  const length = Math.max(0, ...columns.map(([, array]) => array.length));
+  return Array.from({ length }, (_, place) => (
+    { ...own, ...Object.fromEntries(columns.map(([name, array]) => [name, plainText(array[place])])) }));
+}
+
+// Name of a column: along an axis, with the axis's title.
+function named(name, trace, layout) {
+  if (name === "customdata") return "value";
+  const axis = { x: trace.xaxis ?? "x", y: trace.yaxis ?? "y" }[name];
+  const title = axis && layout[axis[0] + "axis" + axis.slice(1)]?.title;
+  const said = plainText(title?.text ?? title ?? "");
+  return said ? `${name} (${said})` : name;
+}
+
+// Texts of figures hold tags and escapes of plotly's.
+function plainText(value) {
+  if (Array.isArray(value)) return value.map(plainText).join(" ");
+  if (typeof value !== "string" || !/[&<]/.test(value)) return value;
+  return new DOMParser().parseFromString(value.replace(/<br>/g, " "), "text/html").body.textContent;
+}
+
+// A spreadsheet runs text that begins as a formula does: it stands behind an apostrophe.
+const csvLine = (cells) => cells.map((cell) => {
+  const text = String(cell ?? "");
+  const shown = typeof cell === "string" && /^[=+@\t\r-]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+  return /[",\r\n]/.test(shown) ? `"${shown.replaceAll('"', '""')}"` : shown;
+}).join(",");
 
 // One after the other with a pause between, so that the page can be read and scrolled meanwhile.
 let plotly;
