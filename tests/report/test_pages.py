@@ -315,7 +315,7 @@ LABELS = re.compile(r"\d+|lowest|highest|(module|program) \d+( pattern| loadings
 def test_every_heading_of_a_table_is_explained(small_run):
     found = set()
     for path in small_run.notebooks():
-        html = small_run.path(f"{path.stem}.html").read_text(encoding="utf-8").partition("<main>")[2]
+        html = small_run.path(f"{path.stem}.html").read_text(encoding="utf-8").partition("<main ")[2]
         for head in re.findall(r"<table[^>]*mathjax_ignore.*?</thead>", html, re.DOTALL):
             found |= {(path.stem, *heading) for heading in re.findall("<th([^>]*)>([^<]+)</th>", head)}
     unknown = [(stem, text) for stem, tag, text in found if "title=" not in tag and not LABELS.fullmatch(text)]
