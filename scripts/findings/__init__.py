@@ -99,7 +99,7 @@ from scripts.findings.reading import (
     figures_of_hierarchy,
     figures_of_reading,
 )
-from scripts.findings.text import bullets, measured, say, table
+from scripts.findings.text import bullets, heading, measured, say, table
 
 __all__ = [
     "CORRELATION",
@@ -189,6 +189,7 @@ __all__ = [
     "figures_of_reading",
     "figures_of_structure",
     "figures_of_terms",
+    "heading",
     "libraries_key_figure",
     "measured",
     "network_table",

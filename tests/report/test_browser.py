@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import Error, sync_playwright
 from plotly.offline import get_plotlyjs
 
-from scripts import figures, story
+from scripts import figures, findings, story
 from scripts.errors import UNPRINTABLE, printable
 from scripts.report import page_figures, pages
 from scripts.report.run import Run
@@ -264,6 +264,73 @@ def test_wide_tables_scroll_in_their_own_box(browser, table_page):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert page.locator(".table").nth(1).evaluate("box => box.scrollWidth > box.clientWidth")
         assert page.locator(".figure").first.evaluate("box => box.scrollWidth > box.clientWidth")  # two panels
+
+
+@pytest.fixture(scope="module")
+def long_table_page(tmp_path_factory):
+    """Page with a table as notebooks show it, of 20 rows."""
+    frame = pd.DataFrame({"gene": [f'Gene "{i}", a' for i in range(20)], "p_value": np.linspace(0, 1, 20)})
+    html = findings.table(frame.assign(called=frame["p_value"] > 0.9)).data
+    return written(tmp_path_factory.mktemp("long") / "run", [new_output("display_data", data={"text/html": html})])
+
+
+def test_rows_are_found_by_words_and_all_come_back(browser, long_table_page):
+    with opened(browser, long_table_page) as page:
+        box, rows = page.get_by_role("searchbox", name="Filter"), page.locator("main tbody tr:visible")
+        box.fill("GENE yes")
+        assert rows.count() == 2 and page.locator(".tools output").inner_text() == "2 of 20 rows"
+        box.fill("")
+        assert rows.count() == 20
+
+
+def test_short_tables_have_no_filter(browser, table_page):
+    with opened(browser, table_page) as page:
+        assert page.get_by_role("button", name="Copy").count() == 1  # the other table has one row
+        assert page.get_by_role("searchbox").count() == 0
+
+
+def test_tables_are_copied_and_saved_as_they_are_shown(browser, long_table_page):
+    with opened(browser, long_table_page) as page:
+        page.get_by_role("searchbox").fill("yes")
+        page.get_by_role("button", name="Copy").press("Enter")
+        assert page.locator(".tools output").inner_text() == "Copied"
+        page.locator("main").evaluate("main => main.append(document.createElement('textarea'))")
+        page.locator("textarea").press("Control+V")
+        lines = page.locator("textarea").input_value().splitlines()
+        assert lines[0] == "gene\tp\tcalled" and len(lines) == 3
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").click()
+        assert download.value.suggested_filename == "Page.csv"
+        saved = pd.read_csv(download.value.path())
+        assert saved["gene"].tolist() == ['Gene "18", a', 'Gene "19", a'] and saved["called"].tolist() == ["yes", "yes"]
+
+
+def test_tables_say_what_headings_mean_and_can_be_reached_by_keys(browser, long_table_page):
+    with opened(browser, long_table_page) as page:
+        heading = page.locator("main .sort").nth(1)
+        assert heading.get_attribute("title").startswith("Probability") and heading.inner_text() == "p"
+        region = page.get_by_role("region", name="Table: Page")
+        region.focus()
+        assert region.evaluate("box => box === document.activeElement")
+        heading.click()
+        first = page.locator("main tbody tr td:nth-child(2)").first
+        assert first.inner_text() == "< 1e-15"  # is a number, and the smallest
+
+
+def test_keys_lead_past_what_all_pages_have_and_through_the_contents(browser, tmp_path):
+    heading = new_output("display_data", data={"text/markdown": "## A part"})
+    with opened(browser, written(tmp_path / "run", [heading, *[as_table(pd.DataFrame({"a": range(50)}))] * 2])) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the text"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        contents = page.locator(".contents")
+        assert contents.bounding_box()["y"] == pytest.approx(0, abs=1)
+        contents.locator("summary").press("Enter")
+        assert contents.get_attribute("open") is not None
+        contents.locator("summary").press("Escape")
+        assert contents.get_attribute("open") is None
 
 
 @pytest.mark.paul15

@@ -306,3 +306,17 @@ def test_what_is_out_of_date_is_named_on_its_page_and_on_the_index(tmp_path):
     index = read(run, "index.html").text
     assert "01_data: Out of date" in index and "02_look: Out of date" in index
     assert "No executed notebook of 03_train lies in this folder" in index
+
+
+# what notebooks put over columns beside names of columns: numbers, and sources of gene lists
+LABELS = re.compile(r"\d+|lowest|highest|(module|program) \d+( pattern| loadings)?")
+
+
+def test_every_heading_of_a_table_is_explained(small_run):
+    found = set()
+    for path in small_run.notebooks():
+        html = small_run.path(f"{path.stem}.html").read_text(encoding="utf-8").partition("<main ")[2]
+        for head in re.findall(r"<table[^>]*mathjax_ignore.*?</thead>", html, re.DOTALL):
+            found |= {(path.stem, *heading) for heading in re.findall("<th([^>]*)>([^<]+)</th>", head)}
+    unknown = [(stem, text) for stem, tag, text in found if "title=" not in tag and not LABELS.fullmatch(text)]
+    assert len(found) > 100 and sorted(unknown) == []

@@ -38,13 +38,13 @@ function setUpSwitches() {
   name();
 }
 
-/* Tables: columns of numbers to the right, and a click on a heading sorts. */
+/* Tables: columns of numbers to the right, a click on a heading sorts, and rows can be found and taken along. */
 
-const NUMBER = /^([-+]?(\d[\d,]*)?\.?\d*(e[-+]?\d+)?|[-+]?inf)\s*%?$/i;
+const NUMBER = /^[<≤]?\s*([-+]?(\d[\d,]*)?\.?\d*(e[-+]?\d+)?|[-+]?inf)\s*%?$/i;
 const MISSING = ["", "nan", "none", "-", "–"];
 const cellText = (row, column) => (row.cells[column]?.textContent ?? "").trim().replace("\u2212", "-");
 const isMissing = (text) => MISSING.includes(text.toLowerCase());
-const toNumber = (text) => Number(text.replace(/[,%\s]/g, "").replace(/inf/i, "Infinity"));
+const toNumber = (text) => Number(text.replace(/[<≤,%\s]/g, "").replace(/inf/i, "Infinity"));
 
 // Lowest named heading of each column; headings over several columns name none of them.
 function headings(table) {
@@ -80,7 +80,10 @@ function mergeHeadings(head) {
   if (!last || above.cells.length !== last.cells.length) return;
   const pairs = [...last.cells].map((cell, place) => [above.cells[place], cell]);
   if (pairs.some(([upper, lower]) => upper.colSpan > 1 || (upper.textContent.trim() && lower.textContent.trim()))) return;
-  for (const [upper, lower] of pairs) upper.append(...lower.childNodes);
+  for (const [upper, lower] of pairs) {
+    upper.append(...lower.childNodes);
+    upper.title ||= lower.title;
+  }
   last.remove();
 }
 
@@ -97,6 +100,98 @@ function repeatCells(rows) {
   });
 }
 
+// A table is called as the heading above it.
+function nameOf(table) {
+  const above = [...document.querySelectorAll("main :is(h1, h2, h3)")]
+    .filter((heading) => heading.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING);
+  const heading = above.at(-1)?.cloneNode(true);
+  heading?.querySelector(".anchor-link")?.remove();
+  return heading?.textContent.trim() ?? document.title;
+}
+
+function nameTable(table) {
+  const box = table.closest(".table");
+  const name = table.caption?.textContent ?? nameOf(table);
+  if (!table.caption) table.createCaption().textContent = name;
+  Object.assign(box, { tabIndex: 0, role: "region", ariaLabel: "Table: " + name }); // keys scroll it
+  return name;
+}
+
+const FILTERED = 15; // rows, from which on a table can be searched
+const shownRows = (table) => [...table.tBodies[0].rows].filter((row) => !row.hidden);
+
+// Headings, one line, and the rows that are shown, as they stand.
+function textsOf(table) {
+  const body = shownRows(table).map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+  const levels = [...table.tHead?.rows ?? []].map((row) =>
+    [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent.trim())));
+  const width = Math.max(0, ...body.map((row) => row.length));
+  const head = Array.from({ length: width }, (_, column) =>
+    levels.map((level) => level[column]).filter(Boolean).join(" "));
+  return [head, ...body];
+}
+
+const asTabs = (rows) => rows.map((row) => row.map((text) => text.replace(/\s+/g, " ")).join("\t")).join("\n");
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const asCsv = (rows) => rows.map((row) => row.map(quoted).join(",") + "\r\n").join("");
+
+// Also where the browser has no clipboard for pages, as those that a plain server hands out.
+function copyText(text) {
+  const fill = (event) => {
+    event.clipboardData.setData("text/plain", text);
+    event.preventDefault();
+  };
+  document.addEventListener("copy", fill, { once: true });
+  const done = document.execCommand("copy");
+  document.removeEventListener("copy", fill);
+  return done;
+}
+
+function saveText(text, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function filterBox(table, said) {
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "search";
+  label.append("Filter ", box);
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/);
+    const rows = [...table.tBodies[0].rows];
+    for (const row of rows) {
+      const texts = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
+      row.hidden = !words.every((word) => texts.includes(word));
+    }
+    said.textContent = `${shownRows(table).length} of ${rows.length} rows`;
+  });
+  return label;
+}
+
+function addTools(table, name) {
+  const tools = document.createElement("div");
+  const said = document.createElement("output"); // read out when it changes
+  tools.className = "tools";
+  if (table.tBodies[0].rows.length > FILTERED) tools.append(filterBox(table, said));
+  const add = (words, title, action) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: words, title });
+    button.addEventListener("click", action);
+    tools.append(button);
+  };
+  add("Copy", "The rows shown, for a spreadsheet", () => {
+    said.textContent = copyText(asTabs(textsOf(table))) ? "Copied" : "This browser does not let a page copy";
+  });
+  const file = name.replace(/[^\p{L}\p{N}]+/gu, "_").replace(/^_|_$/g, "") + ".csv";
+  add("CSV", "The rows shown, as a file", () => saveText(asCsv(textsOf(table)), file));
+  tools.append(said);
+  table.closest(".table").before(tools);
+}
+
 function setUpTable(table) {
   if (!table.closest(".table")) {
     const box = document.createElement("div"); // scrolls by itself where the table is wider than the page
@@ -106,6 +201,8 @@ function setUpTable(table) {
   }
   const rows = [...(table.tBodies[0]?.rows ?? [])];
   table.parentElement.hidden = rows.length === 0;
+  if (rows.length === 0) return;
+  const name = nameTable(table);
   if (rows.some((row) => [...row.cells].some((cell) => cell.colSpan > 1))) return;
   repeatCells(rows);
   mergeHeadings(table.tHead);
@@ -125,13 +222,19 @@ function setUpTable(table) {
     }
     if (sortable && named[column]) addSortButton(table, column, named[column], isNumeric);
   }
+  if (rows.length > 1) addTools(table, name);
+  for (const step of ["tight", "tighter"]) {
+    const box = table.closest(".table");
+    if (box.scrollWidth > box.clientWidth) table.classList.add(step);
+  }
 }
 
 function addSortButton(table, column, heading, isNumeric) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "sort";
-  button.title = "Sort";
+  button.title = [heading.title, "Sort"].filter(Boolean).join(" ");
+  heading.removeAttribute("title");
   button.append(...heading.childNodes);
   heading.append(button);
   button.addEventListener("click", () => sortBy(table, column, heading, isNumeric));
@@ -368,6 +471,8 @@ async function drawAll() {
     if (!figures.has(place)) figures.set(place, await unpacked(place.nextElementSibling.textContent));
     if (near && !seen.has(place)) continue;
     await drawOne(place);
+    const box = place.parentElement;
+    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1; // keys scroll it
     await new Promise((resume) => setTimeout(resume, 0));
   }
   return near ? seen.size : places.length;
@@ -411,8 +516,20 @@ function setUpPrinting() {
   });
 }
 
+// The contents lie over the page: they close when they have led somewhere, and with Escape.
+function setUpContents() {
+  const contents = document.querySelector(".contents");
+  contents?.addEventListener("click", (event) => { if (event.target.closest("a")) contents.open = false; });
+  contents?.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    contents.open = false;
+    contents.querySelector("summary").focus();
+  });
+}
+
 function start() {
   setUpSwitches();
+  setUpContents();
   setUpPrinting();
   document.querySelectorAll("main table:not(.settings table)").forEach(setUpTable);
   if (document.body.classList.contains("whole")) drawWhenSeen();
