@@ -31,6 +31,42 @@ SCREENSHOTS = chain_runs.ROOT / "reports" / ".screenshots"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+LAPTOP, PAPER = {"width": 1280, "height": 900}, {"width": 680, "height": 960}
+# names of tables that are wider than their box
+CUT = """[...document.querySelectorAll(".table")].filter((box) => box.scrollWidth > box.clientWidth + 1)
+  .map((box) => box.getAttribute("aria-label"))"""
+# contrast of text, and of what frames buttons and boxes, with its ground: [ratio, text] below what can be read
+FAINT = """(() => {
+  const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = numbers(getComputedStyle(at).backgroundColor);
+      if (colour[3] !== 0) return colour;
+    }
+  };
+  const ratio = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const found = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    if (!element.checkVisibility({ visibilityProperty: true }) || element.closest("svg, .plotly-graph-div")) continue;
+    const style = getComputedStyle(element);
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const least = own ? [[4.5, style.color, element]] : [];
+    const isTool = element.matches(":is(.steps, .tools) :is(button, input)");
+    if (isTool) least.push([3, style.borderColor, element.parentElement]);
+    if (element.matches(".sort")) least.push([3, getComputedStyle(element, "::after").color, element]);
+    for (const [wanted, colour, on] of least) {
+      const contrast = ratio(numbers(colour), ground(on));
+      if (contrast < wanted) found.push([contrast, element.outerHTML.slice(0, 80)]);
+    }
+  }
+  return found;
+})()"""
 # titles of figures that have data, but no marks
 EMPTY = """[...document.querySelectorAll(".js-plotly-plot")]
   .filter((place) => place.data.length && !place.querySelector(":is(.overplot, .iciclelayer) :is(path, image)"))
@@ -331,6 +367,27 @@ def test_keys_lead_past_what_all_pages_have_and_through_the_contents(browser, tm
         assert contents.get_attribute("open") is not None
         contents.locator("summary").press("Escape")
         assert contents.get_attribute("open") is None
+
+
+def test_pages_can_be_read_by_weak_eyes(browser, long_table_page, small_run):
+    for path in [long_table_page, *(small_run.path(f"{stem}.html") for stem in number_of_figures(small_run))]:
+        for scheme in ("light", "dark"):
+            with opened(browser, path, LAPTOP, scheme) as page:
+                assert page.evaluate(FAINT) == [], path.name
+
+
+def test_tables_fit_a_laptop_and_paper(browser, small_run):
+    """On paper all rows are there, with a caption, and no buttons."""
+    for stem in number_of_figures(small_run):
+        with opened(browser, small_run.path(f"{stem}.html"), LAPTOP) as page:
+            assert page.evaluate(CUT) == []
+            page.set_viewport_size(PAPER)
+            page.emulate_media(media="print")
+            assert page.evaluate(CUT) == [] and page.locator(":is(.tools, .contents):visible").count() == 0
+            for table in page.locator("main table:visible").all():
+                box = table.evaluate_handle("table => table.closest('.table')")
+                assert box.evaluate("box => box.scrollHeight <= box.clientHeight + 1")
+                assert table.locator("caption").bounding_box()["height"] > 5
 
 
 @pytest.mark.paul15

@@ -309,7 +309,7 @@ def test_what_is_out_of_date_is_named_on_its_page_and_on_the_index(tmp_path):
 
 
 # what notebooks put over columns beside names of columns: numbers, and sources of gene lists
-LABELS = re.compile(r"\d+|lowest|highest|(module|program) \d+( pattern| loadings)?")
+LABELS = re.compile(r"\d+|(module|program) \d+( pattern| loadings)?")
 
 
 def test_every_heading_of_a_table_is_explained(small_run):
