@@ -198,15 +198,18 @@ def pair_scatter(
     return figure.update_layout(title=safe(title), coloraxis=scale)
 
 
-def branch_scatter(xy: np.ndarray, coordinates: np.ndarray | None, table: pd.DataFrame) -> go.Figure | None:
+def branch_scatter(
+    xy: np.ndarray, coordinates: np.ndarray | None, table: pd.DataFrame, cells: pd.Index | None = None
+) -> go.Figure | None:
     """Cells by the branch that they are furthest out on; None where there is none.
 
-    xy : (n_cells, 2); coordinates : (n_cells, n_branches); table : as from graph.branch_table.
+    xy : (n_cells, 2); coordinates : (n_cells, n_branches); table : as from graph.branch_table; cells : names of
+    the cells, which a pointer is told, or their numbers where it is not given.
     """
     if coordinates is None:
         return None
     names = [f"{row.branch}: {row.name}" for row in table.itertuples()]
-    labels = pd.Series(pd.Categorical.from_codes(coordinates.argmax(axis=1), names))
+    labels = pd.Series(pd.Categorical.from_codes(coordinates.argmax(axis=1), names), cells)
     return label_scatter(xy, labels, "Cells by the branch that they are furthest out on")
 
 
