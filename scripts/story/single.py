@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from html.parser import HTMLParser
+from urllib.parse import quote, unquote
 
 from scripts.errors import InputError
 from scripts.report import Run, page_figures, pages
@@ -24,13 +25,12 @@ def write_single(run: Run) -> str:
 
     Raises
     ------
-    MissingError
-        If a page is not there.
     InputError
         If the run has the name of one of its pages.
     """
     name, notebooks = single_file(run), [path.stem for path in run.notebooks()]
-    cards = sorted((path.stem for path in run.folder.glob("frequency_*.html")), key=lambda stem: int(stem[10:]))
+    numbers = [path.stem.removeprefix("frequency_") for path in run.folder.glob("frequency_*.html")]
+    cards = [f"frequency_{number}" for number in sorted(filter(str.isdecimal, numbers), key=int)]
     stems = [INDEX, *cards, *notebooks]
     if name.removesuffix(".html") in stems:
         raise InputError(f"{run.path(name)} is a page of the run already: give the run another name for --single-file")
@@ -86,10 +86,10 @@ class _Part(HTMLParser):
 
     def _link(self, address: str) -> dict[str, str]:
         page, _, place = address.partition("#")
-        stem = page.removesuffix(".html") if page else self.stem
+        stem = unquote(page.removesuffix(".html")) if page else self.stem
         if not address or (page and not page.endswith(".html")) or stem not in self.stems:
             return {}
-        return {"href": f"#{stem}-{place}" if place else f"#{stem}"}
+        return {"href": f"#{quote(stem)}-{place}" if place else f"#{quote(stem)}"}
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Copy a tag that ends itself, as `<br/>`: of HTML, such an element has no end."""
