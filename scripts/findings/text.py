@@ -90,7 +90,7 @@ def table(frame: pd.DataFrame, digits: int = 3, shuffles: Mapping[str, int] | No
 
     names = [name for axis in (frame.index.names, frame.columns.names) for name in axis]
     names += [name for level in range(frame.columns.nlevels) for name in frame.columns.get_level_values(level)]
-    meanings = {words(name): heading(name)[1] for name in names if isinstance(name, str)}
+    meanings = {str(words(name)): heading(name)[1] for name in names if isinstance(name, str)}
     shown = shown.rename(columns=words).rename_axis(index=words, columns=words)
     with pd.option_context("display.max_colwidth", None):  # and no TeX: a gene may be called $x$
         html = shown.to_html(max_rows=None, escape=True, index=is_indexed, classes="mathjax_ignore")
