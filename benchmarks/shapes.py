@@ -12,7 +12,7 @@ import torch  # noqa: F401 - takes a second, which the first solver that needs i
 
 from benchmarks.cells import shaped_cells
 from scripts import graph
-from scripts.graph.eigensolvers import lobpcg, shift_invert
+from scripts.graph import lobpcg, shift_invert
 
 SHAPES = ("line", "star", "tree", "cluster", "swiss roll")
 SIZES = (2_000, 5_000, 10_000, 20_000, 50_000)

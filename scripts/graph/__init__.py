@@ -2,7 +2,7 @@
 
 from scripts.graph.branches import NO_LABEL, Branches, branch_table, branches, kurtosis_rotation, named_ends
 from scripts.graph.edges import adjacency, knn_graph
-from scripts.graph.eigensolvers import residuals
+from scripts.graph.eigensolvers import lobpcg, residuals, shift_invert
 from scripts.graph.features import components, pareto_scaled, variable_genes
 from scripts.graph.labels import label_energy, label_separation
 from scripts.graph.neighbors import N_EXACT, Neighbors, entered_neighbors, nearest_neighbors
@@ -61,7 +61,9 @@ __all__ = [
     "pareto_scaled",
     "part_of_cells",
     "participation",
+    "lobpcg",
     "residuals",
+    "shift_invert",
     "scale_table",
     "spectral_surrogates",
     "suggest_n_comps",
