@@ -126,7 +126,11 @@ def test_make_says_what_it_installs_and_leaves_logs_without_pips_lines(tmp_path)
     python.write_text("\n".join([*lines, "exit 0\n"]))
     python.chmod(0o755)
     done = subprocess.run(
-        ["make", ".venv/installed", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", ".venv/installed", f"PYTHON={python}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     venv, pip = done.stdout.splitlines()
     assert venv == "-m venv .venv" and pip.startswith("-m pip install --quiet") and "requirements.txt" in pip

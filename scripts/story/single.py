@@ -12,6 +12,7 @@ from scripts.story.cards import STYLE, TEMPLATES
 
 INDEX = "index"
 WHOLE_ONLY = ("noscript", "button")  # elements that the whole has once
+SKIP = "skip"  # class of the link past what all pages have, of which the whole has one
 SETTINGS = "settings"  # class of an element that is the same on all pages, but for its order
 
 
@@ -70,7 +71,8 @@ class _Part(HTMLParser):
             self._left_out += [tag] if tag == self._left_out[0] else []
             return
         given = dict(attrs)
-        if tag in WHOLE_ONLY or (given.get("class") == SETTINGS and self.stem != INDEX):
+        kind = given.get("class")
+        if tag in WHOLE_ONLY or kind == SKIP or (kind == SETTINGS and self.stem != INDEX):
             self._left_out = [tag]
             return
         if tag == "main":  # of which a page has one

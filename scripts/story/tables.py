@@ -48,11 +48,18 @@ class Tables:
     def __init__(self, run: Run):
         self.run, self.missing = run, []
         self.record = run.settings() if run.path("params.yaml").exists() else {}
-        self.cells: Any = self._had("cells.h5ad", run.load_cells) if self.record else None
+        self.cells: Any = self._had("cells.h5ad", self._prepared) if self.record else None
         self._tables = {name: self._table(name) for name in READ}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self._tables[name]
+
+    def _prepared(self) -> Any:
+        """The run's cells, as notebook 01 leaves them."""
+        cells = self.run.load_cells()
+        if "X_freq" not in cells.obsm or not {"dataset", "graph"} <= set(cells.uns):
+            raise InputError("cells.h5ad holds no frequencies, or not how they were made; run 01_data.ipynb again")
+        return cells
 
     def _had(self, name: str, load: Callable[[], Any]) -> Any:
         try:

@@ -9,7 +9,7 @@ from scripts import __main__
 from scripts.errors import printable
 from scripts.report import Run
 from scripts.story import single_file
-from tests.report.test_browser import DESK, EMPTY, FROM_DATA, PHONE, browser, figures_of, keep, opened
+from tests.report.browsing import DESK, EMPTY, FROM_DATA, PHONE, browser, figures_of, keep, opened
 from tests.story.runs import TYPES, filled
 
 __all__ = ["browser"]  # the fixture
