@@ -55,6 +55,8 @@ def ask(gene_lists: GeneLists, tested: TestedSets, libraries: list[str], limit: 
             found = within(max(0.0, end - time.monotonic()), lambda sent=symbols: _send(sent, names, tested.background))
         except TimeoutError:
             raise OfflineError(f"it did not answer all within {limit:.0f} s{LATER}") from None
+        except MemoryError:  # which says nothing of the answer
+            raise
         except Exception as problem:  # whatever its client stumbles over, the answer was none that can be read
             cause = " ".join(str(problem).split())[:200] or type(problem).__name__
             raise OfflineError(f"it did not answer as it should ({cause}){LATER}") from None

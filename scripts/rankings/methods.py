@@ -80,8 +80,10 @@ def rank_genes(
         start = time.thread_time()
         try:
             scores = np.nan_to_num(PACKAGES[method][2](cells), nan=-np.inf)
+        except MemoryError:  # which says nothing of the package
+            raise
         except Exception as problem:  # of others' code, on cells that nobody has tried it on: it is not our judgement
-            left_out[method] = one_line(problem)
+            left_out[method] = one_line(problem) or type(problem).__name__
             continue
         orders[method] = _largest(scores, n_genes, form.n_freq)
         seconds[method] = time.thread_time() - start
