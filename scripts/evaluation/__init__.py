@@ -25,6 +25,7 @@ from scripts.evaluation.panels import (
 from scripts.evaluation.performance import (
     STRUCTURE,
     beyond_depth,
+    count_halves,
     forms_of_seeds,
     forms_of_subsamples,
     gain_of_products,
@@ -45,6 +46,7 @@ __all__ = [
     "TOGETHER",
     "STRUCTURE",
     "beyond_depth",
+    "count_halves",
     "compare_with_correlation",
     "correlations",
     "covariate_table",

@@ -261,7 +261,7 @@ def beyond_depth(adata: ad.AnnData, settings: Preparation, n_found: int) -> np.n
     InputError
         If there are no counts, or the graph is not made from them.
     """
-    own, other = _halves(adata, replace(settings, n_freq_comps=n_found), settings.random_state)
+    own, other = count_halves(adata, replace(settings, n_freq_comps=n_found), settings.random_state)
     found = own.obsm["X_freq"]
     other.obsm["X_freq"] = regress_out(found, features(pd.Series(depth_of(own))))
     judged = performance(transductive_split(other, settings.random_state, 0), {"bilinear": BilinearRidge})["r2"]
@@ -338,14 +338,17 @@ def count_splitting(
     InputError
         If there are no counts, or the graph is not made from them.
     """
-    own, other = _halves(adata, settings, random_state)
+    own, other = count_halves(adata, settings, random_state)
     other.obsm["X_freq"] = own.obsm["X_freq"]
     same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
     return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
 
 
-def _halves(adata: ad.AnnData, settings: Preparation, random_state: int) -> tuple[ad.AnnData, ad.AnnData]:
-    """The same cells with either half of their counts, the first with frequencies, of its largest part."""
+def count_halves(adata: ad.AnnData, settings: Preparation, random_state: int = 0) -> tuple[ad.AnnData, ad.AnnData]:
+    """The same cells with either half of their counts, the first with frequencies, of its largest part.
+
+    adata, settings and errors as for `count_splitting`.
+    """
     counts = _counts(adata, settings)
     half, rest = _split_counts(counts, random_state)
     own = add_frequencies(with_counts(adata, half, settings), _as_many(adata, settings))

@@ -307,15 +307,23 @@ def about_program_terms(terms: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
         if real.empty:
             sentences.append(f"There are no {kind} of programs to test.")
             continue
-        nulls = of_order[of_order["cells"] != programs.REAL]
+        nulls = of_order[of_order["cells"].isin(programs.NULLS)]
         beside = "; ".join(f"{row.cells}: {row.n_called} of {row.n_terms}" for row in nulls.itertuples())
         own = terms[terms["order"] == order]
         sentences.append(
             f"{own['called'].sum()} of {len(own)} {kind} of programs and frequencies are called in the run's division "
-            f"(Bonferroni, {programs.LEVEL}; {beside or 'no null was possible'}). Over {len(real)} divisions of the "
-            f"cells, {real['n_called'].mean():.1f} are called on average; in the other half {_found_again(real)} of "
-            f"them have the same sign and p < {programs.LEVEL}, and {_of_those_not_called(real)} of those not called."
+            f"(Bonferroni, {programs.LEVEL}; {beside or 'no null was possible'}). Over {real['division'].nunique()} "
+            f"divisions of the cells, with programs of either half in turn, {real['n_called'].mean():.1f} are called "
+            f"on average; in the other half {_found_again(real)} of them have the same sign and p < {programs.LEVEL}, "
+            f"and {_of_those_not_called(real)} of those not called."
         )
+        halves = of_order[of_order["cells"] == programs.COUNT_HALVES]
+        if halves["n_called"].any():
+            sentences.append(
+                f"With a half of each cell's counts, {halves['n_called'].sum()} {kind} are called; in the same cells, "
+                f"measured by the other half, {_found_again(halves)} of them have the same sign and p < "
+                f"{programs.LEVEL}, and {_of_those_not_called(halves)} of those not called."
+            )
     called = terms[terms["called"].astype(bool)]
     if called.empty:
         sentences.append("No two or three programs tell a frequency apart together, beyond what each does on its own.")
@@ -343,7 +351,7 @@ def _in_words(term) -> str:
     *first, last = term.programs.split()
     level = "higher" if term.weight > 0 else "lower"
     back = "the same in the other half" if term.replicated else "not the same in the other half"
-    again = "" if pd.isna(term.called_again) else f", called again in {term.called_again:.0%} of the other divisions"
+    again = "" if pd.isna(term.called_again) else f", called again with {term.called_again:.0%} of the other halves"
     high, beyond = ("both", "one by one") if term.order == 2 else ("all", "alone and in pairs")
     return (
         f"Programs {', '.join(first)} and {last}, {high} high: {level} frequency {term.frequency} than they give "

@@ -11,14 +11,22 @@ from scripts.programs.reading import (
     score_table,
     strongest_response,
 )
-from scripts.programs.terms import LEVEL, LINEAR, REAL, STRUCTURELESS, linear_targets, program_terms, term_table
+from scripts.programs.terms import (
+    COUNT_HALVES,
+    LEVEL,
+    NULLS,
+    REAL,
+    linear_targets,
+    program_terms,
+    term_table,
+)
 from scripts.programs.triples import gene_triples, gene_triples_of_pairs
 
 __all__ = [
+    "COUNT_HALVES",
     "LEVEL",
-    "LINEAR",
+    "NULLS",
     "REAL",
-    "STRUCTURELESS",
     "Programs",
     "Response",
     "divided",

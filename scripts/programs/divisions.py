@@ -1,6 +1,7 @@
 """Halves of the cells: programs are fitted to one, and what is said of them is tested on the other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import anndata as ad
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from scripts.blocks import Matrix, Standard
 from scripts.cells import MIN_TRAINING, CellDataset, donors_of
-from scripts.models import PolynomialForm, ProgramRidge, target_components
+from scripts.models import Components, PolynomialForm, ProgramRidge, target_components
 
 N_LINEAR = 50  # components that terms are conditioned on, at most
 CELLS_PER_COMPONENT = 20  # of either half, at least
@@ -23,10 +24,12 @@ class Programs:
     Attributes
     ----------
     form : PolynomialForm
+    components : Components
+        Of the half.
     t : (n_cells, n_programs)
         Programs of all cells.
     linear : (n_cells, n_components)
-        Components of all cells, as the half gives them: what is linear in the genes.
+        Where all cells lie along the components: what is linear in the genes.
     y : (n_cells, n_freq)
         Frequencies of all cells, of standard deviation 1.
     half, other : (n_half,), (n_other,) int
@@ -34,11 +37,16 @@ class Programs:
     """
 
     form: PolynomialForm
+    components: Components
     t: np.ndarray
     linear: np.ndarray
     y: np.ndarray
     half: np.ndarray
     other: np.ndarray
+
+    def measured(self, X: Matrix) -> Self:
+        """The same programs and components where the cells were measured anew; X : (n_cells, n_genes)."""
+        return replace(self, t=self.form.coordinates(X), linear=self.components.coordinates(X))
 
 
 def halves(n_cells: int, number: int, donors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -54,10 +62,14 @@ def halves(n_cells: int, number: int, donors: np.ndarray | None = None) -> tuple
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
-def divided(adata: ad.AnnData, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """`halves` of the run's cells, by whole donors where `cells.donors_of` names some."""
+def divided(adata: ad.AnnData, number: int, half: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """`halves` of the run's cells, by whole donors where `cells.donors_of` names some.
+
+    half : 1 or 2, the one that comes first.
+    """
     donors = donors_of(adata)
-    return halves(adata.n_obs, number, None if donors is None else donors.cat.codes.to_numpy())
+    parts = halves(adata.n_obs, number, None if donors is None else donors.cat.codes.to_numpy())
+    return parts if half == 1 else parts[::-1]
 
 
 def fit_programs(X: Matrix, y: np.ndarray, parts: tuple[np.ndarray, np.ndarray], genes: list[str]) -> Programs | None:
@@ -74,5 +86,5 @@ def fit_programs(X: Matrix, y: np.ndarray, parts: tuple[np.ndarray, np.ndarray],
     model.fit(CellDataset(X[train], y[train]), CellDataset(X[val], y[val]))
     form = model.polynomial(genes)
     n_linear = max(1, min(N_LINEAR, min(len(half), len(other)) // CELLS_PER_COMPONENT, X.shape[1]))
-    linear = target_components(X[half], y[half], n_linear, tilt=0).coordinates(X)
-    return Programs(form, form.coordinates(X), linear, y, half, other)
+    linear = target_components(X[half], y[half], n_linear, tilt=0)
+    return Programs(form, linear, form.coordinates(X), linear.coordinates(X), y, half, other)

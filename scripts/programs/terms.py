@@ -1,5 +1,7 @@
 """Which programs together tell which branches apart: products of two and of three, tested on cells of their own."""
 
+from itertools import product
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from sklearn.linear_model import RidgeCV
 from scripts.blocks import Matrix, evenly
 from scripts.cells import Preparation
 from scripts.errors import InputError
-from scripts.evaluation import structureless_cells
+from scripts.evaluation import count_halves, structureless_cells
 from scripts.models import monomials
 from scripts.programs.divisions import Programs, divided, fit_programs
 
@@ -18,9 +20,10 @@ CELLS_PER_FEATURE = 3  # of the cells tested, at least: HC3 errors of fewer are 
 SAME = 0.7  # correlation from which on programs of two halves are the same
 MAX_NULL = 1_000  # cells, at most, that linear targets are made from
 REAL, LINEAR, STRUCTURELESS = "these cells", "linear targets", "structureless cells"
+NULLS, COUNT_HALVES = (LINEAR, STRUCTURELESS), "halves of the counts"
 TERMS = ["frequency", "order", "programs", "weight", "se", "t", "p", "adjusted_p", "called"]
 TERMS += ["other_weight", "other_p", "replicated"]
-COUNTS = ["cells", "division", "order", "n_terms", "n_called", "called_replicated", "others_replicated"]
+COUNTS = ["cells", "division", "half", "order", "n_terms", "n_called", "called_replicated", "others_replicated"]
 
 
 def hc3(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +76,11 @@ def tested_terms(programs: Programs, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(found, columns=TERMS[:7])
 
 
-def term_table(programs: Programs | None) -> pd.DataFrame:
+def term_table(programs: Programs | None, anew: Programs | None = None) -> pd.DataFrame:
     """Terms tested on the half that the programs have not met, and again on the half that they were fitted to.
+
+    anew : the same programs, measured anew, as from `Programs.measured`: terms are then tested again there, on the same
+    cells.
 
     Returns
     -------
@@ -85,7 +91,8 @@ def term_table(programs: Programs | None) -> pd.DataFrame:
     """
     if programs is None:
         return pd.DataFrame(columns=TERMS)
-    table, again = tested_terms(programs, programs.other), tested_terms(programs, programs.half)
+    table = tested_terms(programs, programs.other)
+    again = tested_terms(programs, programs.half) if anew is None else tested_terms(anew, anew.other)
     if table.empty or again.empty:
         return pd.DataFrame(columns=TERMS)
     table["adjusted_p"] = np.minimum(1, table["p"] * table.groupby("order")["p"].transform("size"))
@@ -96,7 +103,7 @@ def term_table(programs: Programs | None) -> pd.DataFrame:
 
 
 def program_terms(
-    adata: ad.AnnData, programs: Programs | None, settings: Preparation, n_divisions: int = 10
+    adata: ad.AnnData, programs: Programs | None, settings: Preparation, n_divisions: int = 5
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Which products of programs tell frequencies apart, how often that comes back, and what nulls give.
 
@@ -109,37 +116,44 @@ def program_terms(
     settings : Preparation
         The recipe of the graph, which structureless cells go through.
     n_divisions : int
-        Ways to divide the cells in halves, the run's among them.
+        Ways to divide the cells in halves, the run's among them; programs are fitted to either half in turn.
 
     Returns
     -------
     terms : DataFrame
-        As from `term_table`, with called_again: in which share of the other divisions the product of the same programs
+        As from `term_table`, with called_again: with which share of the other halves the product of the same programs
         (correlation of at least `SAME` over all cells) is called with the same sign; NaN where there are none.
     counts : DataFrame
-        cells, division, order, n_terms, n_called, called_replicated and others_replicated (shares); cells says whether
-        they are those of the run or of a null, which is tested in the run's division.
+        cells, division, half (1 or 2, that programs were fitted to), order, n_terms, n_called, called_replicated and
+        others_replicated (shares); cells says whether they are those of the run, or of a null, or those of the run with
+        either half of their counts: terms called in one, frequencies and expression, are sought in the same cells by
+        the expression of the other. Nulls and counts are divided as the run is.
     """
     y, genes = adata.obsm["X_freq"], list(adata.var_names)
     terms = term_table(programs)
     if programs is None:
         return terms.assign(called_again=np.nan), pd.DataFrame(columns=COUNTS)
-    others = [fit_programs(adata.X, y, divided(adata, number), genes) for number in range(1, n_divisions)]
+    ways = list(product(range(n_divisions), (1, 2)))
+    others = [fit_programs(adata.X, y, divided(adata, *way), genes) for way in ways[1:]]
     tables = [term_table(other) for other in others]
-    found = [_counted(table, REAL, number) for number, table in enumerate([terms, *tables])]
+    found = [_counted(table, REAL, *way) for way, table in zip(ways, [terms, *tables], strict=True)]
     again = [
         _again(terms, programs, table, other) for table, other in zip(tables, others, strict=True) if other is not None
     ]
     terms["called_again"] = np.mean(again, axis=0) if again else np.nan
     null = linear_targets(adata.X, programs, settings.random_state)
     parts = (programs.half, programs.other)
-    found.append(_counted(term_table(fit_programs(adata.X, null, parts, genes)), LINEAR, 0))
+    found.append(_counted(term_table(fit_programs(adata.X, null, parts, genes)), LINEAR))
     try:
         none = structureless_cells(adata, settings)
+        own, rest = count_halves(adata, settings, settings.random_state)
     except InputError:  # no counts, or a graph that is not made from them
         return terms, pd.concat(found, ignore_index=True)
     fitted = fit_programs(none.X, none.obsm["X_freq"], divided(none, 0), genes)
-    found.append(_counted(term_table(fitted), STRUCTURELESS, 0))
+    found.append(_counted(term_table(fitted), STRUCTURELESS))
+    fitted = fit_programs(own.X, own.obsm["X_freq"], divided(own, 0), genes)
+    if fitted is not None:
+        found.append(_counted(term_table(fitted, fitted.measured(rest.X)), COUNT_HALVES))
     return terms, pd.concat(found, ignore_index=True)
 
 
@@ -157,14 +171,14 @@ def linear_targets(X: Matrix, programs: Programs, random_state: int = 0) -> np.n
     return predicted + deviation * np.random.default_rng(random_state).normal(size=predicted.shape)
 
 
-def _counted(table: pd.DataFrame, cells: str, division: int) -> pd.DataFrame:
+def _counted(table: pd.DataFrame, cells: str, division: int = 0, half: int = 1) -> pd.DataFrame:
     """How many terms of each order are called, and which share of them and of the others replicates."""
     found = []
     for order, of_order in table.groupby("order"):
         called = of_order["called"].to_numpy(bool)
         replicated = of_order["replicated"].to_numpy(float)
         shares = [replicated[rows].mean() if rows.any() else np.nan for rows in (called, ~called)]
-        found.append((cells, division, order, len(of_order), called.sum(), *shares))
+        found.append((cells, division, half, order, len(of_order), called.sum(), *shares))
     return pd.DataFrame(found, columns=COUNTS)
 
 

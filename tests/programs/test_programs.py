@@ -8,7 +8,7 @@ import pytest
 from scripts import figures, findings, programs
 from scripts.cells import Preparation, labels_of
 from scripts.programs.divisions import Programs, divided, fit_programs, halves
-from scripts.programs.terms import LINEAR, hc3, linear_targets, term_table
+from scripts.programs.terms import LEVEL, LINEAR, hc3, linear_targets, term_table
 from tests import reference
 
 HOSTILE = ["<b>A</b>", "b|c", "*d*", "NA", "e f", "$x$", "%{y}", "1e5"]
@@ -43,8 +43,8 @@ def fitted(X, y, number=0):
 def exact(t, y):
     """Programs that are known: what is tested does not hang on how they are found."""
     half, other = halves(len(t), 0)
-    form = fitted(*made(200)).form
-    return Programs(form, t, t, (y - y.mean(axis=0)) / y.std(axis=0), half, other)
+    any_other = fitted(*made(200))
+    return Programs(any_other.form, any_other.components, t, t, (y - y.mean(axis=0)) / y.std(axis=0), half, other)
 
 
 def test_errors_are_those_of_the_reference():
@@ -75,6 +75,19 @@ def test_a_planted_pair_and_a_planted_triple_are_called_and_no_other():
 def test_a_product_of_programs_that_were_found_is_called():
     table = term_table(fitted(*made(product=0.5)))
     assert table[table["called"] & (table["order"] == 2) & (table["frequency"] == 0)]["replicated"].any()
+
+
+def test_what_is_called_is_sought_in_the_same_cells_measured_anew():
+    X, y = made(1500, product=0.6)
+    found = fitted(X, y)
+    same = term_table(found, found.measured(X))
+    np.testing.assert_array_equal(same["other_weight"], same["weight"])
+    np.testing.assert_array_equal(same["replicated"], same["p"] < LEVEL)
+    random = np.random.default_rng(0)
+    noisy = term_table(found, found.measured(X + 0.2 * random.normal(size=X.shape).astype(X.dtype)))
+    assert noisy["called"].any() and noisy.loc[noisy["called"], "replicated"].all()
+    others = term_table(found, found.measured(random.permutation(X)))
+    assert not others.loc[others["called"], "replicated"].any()
 
 
 def test_linear_targets_give_no_products():
