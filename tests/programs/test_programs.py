@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from scripts import figures, findings, programs
-from scripts.cells import Preparation, labels_of
+from scripts.cells import Preparation, labels_of, scaled
 from scripts.programs.divisions import Programs, divided, fit_programs, halves
 from scripts.programs.terms import LEVEL, LINEAR, hc3, linear_targets, term_table
 from tests import reference
@@ -88,6 +88,18 @@ def test_what_is_called_is_sought_in_the_same_cells_measured_anew():
     assert noisy["called"].any() and noisy.loc[noisy["called"], "replicated"].all()
     others = term_table(found, found.measured(random.permutation(X)))
     assert not others.loc[others["called"], "replicated"].any()
+
+
+@pytest.mark.paul15
+@pytest.mark.slow
+def test_what_half_of_the_counts_of_paul15_say_the_other_half_says_again(paul15):
+    adata = scaled(paul15[0].copy())
+    found = fit_programs(adata.X, adata.obsm["X_freq"], divided(adata, 0), list(adata.var_names))
+    _, counts = programs.program_terms(adata, found, Preparation(unconnected="largest"), 1)
+    assert set(counts["cells"]) == {programs.REAL, programs.COUNT_HALVES, *programs.NULLS}
+    assert set(counts[counts["cells"] == programs.REAL]["half"]) == {1, 2}
+    of_counts = counts[(counts["cells"] == programs.COUNT_HALVES) & (counts["order"] == 2)].iloc[0]
+    assert of_counts["n_called"] > 0 and of_counts["called_replicated"] > 0.5 > of_counts["others_replicated"]
 
 
 def test_linear_targets_give_no_products():
