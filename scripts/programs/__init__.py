@@ -1,6 +1,6 @@
 """Programs of one half of the cells, read, and their products tested on the other half."""
 
-from scripts.programs.divisions import Programs, divided, fit_programs
+from scripts.programs.divisions import Programs, divided, fit_programs, halves
 from scripts.programs.reading import (
     Response,
     gene_lists,
@@ -34,6 +34,7 @@ __all__ = [
     "gene_lists",
     "gene_triples",
     "gene_triples_of_pairs",
+    "halves",
     "linear_targets",
     "polynomial_shares",
     "program_ends",
