@@ -103,16 +103,24 @@ def held_pairs(adata: ad.AnnData) -> None:
 
 def own_pairs(adata: ad.AnnData) -> None:
     """What is called, with how long it took, beside surrogates."""
-    used = time.process_time()
+    before, used = peak(), time.process_time()
     given = reading.condition(dense(adata.X), adata.obsm["X_freq"])
     found = reading.scan_pairs(given)
     used = time.process_time() - used
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-    print(f"{found.n_tests:,} tests: {used:.1f} s of a core (bound 30), at most {peak:.2f} GB (bound 1)", flush=True)
+    print(
+        f"{found.n_tests:,} tests: {used:.1f} s of a core (bound 30); the process held at most {peak():.2f} GB "
+        f"(bound 1), of which {before:.2f} GB to prepare the cells",
+        flush=True,
+    )
     n_called = int((np.abs(found.strongest["t"]) >= found.threshold).sum())
     largest = reading.largest_of_surrogates(given, adata.obsp["connectivities"])
     shown = ", ".join(f"{t:.2f}" for t in largest)
     print(f"called: {n_called}; largest |T| {found.largest:.2f}, of surrogates {shown}", flush=True)
+
+
+def peak() -> float:
+    """The most that the process has held so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def divided(adata: ad.AnnData, number: int, half: int = 1) -> tuple[np.ndarray, 
     """
     donors = donors_of(adata)
     parts = halves(adata.n_obs, number, None if donors is None else donors.cat.codes.to_numpy())
-    return parts if half == 1 else parts[::-1]
+    return parts if half == 1 else (parts[1], parts[0])
 
 
 def fit_programs(X: Matrix, y: np.ndarray, parts: tuple[np.ndarray, np.ndarray], genes: list[str]) -> Programs | None:
