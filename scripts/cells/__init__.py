@@ -13,7 +13,16 @@ from scripts.cells.loading import (
     named_counts,
     with_counts,
 )
-from scripts.cells.planted import NULLS, SPLIT, PlantedCells, Planting, plant, with_pairs, without_pairs
+from scripts.cells.planted import (
+    NULLS,
+    SPLIT,
+    PlantedCells,
+    Planting,
+    plant,
+    smooth_fields,
+    with_pairs,
+    without_pairs,
+)
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
 from scripts.cells.reading import LOGS, name_in_file, needed, read, scaled, stored
 from scripts.cells.splits import (
@@ -79,6 +88,7 @@ __all__ = [
     "read",
     "run_split",
     "scaled",
+    "smooth_fields",
     "split_rows",
     "stored",
     "subsamples",

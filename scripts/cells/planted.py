@@ -256,12 +256,21 @@ def without_pairs(
         return cells[kept], frequencies(graph[kept][:, kept], y.shape[1])[1]
     by_genes = _standardized(np.stack([_by_genes(null, X, random) for _ in range(y.shape[1])], axis=1))
     noise = random.normal(size=y.shape)
-    step = adjacency.multiply(1 / np.asarray(adjacency.sum(axis=1)).reshape(-1, 1)).tocsr()
-    smooth = random.normal(size=y.shape)
-    for _ in range(SMOOTH_STEPS):
-        smooth = step @ smooth
-    signal = {"smooth": _standardized(smooth), "linear and smooth": _standardized(by_genes + _standardized(smooth))}
+    smooth = smooth_fields(adjacency, y.shape[1], random)
+    signal = {"smooth": smooth, "linear and smooth": _standardized(by_genes + smooth)}
     return X, np.sqrt(NULL_R2) * signal.get(null, by_genes) + np.sqrt(1 - NULL_R2) * noise
+
+
+def smooth_fields(adjacency: sparse.csr_array, n_fields: int, random: np.random.Generator) -> np.ndarray:
+    """Noise that `SMOOTH_STEPS` steps of a random walk have made smooth on a graph, (n_cells, n_fields).
+
+    Of mean 0 and standard deviation 1; adjacency : (n_cells, n_cells), every cell with an edge.
+    """
+    step = adjacency.multiply(1 / np.asarray(adjacency.sum(axis=1)).reshape(-1, 1)).tocsr()
+    fields = random.normal(size=(adjacency.shape[0], n_fields))
+    for _ in range(SMOOTH_STEPS):
+        fields = step @ fields
+    return _standardized(fields)
 
 
 def _by_genes(null: str, X: np.ndarray, random: np.random.Generator) -> np.ndarray:

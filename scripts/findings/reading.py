@@ -71,6 +71,28 @@ def about_chance_of_modules(stability: pd.DataFrame, min_stability: float) -> li
     return sentences
 
 
+def about_fields(stability: pd.DataFrame, of_fields: pd.DataFrame) -> list[str]:
+    """What coming back is worth: stability of first modules, and of those of random smooth fields on the same graph.
+
+    stability, of_fields : as from reading.module_stability.
+    """
+    firsts = [table[table["module"] == 1] for table in (stability, of_fields)]
+    told, as_often = [], False
+    for column, where in (("stability", "in other cells"), ("stability_anew", "where the graph is built anew")):
+        own, fields = (table[column].mean() for table in firsts)
+        if not np.isnan(own):
+            told.append(f"{fields:.2f} {where} (those of the frequencies by {own:.2f})")
+            as_often |= fields >= own
+    worth = (
+        ": that a module comes back says that it is an axis of the tissue; what it has to do with its frequency, the "
+        "correlation with it says (notebook 04)"
+    )
+    return [
+        f"Genes of the first modules of {len(firsts[1])} random smooth fields on this graph come back by "
+        f"{' and '.join(told)}{worth if as_often else ''}."
+    ]
+
+
 def about_module_axes(modules: pd.DataFrame) -> list[str]:
     """What each trusted module has to do with its frequency, and the cells at its ends; as from reading.module_axes."""
     return [

@@ -8,6 +8,7 @@ from scripts.reading.anew import (
     fitted_patterns,
     patterns_anew,
     patterns_of_donors,
+    patterns_of_fields,
     patterns_of_subsamples,
     pole_stability,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "patterns",
     "patterns_anew",
     "patterns_of_donors",
+    "patterns_of_fields",
     "patterns_of_subsamples",
     "pole_stability",
     "poles",

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from scripts import graph
 from scripts.blocks import Matrix, along, correlations
-from scripts.cells import MIN_SPLIT, CellDataset, Preparation, donors_of, subsamples
+from scripts.cells import MIN_SPLIT, CellDataset, Preparation, donors_of, smooth_fields, subsamples
 from scripts.datasets import rebuilt_graphs
 from scripts.errors import InputError
 from scripts.models import BilinearForm, BilinearRidge, Model, ProgramRidge
@@ -124,6 +124,18 @@ def patterns_of_subsamples(forms: list[BilinearForm], train: CellDataset) -> lis
     X, _ = train.arrays()
     found = zip(forms, subsamples(train, len(forms)), strict=True)
     return side_by_side(lambda fit: patterns(fit[0], X[fit[1]]), list(found))
+
+
+def patterns_of_fields(make: Callable[[], Model], adata: ad.AnnData, random_state: int = 0) -> np.ndarray:
+    """Patterns of modules in a fit to random smooth fields on the cells' own graph, as many as there are frequencies.
+
+    Such targets have all but a scale of the tissue: that modules of the frequencies come back is to be held against how
+    often these do. make, adata : as for `patterns_anew`, with a split. Returns (n_freq, n_genes, n_modules), of the
+    training cells.
+    """
+    train = np.flatnonzero(adata.obs["split"] == "train")
+    n_freq, random = adata.obsm["X_freq"].shape[1], np.random.default_rng(random_state)
+    return fitted_patterns(make, adata.X[train], smooth_fields(adata.obsp["connectivities"], n_freq, random)[train])
 
 
 def patterns_of_donors(make: Callable[[], Model], adata: ad.AnnData) -> dict[str, np.ndarray]:

@@ -183,6 +183,14 @@ def test_what_random_axes_give_and_what_modules_are_about_is_said():
     assert "come back where the graph is built anew by less than 0.20" in second and "0.50 is asked for" in second
     unknown = findings.about_chance_of_modules(stability.assign(chance_anew=np.nan), 0.5)[1]
     assert unknown == "What comes back where the graph is built anew could not be measured, and is not asked for."
+    own = pd.DataFrame({"module": [1, 2, 1, 2], "stability": [0.8, 0, 0.6, 0], "stability_anew": [0.5, 0, 0.5, 0]})
+    (said,) = findings.about_fields(own, own.assign(stability=0.9, stability_anew=np.nan))
+    assert "2 random smooth fields" in said and "0.90 in other cells (those of the frequencies by 0.70)" in said
+    assert (
+        "axis of the tissue" in said
+        and "axis" not in findings.about_fields(own, own.assign(stability=0.1, stability_anew=0))[0]
+    )
+    assert "anew" not in findings.about_fields(own.assign(stability_anew=np.nan), own)[0]
     ends = {"positive_cells": "Mk", "positive_cells_share": 0.8, "negative_cells": "no label stands out"}
     row = {"frequency": 1, "module": 2, "trusted": True, "repeats": None, "negative_cells_share": np.nan}
     modules = pd.DataFrame([row | ends | {"axis_correlation": 0.5, "score_correlation": np.nan}] * 3)

@@ -3,8 +3,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
-from scripts import cells, datasets, evaluation, findings, models, reading
+from scripts import cells, datasets, evaluation, findings, graph, models, reading
 from scripts.reading import anew, stability
 from tests import reference
 
@@ -126,6 +127,21 @@ def test_no_module_is_trusted_of_targets_that_know_nothing_of_the_genes(null, pb
         same, by_chance = reading.patterns_of_subsamples(forms, split.train), reading.random_patterns(form, X)
         table = reading.module_stability(reading.patterns(form, X), same, fits, by_chance)
         assert not reading.trusted_modules(table, evaluation.truncation_curve(form, split))["trusted"].any()
+
+
+def test_fields_are_smooth_and_their_modules_are_axes_of_the_tissue(found):
+    adata, *_ = found
+    make, edges = partial(models.BilinearRidge, 20, (5,)), adata.obsp["connectivities"]
+    noise = np.random.default_rng(0).normal(size=(adata.n_obs, 3))
+    fields = cells.smooth_fields(edges, 3, np.random.default_rng(0))
+    np.testing.assert_allclose([fields.mean(axis=0), fields.std(axis=0)], [[0] * 3, [1] * 3], atol=1e-9)
+    assert (graph.dirichlet_energy(fields, edges) < 0.2 * graph.dirichlet_energy(noise, edges)).all()
+    adata = adata.copy()
+    own = reading.patterns_of_fields(make, adata)
+    np.testing.assert_array_equal(own, reading.patterns_of_fields(make, adata))
+    assert own.shape == (3, adata.n_vars, 5) and not np.allclose(own, reading.patterns_of_fields(make, adata, 1))
+    adata.X = sparse.csr_matrix(adata.X)
+    assert reading.patterns_of_fields(make, adata).shape == own.shape
 
 
 def test_modules_of_a_graph_built_anew_come_back(found):
