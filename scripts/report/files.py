@@ -82,11 +82,11 @@ def not_written(path: Path, error: Exception) -> InputError:
 
 
 def write_cells(cells: anndata.AnnData, path: Path) -> None:
-    """Write .h5ad where there is room for it; OSError where there is none: HDF5 can end Python then."""
+    """Write .h5ad, compressed, where there is room for it; OSError where there is none: HDF5 can end Python then."""
     if shutil.disk_usage(path.parent).free < n_bytes(cells) + SPARE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with one_error():
-        cells.write_h5ad(path)
+        cells.write_h5ad(path, compression="gzip", compression_opts=1)  # a third of the bytes; 9 is little smaller
 
 
 def n_bytes(cells: anndata.AnnData) -> int:
