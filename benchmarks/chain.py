@@ -29,7 +29,10 @@ BLOCK = 20_000  # cells
 
 
 def count_block(latent: np.ndarray, random: np.random.Generator, weights: np.ndarray) -> sparse.csr_matrix:
-    """Poisson counts of cells; latent : (n_cells, n_latent); weights : (n_latent, n_genes). (n_cells, n_genes) float32."""
+    """Poisson counts of cells, (n_cells, n_genes) float32.
+
+    latent : (n_cells, n_latent); weights : (n_latent, n_genes).
+    """
     rates = np.exp((latent @ weights).clip(-4, 4) + np.linspace(-4, 2, weights.shape[1], dtype=np.float32))
     depth = COUNTS * random.lognormal(0, 0.3, size=(len(latent), 1))
     return sparse.csr_matrix(random.poisson(rates / rates.sum(axis=1, keepdims=True) * depth), dtype=np.float32)
