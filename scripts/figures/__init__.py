@@ -15,7 +15,14 @@ from scripts.figures.cells import (
     scale_lines,
     spectrum,
 )
-from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
+from scripts.figures.comparison import (
+    covariate_dots,
+    driver_intervals,
+    end_intervals,
+    jaccard_by_frequency,
+    method_dots,
+    panel_curves,
+)
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
 from scripts.figures.models import (
@@ -55,6 +62,7 @@ __all__ = [
     "covariate_dots",
     "driver_intervals",
     "eigenvalue_spectrum",
+    "end_intervals",
     "enrichment_heatmap",
     "frequency_boxes",
     "frequency_scatter",

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from scripts import figures
@@ -20,7 +19,7 @@ from scripts.story.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "story.css").read_text(encoding="utf-8")
-N_SHOWN = 10  # genes of a pole
+N_SHOWN, N_MARKED = 10, 12  # genes of a pole; of an end
 
 
 def card_file(number: int) -> str:
@@ -54,6 +53,7 @@ def card_html(tables: Tables, frequency: Frequency, others: list[Frequency], fir
         "modules": [(module, _cells_of(tables, module)) for module in frequency.modules if module.is_trusted],
         "programs": _programs(tables, frequency),
         "n_shown": N_SHOWN,
+        "n_marked": N_MARKED,
         "changes": what_would_change(frequency),
         "missing": tables.missing,
     }
@@ -94,11 +94,7 @@ def _surface(tables: Tables, frequency: Frequency) -> go.Figure | None:
 
 
 def _markers(frequency: Frequency) -> go.Figure | None:
-    markers = pd.concat([end.markers for end in reversed(frequency.ends)])
-    if markers.empty:
-        return None
-    figure = figures.driver_intervals(markers.assign(frequency=frequency.number), len(markers))
-    return figure.update_layout(title="Genes at either end: correlation with its 95% interval")
+    return figures.end_intervals({end.side: end.markers.head(N_MARKED) for end in reversed(frequency.ends)})
 
 
 def _pairs(tables: Tables, frequency: Frequency) -> go.Figure | None:

@@ -30,7 +30,7 @@ CITED = [
 HOW_TO_CITE = "Cite the program (CITATION.cff), the data, and what stands under Methods."
 DOWNLOADS = {  # purpose: {file: what it is}
     "Gene lists for other tools": {
-        "gene_lists.gmt": "poles of modules, programs, branches and correlated genes, as gene-set tools read them",
+        "gene_lists.gmt": "genes of ends, modules, programs and branches, and correlated ones, for gene-set tools",
         "gene_lists.tsv": "the same, a gene a line",
     },
     "Cells": {

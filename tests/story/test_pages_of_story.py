@@ -205,7 +205,7 @@ def test_cells_without_labels_and_without_a_layout_are_told_by_their_genes(tmp_p
     cells = run.load_cells()
     cells.uns["label"], cells.X = "", sparse.csr_matrix(cells.X)
     cells.obsm["X_umap_freq"] = np.full((cells.n_obs, 2), np.nan)
-    Run(run.folder, "01_data", {"dataset": "auto"}).save(cells=cells)
+    Run(run.folder, "01_data", {"dataset": "auto", "csv_safe": True}).save(cells=cells)
     story.write(run)
     text = text_of(part(html_of(run, "index.html"), "<main id=", '<h2 id="trust">'))
     assert "The layout of the cells failed" in text and "these cells are mine" in text and "Cell types" not in text
