@@ -269,6 +269,18 @@ def test_a_frequency_has_one_colour_in_all_figures():
         assert found == {f"frequency {f}": style.COLOURS[f] for f in (1, 3)}
 
 
+def test_ends_of_a_frequency_stand_apart_by_colour_and_symbol_with_their_intervals():
+    columns = {"gene": ["a", "b<"], "difference": [2.0, 1.5], "ci_low": [1.8, 1.1], "ci_high": [2.3, 1.7]}
+    rows = pd.DataFrame(columns)
+    high, low = figures.end_intervals({"high": rows, "low": rows[:1]}).data
+    assert (high.name, low.name) == ("high end", "low end") and high.marker.color != low.marker.color
+    assert high.marker.symbol != low.marker.symbol and list(high.y) == ["a (high)", "b&lt; (high)"]
+    np.testing.assert_allclose(high.x + high.error_x.array, columns["ci_high"])
+    np.testing.assert_allclose(high.x - high.error_x.arrayminus, columns["ci_low"])
+    assert len(figures.end_intervals({"high": rows[:0], "low": rows}).data) == 1
+    assert figures.end_intervals({"high": rows[:0], "low": rows[:0]}) is None
+
+
 def test_a_type_has_one_colour_whichever_cells_are_drawn():
     labels = pd.Series([f"{number}Type" for number in range(19)] * 10).astype("category")
     xy = np.random.default_rng(0).normal(size=(len(labels), 2))
