@@ -112,10 +112,10 @@ def driver_table(
 def group_markers(
     X: Matrix, is_in: np.ndarray, genes: list[str], depth: np.ndarray | None = None, level: float = 0.95
 ) -> pd.DataFrame:
-    """How much higher each gene is in some cells than in all others, with an interval; tested given depth as well.
+    """How much higher each gene is in some cells than in all others, with an interval, and tested given depth.
 
-    The interval and one of two tests are Welch's, in which a gene that one of few cells shows is not sure; the other is
-    that of `given_depth`. Of the two p-values the larger one stands: neither few cells nor their depth make a marker.
+    The interval is Welch's: where a gene is shown by one of a few cells, it reaches below 0. The test is that of
+    `given_depth`, which takes no gene for a marker that follows depth alone.
 
     Parameters
     ----------
@@ -131,8 +131,9 @@ def group_markers(
     Returns
     -------
     DataFrame
-        group, gene, difference (of the means, in standard deviations of the gene over all cells), ci_low, ci_high and
-        p_value (two-sided); the largest difference of a group first. NaN for what does not vary, or of a single cell.
+        group, gene, difference (of the means, in standard deviations of the gene over all cells), ci_low, ci_high,
+        given_depth (partial correlation with being in the group) and p_value (two-sided); the largest difference of a
+        group first. The difference is NaN for what does not vary, and its interval where one of the cells is alone.
     """
     sides = np.hstack([is_in, ~is_in]).astype(float)
     squared = X**2 if isinstance(X, np.ndarray) else X.power(2)
@@ -143,11 +144,10 @@ def group_markers(
         spread = (of_squares - mean**2).clip(0) / (n_cells - 1)  # squared standard error of the mean
         (inside, outside), (a, b) = (np.split(values, 2, axis=1) for values in (mean, spread))
         freedom = (a + b) ** 2 / sum(part**2 / (n - 1) for part, n in zip((a, b), np.split(n_cells, 2), strict=True))
-        p = 2 * stats.t.sf(np.abs(inside - outside) / np.sqrt(a + b), freedom)
         unit = np.sqrt(variation(X) / len(is_in))[:, None]
         difference, reach = (inside - outside) / unit, stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(a + b) / unit
-    p = np.where(partial * difference > 0, np.maximum(p, 2 * stats.norm.sf(np.abs(z))), 1.0)
-    columns = {"difference": difference, "ci_low": difference - reach, "ci_high": difference + reach, "p_value": p}
+    columns = {"difference": difference, "ci_low": difference - reach, "ci_high": difference + reach}
+    columns |= {"given_depth": partial, "p_value": 2 * stats.norm.sf(np.abs(z))}
     tables = [
         pd.DataFrame({"group": group, "gene": genes, **{name: values[:, group] for name, values in columns.items()}})
         for group in range(is_in.shape[1])

@@ -48,6 +48,7 @@ def card_html(tables: Tables, frequency: Frequency, others: list[Frequency], fir
         "previous": others[frequency.number - 1] if frequency.number else None,
         "next": others[frequency.number + 1] if frequency.number + 1 < len(others) else None,
         "file": card_file,
+        "has_types": tables.labels.notna().any(),
         "thumbnail": thumbnail(tables, frequency),
         "figures": {name: page_html(figure, number) for number, (name, figure) in enumerate(shown.items(), start=1)},
         "modules": [(module, _cells_of(tables, module)) for module in frequency.modules if module.is_trusted],
@@ -147,6 +148,6 @@ def what_would_change(frequency: Frequency) -> str:
         most = (frequency.follows if len(frequency.follows) else frequency.covariates).iloc[0]
         verdict = "as much as to doubt that it is biology" if len(frequency.follows) else "too little to explain it"
         said.append(
-            f"Of what else is known of the cells, {most['covariate']} tells it at R² {most['r2']:.2f}, {verdict}."
+            f"Of what else is known of the cells, most is told by {most['covariate']} (R² {most['r2']:.2f}): {verdict}."
         )
     return " ".join(said)

@@ -204,7 +204,8 @@ def _higher_at_ends(tables: Tables, is_at: np.ndarray) -> list[pd.DataFrame]:
     of_terms = genes.get_indexer(sorted({name for held in tables["enrichment.csv"]["genes"] for name in _split(held)}))
     asked = np.union1d(most, of_terms[of_terms >= 0])
     found = group_markers(X[:, asked], is_at, list(genes[asked]), depth_of(tables.cells))
-    found["is_sure"] = (found["ci_low"] > 0) & (len(genes) * found["p_value"] < SURE)
+    is_higher = (found["ci_low"] > 0) & (found["given_depth"] > 0)
+    found["is_sure"] = is_higher & (len(genes) * found["p_value"] < SURE)
     return [of_end for _, of_end in found.groupby("group")]
 
 
