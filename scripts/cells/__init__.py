@@ -15,7 +15,7 @@ from scripts.cells.loading import (
 )
 from scripts.cells.planted import NULLS, SPLIT, PlantedCells, Planting, plant, with_pairs, without_pairs
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import LOGS, name_in_file, needed, read, scaled, stored
+from scripts.cells.reading import LOGS, name_in_file, needed, own_layouts, read, scaled, stored
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -75,6 +75,7 @@ __all__ = [
     "named_counts",
     "named_parts",
     "needed",
+    "own_layouts",
     "plant",
     "read",
     "run_split",

@@ -76,6 +76,23 @@ def frequency_scatter(
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
+def own_layout_scatter(
+    layouts: Mapping[str, np.ndarray], freqs: np.ndarray, freq_vals: np.ndarray, labels: pd.Series | None = None
+) -> go.Figure | None:
+    """`frequency_scatter` in the first of the file's own layouts; None where it has none.
+
+    layouts : {key of obsm: (n_cells, 2)}, as from cells.own_layouts; cells without a place are not drawn.
+    """
+    for name, xy in layouts.items():
+        placed = np.isfinite(xy).all(axis=1)
+        if placed.any():
+            known = None if labels is None else labels[placed]
+            figure = frequency_scatter(xy[placed], freqs[placed], freq_vals, known)
+            figure.update_xaxes(title=f"{name} 1").update_yaxes(title=f"{name} 2")
+            return figure.update_layout(title=f"Frequencies over the cells, in {name} of the file")
+    return None
+
+
 def cell_map(
     layouts: Mapping[str, np.ndarray],
     colourings: Mapping[str, Mapping[str, np.ndarray | pd.Series]],
@@ -114,7 +131,7 @@ def cell_map(
     figure.add_trace(scatter(x=first[:, 0], y=first[:, 1], mode="markers", text=cells_and_types(labels)))
     figure.update_traces({name: choices[0][name] for name in ("marker", "hovertemplate")} if choices else {})
     bare = {"showticklabels": False, "zeroline": False}  # a place in a UMAP is no number
-    figure.update_xaxes(title="UMAP 1", **bare).update_yaxes(title="UMAP 2", scaleanchor="x", **bare)
+    figure.update_xaxes(title="axis 1", **bare).update_yaxes(title="axis 2", scaleanchor="x", **bare)
     annotations = choices[0]["annotations"][0] if choices else []
     meta = {
         "choices": choices,
