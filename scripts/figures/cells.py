@@ -23,7 +23,7 @@ from scripts.figures.style import (
     safe_names,
     type_styles,
 )
-from scripts.graph import COMES_BACK
+from scripts.graph import COMES_BACK, NO_LABEL
 
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
 FAINT = "rgba(128, 128, 128, 0.3)"  # colour of cells without a label, on light and dark pages
@@ -225,7 +225,9 @@ def branch_scatter(
     """
     if coordinates is None:
         return None
-    names = [f"{row.branch}: {row.name}" for row in table.itertuples()]
+    names = [
+        f"branch {row.branch}" if row.name == NO_LABEL else f"{row.branch}: {row.name}" for row in table.itertuples()
+    ]
     labels = pd.Series(pd.Categorical.from_codes(coordinates.argmax(axis=1), names), cells)
     return label_scatter(xy, labels, "Cells by the branch that they are furthest out on")
 

@@ -233,7 +233,7 @@ def test_each_cell_is_drawn_at_the_branch_that_it_is_furthest_out_on():
     figure = figures.branch_scatter(xy, coordinates, table)
     drawn = {trace.name: sorted(trace.x) for trace in figure.data}
     first = coordinates[:, 0] > coordinates[:, 1]
-    expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "1: no label stands out": sorted(xy[~first, 0])}
+    expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "branch 1": sorted(xy[~first, 0])}
     assert drawn == expected
     assert figures.branch_scatter(random.normal(size=(30, 2)), None, table.iloc[:0]) is None
 
