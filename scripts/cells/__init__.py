@@ -24,7 +24,7 @@ from scripts.cells.planted import (
     without_pairs,
 )
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import LOGS, name_in_file, needed, read, scaled, stored
+from scripts.cells.reading import LOGS, name_in_file, needed, own_layouts, read, scaled, stored
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -84,6 +84,7 @@ __all__ = [
     "named_counts",
     "named_parts",
     "needed",
+    "own_layouts",
     "plant",
     "read",
     "run_split",

@@ -20,7 +20,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
-from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, name_in_file, read, set_aside
+from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, keep_layouts, name_in_file, read, set_aside
 from scripts.errors import InputError, one_line
 from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
@@ -65,7 +65,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     AnnData
         X (n_cells, n_genes) float32, normalised as the settings say; layers["logs"] holds it before genes were scaled,
         if they were; uns["dataset"] says where it comes from and, in sentences, what was found and done ("said"), and
-        how many cells were left out and why ("left_out");
+        how many cells were left out and why ("left_out"), and which keys of obsm are layouts of the file's ("layouts");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
         types ("" if none does). Sparse values of more than 4 GB stay sparse: each gene is then scaled to standard
@@ -86,6 +86,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         "said": np.array(said, dtype=str),
         "left_out": np.array([], dtype=str),
         "batch": settings.batch,
+        "layouts": np.array(keep_layouts(adata, settings.use_rep), dtype=str),
     }
     adata.X = adata.X.astype(np.float32)
     adata = sound_cells(adata, settings, has_counts="normalize_total" in steps)

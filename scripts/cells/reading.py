@@ -25,6 +25,7 @@ TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
 LOGS = "logs"  # layer of the values before genes are scaled, where they are
 NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
+LAYOUTS = ("X_umap", "X_tsne", "X_draw_graph_fa")  # keys of obsm under which scanpy keeps places of cells to be drawn
 ASIDE = "_in_file"  # behind the names of what a file holds where a run writes itself
 OWN = {  # what a run writes in the parts that files come with; in obs beside frequencies and measures of quality
     "obs": ("split", "cell_group"),
@@ -48,8 +49,8 @@ def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
     AnnData
         X (n_cells, n_genes), or None where the file has none, and layers, and raw: values as stored, sparse ones by
         rows and of sound structure. obs holds the columns that are numbers, text or categories; var all columns.
-        obsm and obsp hold what `taken` names. uns[UNREAD] names what is damaged and left out, and says why: layers,
-        raw.X, columns.
+        obsm and obsp hold what `taken` names, and obsm any of `LAYOUTS`. uns[UNREAD] names what is damaged and left
+        out, and says why: layers, raw.X, columns, layouts.
 
     Raises
     ------
@@ -99,6 +100,9 @@ def _read_h5ad(file: Path, taken: Sequence[str]) -> ad.AnnData:
                 getattr(adata, part)[key] = ad.io.read_elem(content[part][key])
             else:
                 raise InputError(f"{file} has no {part}[{key!r}]: it has {sorted(content.get(part, ())) or 'none'}")
+        for key in set(LAYOUTS) & set(content.get("obsm", ())) - set(adata.obsm):
+            with _noted(f"obsm {key}", unread):
+                adata.obsm[key] = ad.io.read_elem(content["obsm"][key])
     adata.uns[UNREAD] = unread
     return adata
 
@@ -169,7 +173,7 @@ READERS: dict[str, Callable[[Path, Sequence[str]], ad.AnnData]] = {
 
 
 def needed(adata: ad.AnnData, file: Path | str, taken: Sequence[str] = ()) -> ad.AnnData:
-    """Matrices, plain columns of obs, and var alone; names as text, those of cells unique.
+    """Matrices, plain columns of obs, var and layouts alone; names as text, those of cells unique.
 
     file : for messages; taken : as in `read`.
     """
@@ -189,7 +193,7 @@ def needed(adata: ad.AnnData, file: Path | str, taken: Sequence[str] = ()) -> ad
             raw_var = raw_var.join(more.reindex(raw_var.index)) if raw_var.index.is_unique else raw_var
         with _noted("raw.X", unread):
             found.raw = ad.AnnData(_sound(adata.raw.X), found.obs[[]], raw_var)
-    for place in taken:
+    for place in [*taken, *(f"obsm/{key}" for key in LAYOUTS)]:
         part, key = place.split("/", 1)
         if key in getattr(adata, part):  # if not, whoever wants it will say so
             getattr(found, part)[key] = getattr(adata, part)[key]
@@ -208,6 +212,30 @@ def set_aside(adata: ad.AnnData, part: str, names: Iterable[str]) -> dict[str, s
         for name, other in aside.items():
             held[other] = held.pop(name)
     return aside
+
+
+def keep_layouts(adata: ad.AnnData, used: str = "") -> list[str]:
+    """Keep of `LAYOUTS` those that can be drawn, in place: two columns of numbers, NaN for cells without a place.
+
+    used : key of obsm that stays in any case. Returns the keys of those that are kept.
+    """
+    kept = []
+    for key in [key for key in LAYOUTS if key in adata.obsm]:
+        xy = np.asarray(adata.obsm[key])
+        if xy.dtype.kind in NUMBERS and xy.ndim == 2 and xy.shape[1] == 2 and np.isfinite(xy).all(axis=1).any():
+            kept.append(key)
+        elif key != used:
+            del adata.obsm[key]
+    return kept
+
+
+def own_layouts(adata: ad.AnnData) -> dict[str, np.ndarray]:
+    """Layouts that the file of the cells came with, by their keys in obsm, (n_cells, 2); NaN for cells without a place.
+
+    adata : AnnData, as from `load` or `stored`.
+    """
+    found = {key: np.asarray(adata.obsm[key], dtype=float) for key in adata.uns["dataset"].get("layouts", ())}
+    return {key: np.where(np.isfinite(xy).all(axis=1, keepdims=True), xy, np.nan) for key, xy in found.items()}
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from scripts.evaluation.correlation import (
     compare_with_correlation,
     depth_of,
     driver_table,
+    group_markers,
     ranking_overlap,
     shuffled_drivers,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "covariates",
     "depth_of",
     "driver_table",
+    "group_markers",
     "forms_of_seeds",
     "forms_of_subsamples",
     "gain_of_products",

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse, stats
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, correlations, dense, evenly
+from scripts.blocks import Matrix, correlations, cross_products, dense, evenly, variation
 from scripts.cells import COUNTS
 from scripts.errors import InputError
 from scripts.measures import expected_jaccard, jaccard, overlap_p_value, rank_biased_overlap, strongest
@@ -107,6 +107,52 @@ def driver_table(
         columns["q_value"] = stats.false_discovery_control(p[:, f])
         tables.append(pd.DataFrame(columns).sort_values("correlation", key=lambda r: -r.abs(), kind="stable"))
     return pd.concat(tables, ignore_index=True)
+
+
+def group_markers(
+    X: Matrix, is_in: np.ndarray, genes: list[str], depth: np.ndarray | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """How much higher each gene is in some cells than in all others, with an interval, and tested given depth.
+
+    The interval is Welch's: where a gene is shown by one of a few cells, it reaches below 0. The test is that of
+    `given_depth`, which takes no gene for a marker that follows depth alone.
+
+    Parameters
+    ----------
+    X : (n_cells, n_genes), dense or sparse
+    is_in : (n_cells, n_groups) bool
+        The cells of each group.
+    genes : list of str
+    depth : (n_cells,), optional
+        As from `depth_of`.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        group, gene, difference (of the means, in standard deviations of the gene over all cells), ci_low, ci_high,
+        given_depth (partial correlation with being in the group) and p_value (two-sided); the largest difference of a
+        group first. The difference is NaN for what does not vary, and its interval where one of the cells is alone.
+    """
+    sides = np.hstack([is_in, ~is_in]).astype(float)
+    squared = X**2 if isinstance(X, np.ndarray) else X.power(2)
+    n_cells = sides.sum(axis=0)
+    partial, z = given_depth(X, is_in.astype(float), depth)
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN, as told
+        mean, of_squares = cross_products(X, sides) / n_cells, cross_products(squared, sides) / n_cells
+        spread = (of_squares - mean**2).clip(0) / (n_cells - 1)  # squared standard error of the mean
+        (inside, outside), (a, b) = (np.split(values, 2, axis=1) for values in (mean, spread))
+        freedom = (a + b) ** 2 / sum(part**2 / (n - 1) for part, n in zip((a, b), np.split(n_cells, 2), strict=True))
+        unit = np.sqrt(variation(X) / len(is_in))[:, None]
+        difference, reach = (inside - outside) / unit, stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(a + b) / unit
+    columns = {"difference": difference, "ci_low": difference - reach, "ci_high": difference + reach}
+    columns |= {"given_depth": partial, "p_value": 2 * stats.norm.sf(np.abs(z))}
+    tables = [
+        pd.DataFrame({"group": group, "gene": genes, **{name: values[:, group] for name, values in columns.items()}})
+        for group in range(is_in.shape[1])
+    ]
+    return pd.concat([table.sort_values("difference", ascending=False, kind="stable") for table in tables])
 
 
 def shuffled_drivers(adata: ad.AnnData, n_genes: int = 500, random_state: int = 0) -> pd.DataFrame | None:

@@ -10,12 +10,20 @@ from scripts.figures.cells import (
     frequency_scatter,
     label_counts,
     label_scatter,
+    own_layout_scatter,
     pair_scatter,
     quality_violins,
     scale_lines,
     spectrum,
 )
-from scripts.figures.comparison import covariate_dots, driver_intervals, jaccard_by_frequency, method_dots, panel_curves
+from scripts.figures.comparison import (
+    covariate_dots,
+    driver_intervals,
+    end_intervals,
+    jaccard_by_frequency,
+    method_dots,
+    panel_curves,
+)
 from scripts.figures.enrichment import enrichment_heatmap, term_dots
 from scripts.figures.layout import add_layout, lay_out, sample_cells
 from scripts.figures.models import (
@@ -55,6 +63,7 @@ __all__ = [
     "covariate_dots",
     "driver_intervals",
     "eigenvalue_spectrum",
+    "end_intervals",
     "enrichment_heatmap",
     "frequency_boxes",
     "frequency_scatter",
@@ -69,6 +78,7 @@ __all__ = [
     "network_bars",
     "pair_cells",
     "pair_network",
+    "own_layout_scatter",
     "pair_scatter",
     "panel_curves",
     "performance_dots",

@@ -23,7 +23,7 @@ from scripts.figures.style import (
     safe_names,
     type_styles,
 )
-from scripts.graph import COMES_BACK
+from scripts.graph import COMES_BACK, NO_LABEL
 
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
 FAINT = "rgba(128, 128, 128, 0.3)"  # colour of cells without a label, on light and dark pages
@@ -76,6 +76,23 @@ def frequency_scatter(
     return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
 
 
+def own_layout_scatter(
+    layouts: Mapping[str, np.ndarray], freqs: np.ndarray, freq_vals: np.ndarray, labels: pd.Series | None = None
+) -> go.Figure | None:
+    """`frequency_scatter` in the first of the file's own layouts; None where it has none.
+
+    layouts : {key of obsm: (n_cells, 2)}, as from cells.own_layouts; cells without a place are not drawn.
+    """
+    for name, xy in layouts.items():
+        placed = np.isfinite(xy).all(axis=1)
+        if placed.any():
+            known = None if labels is None else labels[placed]
+            figure = frequency_scatter(xy[placed], freqs[placed], freq_vals, known)
+            figure.update_xaxes(title=f"{name} 1").update_yaxes(title=f"{name} 2")
+            return figure.update_layout(title=f"Frequencies over the cells, in {name} of the file")
+    return None
+
+
 def cell_map(
     layouts: Mapping[str, np.ndarray],
     colourings: Mapping[str, Mapping[str, np.ndarray | pd.Series]],
@@ -114,7 +131,7 @@ def cell_map(
     figure.add_trace(scatter(x=first[:, 0], y=first[:, 1], mode="markers", text=cells_and_types(labels)))
     figure.update_traces({name: choices[0][name] for name in ("marker", "hovertemplate")} if choices else {})
     bare = {"showticklabels": False, "zeroline": False}  # a place in a UMAP is no number
-    figure.update_xaxes(title="UMAP 1", **bare).update_yaxes(title="UMAP 2", scaleanchor="x", **bare)
+    figure.update_xaxes(title="axis 1", **bare).update_yaxes(title="axis 2", scaleanchor="x", **bare)
     annotations = choices[0]["annotations"][0] if choices else []
     meta = {
         "choices": choices,
@@ -208,7 +225,9 @@ def branch_scatter(
     """
     if coordinates is None:
         return None
-    names = [f"{row.branch}: {row.name}" for row in table.itertuples()]
+    names = [
+        f"branch {row.branch}" if row.name == NO_LABEL else f"{row.branch}: {row.name}" for row in table.itertuples()
+    ]
     labels = pd.Series(pd.Categorical.from_codes(coordinates.argmax(axis=1), names), cells)
     return label_scatter(xy, labels, "Cells by the branch that they are furthest out on")
 

@@ -1,12 +1,14 @@
 """Figures that compare methods."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from scripts.evaluation import covariates
-from scripts.figures.style import GREY, group_style, safe, safe_names
+from scripts.figures.style import GREY, HIGH, LOW, group_style, safe, safe_names
 from scripts.rankings import GROUPS, PANEL, RANDOM
 
 
@@ -95,23 +97,44 @@ def method_dots(table: pd.DataFrame, value: str, title: str, axis: str, chance: 
 
 
 def driver_intervals(drivers: pd.DataFrame, n_genes: int = 8) -> go.Figure:
-    """The genes most correlated with each frequency, with their intervals; as from compare.driver_table."""
+    """The genes most correlated with each frequency, with their intervals; as from evaluation.driver_table."""
     top = drivers.groupby("frequency").head(n_genes)
     figure = go.Figure(layout_template="plotly_white")
     for f, rows in top.groupby("frequency"):
-        reach = {
-            "symmetric": False,
-            "array": rows["ci_high"] - rows["correlation"],
-            "arrayminus": rows["correlation"] - rows["ci_low"],
-        }
         names = [f"{f}: {safe(gene)}" for gene in rows["gene"]]
-        marker = {"size": 7, **group_style(int(f))}
-        figure.add_scatter(
-            x=rows["correlation"], y=names, error_x=reach, mode="markers", marker=marker, name=f"frequency {f}"
-        )
-    figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10)
+        _add_intervals(figure, rows, "correlation", names, f"frequency {f}", group_style(int(f)))
     title = "Genes most correlated with each frequency, with 95% intervals"
     return figure.update_layout(title=title, xaxis_title="correlation", height=160 + 18 * len(top))
+
+
+def end_intervals(ends: Mapping[str, pd.DataFrame]) -> go.Figure | None:
+    """How much higher genes are at the ends of a frequency than in all other cells; None where there are none.
+
+    ends : {"low" or "high": rows as from evaluation.group_markers}.
+    """
+    figure = go.Figure(layout_template="plotly_white")
+    for side, rows in ends.items():
+        names = [f"{safe(gene)} ({side})" for gene in rows["gene"]]
+        if names:
+            style = {"low": {"color": LOW}, "high": {"color": HIGH, "symbol": "diamond"}}[side]
+            _add_intervals(figure, rows, "difference", names, f"{side} end", style)
+    if not figure.data:
+        return None
+    axis = "difference of the means, in standard deviations of the gene"
+    title = "Genes that are higher at either end than in all other cells, with 95% intervals"
+    height = 160 + 18 * sum(map(len, ends.values()))
+    return figure.update_xaxes(rangemode="tozero").update_layout(title=title, xaxis_title=axis, height=height)
+
+
+def _add_intervals(
+    figure: go.Figure, rows: pd.DataFrame, column: str, names: list[str], group: str, style: dict[str, str]
+) -> None:
+    """Points with the interval from `ci_low` to `ci_high`, a line each, from the top down."""
+    up, down = rows["ci_high"] - rows[column], rows[column] - rows["ci_low"]
+    reach = {"symmetric": False, "array": up, "arrayminus": down}
+    marker = {"size": 7, **style}
+    figure.add_scatter(x=rows[column], y=names, error_x=reach, mode="markers", marker=marker, name=group)
+    figure.update_yaxes(autorange="reversed", dtick=1, tickfont_size=10)
 
 
 def covariate_dots(table: pd.DataFrame) -> go.Figure:

@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from scripts.cells import own_layouts
 from scripts.figures.style import natural, safe
 
 MAX_WRITTEN = 40  # labels written among the cells
@@ -24,12 +25,12 @@ def sample_cells(adata: ad.AnnData, max_cells: int, random_state: int = 0) -> ad
 def add_layout(adata: ad.AnnData, sample: ad.AnnData) -> None:
     """obsm["X_umap_freq"] of a sample for all cells, (n_cells, 2), in place; NaN for cells that are not in the sample.
 
-    The same is obsm["X_umap"], where scanpy's `umap` looks, but where the graph was built on the file's own.
+    The same is obsm["X_umap"], where scanpy's `umap` looks, but where the file has one of its own.
     """
     layout = np.full((adata.n_obs, 2), np.nan)
     layout[adata.obs_names.get_indexer(sample.obs_names)] = sample.obsm["X_umap_freq"]
     adata.obsm["X_umap_freq"] = layout
-    if adata.uns["graph"]["built on"] != "obsm['X_umap']":
+    if "X_umap" not in own_layouts(adata) and adata.uns["graph"]["built on"] != "obsm['X_umap']":
         adata.obsm["X_umap"] = layout
 
 
@@ -48,12 +49,13 @@ def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_sta
 def names_among(xy: np.ndarray, names: pd.Series) -> list[dict]:
     """Annotations with the names of the commonest types, each at its median cell or, where another stands, beside it.
 
-    xy : (n_cells, 2); names : (n_cells,) text, NaN for none.
+    xy : (n_cells, 2), NaN for cells without a place; names : (n_cells,) text, NaN for none.
     """
-    cells = names.astype(object).map(str, na_action="ignore").to_numpy()
+    placed = np.isfinite(xy).all(axis=1)
+    xy, cells = xy[placed], names[placed].astype(object).map(str, na_action="ignore").to_numpy()
     written = sorted(pd.Series(cells).value_counts().index[:MAX_WRITTEN], key=natural)
     places = np.array([_median_cell(xy[cells == name]) for name in written]).reshape(-1, 2)
-    moved = _moved_apart(places, written, np.nanmax(np.ptp(xy, axis=0)) or 1.0) if written else places
+    moved = _moved_apart(places, written, np.ptp(xy, axis=0).max() or 1.0) if written else places
     notes = []
     for name, (x, y), (right, up) in zip(written, places, moved, strict=True):
         far = np.hypot(right, up) >= FAR

@@ -136,9 +136,9 @@ def about_pole_stability(table: pd.DataFrame) -> list[str]:
         )
     both = table.pivot(index="method", columns="graph", values="both_poles")
     lost = both[anew.SAME] - both[anew.ANEW]
+    of_single = f"; from {anew.CORRELATION}, {lost[anew.CORRELATION]:.2f}" if lost.idxmax() != anew.CORRELATION else ""
     sentences.append(
-        f"Building the graph anew takes {lost[anew.CORRELATION]:.2f} from correlation with single frequencies; most, "
-        f"{lost.max():.2f}, from {lost.idxmax()}."
+        f"Building the graph anew takes most from {lost.idxmax()}: {lost.max():.2f} of that Jaccard{of_single}."
     )
     return sentences
 

@@ -93,7 +93,7 @@ def table(frame: pd.DataFrame, digits: int = 3, shuffles: Mapping[str, int] | No
     meanings = {str(words(name)): heading(name)[1] for name in names if isinstance(name, str)}
     shown = shown.rename(columns=words).rename_axis(index=words, columns=words)
     with pd.option_context("display.max_colwidth", None):  # and no TeX: a gene may be called $x$
-        html = shown.to_html(max_rows=None, escape=True, index=is_indexed, classes="mathjax_ignore")
+        html = shown.to_html(max_rows=None, escape=True, index=is_indexed, na_rep="", classes="mathjax_ignore")
     head, end, body = html.partition("</thead>")
     return HTML(re.sub(r"<th([^>]*)>([^<]+)</th>", functools.partial(_explained, meanings), head) + end + body)
 

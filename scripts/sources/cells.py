@@ -153,8 +153,9 @@ def _bundled(name: str) -> Callable[[], ad.AnnData]:
             warnings.simplefilter("ignore")  # old file formats and names made unique: known and harmless
             adata = getattr(sc.datasets, name)()
             adata.obs_names_make_unique()
-        # what scanpy computed for its own examples would be mistaken for this run's
-        for part in (adata.obsm, adata.varm, adata.obsp, adata.uns):
+        # what scanpy computed for its own examples would be mistaken for this run's, but for the layout of the cells
+        adata.obsm = {key: xy for key, xy in adata.obsm.items() if key == "X_umap"}
+        for part in (adata.varm, adata.obsp, adata.uns):
             part.clear()
         adata.raw = None
         return adata

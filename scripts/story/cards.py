@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from scripts import figures
@@ -20,7 +19,7 @@ from scripts.story.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "story.css").read_text(encoding="utf-8")
-N_SHOWN = 10  # genes of a pole
+N_SHOWN, N_MARKED = 10, 12  # genes of a pole; of an end
 
 
 def card_file(number: int) -> str:
@@ -49,11 +48,13 @@ def card_html(tables: Tables, frequency: Frequency, others: list[Frequency], fir
         "previous": others[frequency.number - 1] if frequency.number else None,
         "next": others[frequency.number + 1] if frequency.number + 1 < len(others) else None,
         "file": card_file,
+        "has_types": tables.labels.notna().any(),
         "thumbnail": thumbnail(tables, frequency),
         "figures": {name: page_html(figure, number) for number, (name, figure) in enumerate(shown.items(), start=1)},
         "modules": [(module, _cells_of(tables, module)) for module in frequency.modules if module.is_trusted],
         "programs": _programs(tables, frequency),
         "n_shown": N_SHOWN,
+        "n_marked": N_MARKED,
         "changes": what_would_change(frequency),
         "missing": tables.missing,
     }
@@ -94,11 +95,7 @@ def _surface(tables: Tables, frequency: Frequency) -> go.Figure | None:
 
 
 def _markers(frequency: Frequency) -> go.Figure | None:
-    markers = pd.concat([end.markers for end in reversed(frequency.ends)])
-    if markers.empty:
-        return None
-    figure = figures.driver_intervals(markers.assign(frequency=frequency.number), len(markers))
-    return figure.update_layout(title="Genes at either end: correlation with its 95% interval")
+    return figures.end_intervals({end.side: end.markers.head(N_MARKED) for end in reversed(frequency.ends)})
 
 
 def _pairs(tables: Tables, frequency: Frequency) -> go.Figure | None:
@@ -151,6 +148,6 @@ def what_would_change(frequency: Frequency) -> str:
         most = (frequency.follows if len(frequency.follows) else frequency.covariates).iloc[0]
         verdict = "as much as to doubt that it is biology" if len(frequency.follows) else "too little to explain it"
         said.append(
-            f"Of what else is known of the cells, {most['covariate']} tells it at R² {most['r2']:.2f}, {verdict}."
+            f"Of what else is known of the cells, most is told by {most['covariate']} (R² {most['r2']:.2f}): {verdict}."
         )
     return " ".join(said)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from scripts.blocks import correlations
+from scripts.evaluation import depth_of, group_markers
 from scripts.graph import participation
 from scripts.story.modules import Module, modules_of
 from scripts.story.tables import Tables
@@ -14,9 +17,10 @@ from scripts.story.tables import Tables
 END = 0.1  # share of the cells that an end of a frequency is, at most
 LIVES_ON = 0.5  # of the cells that a frequency lives on, at most, are an end
 REST = 0.2  # of the other end's mean, below which an end is no end, but all other cells
-N_GENES, N_MARKERS, N_TERMS, N_PAIRS = 5, 12, 6, 3  # named of an end; in its figure; terms; pairs
+SURE = 0.05  # adjusted p of a marker, at most
+N_GENES, N_MARKERS, N_TERMS, N_PAIRS = 5, 50, 6, 3  # named of an end; markers kept; terms; pairs
 N_IN_NAME = 3  # genes that stand for an end of no one type
-OUT = 0.5  # of the way to the end that the cells at a module's pole lie at least, for its terms to be those of the end
+MOST = 0.5  # of a term's genes that are higher at an end, at least, for it to be a term of that end
 GOOD = 0.5  # R2 on held-out cells from which on a frequency is told well enough to be firm
 ALL_CELLS = "frequencies from all cells"
 MODELS = {"linear": "linear ridge", "bilinear": "bilinear", "third order": "programs", "black box": "RBF kernel ridge"}
@@ -30,16 +34,19 @@ class End:
     ----------
     side : {"low", "high"}
     n_cells : int
-        Furthest out.
+        Furthest out; where `is_rest`, all but those at the other end.
     types : dict of str to int
         Known types that stand out among them, the commonest first, and how many of the cells are of each.
     is_rest : bool
-        Whether these cells lie near the middle: the frequency sets its other end apart from all other cells.
+        Whether the cells furthest out lie near the middle: the frequency sets its other end apart from all other cells.
     markers : DataFrame
-        gene, correlation, ci_low, ci_high: genes that are higher towards this end, the most correlated first.
+        gene, difference, ci_low, ci_high: genes that are surely higher in these cells than in all others, as from
+        `evaluation.group_markers`, the largest difference first.
     terms : DataFrame
-        term, source, genes, adjusted_p: of the modules that are about this frequency and of correlation; terms that
-        stand for the same genes are one.
+        term, source, genes, adjusted_p: of the modules that are about this frequency and of correlation, if most of
+        their genes are higher in these cells than in all others; terms that stand for the same genes are one.
+    is_alike : bool
+        Whether the cells at the other end are of the same types, so that genes tell which are meant.
     """
 
     side: str
@@ -48,6 +55,7 @@ class End:
     is_rest: bool
     markers: pd.DataFrame
     terms: pd.DataFrame
+    is_alike: bool = False
 
     @property
     def genes(self) -> list[str]:
@@ -56,12 +64,13 @@ class End:
 
     @property
     def name(self) -> str:
-        """In words: its types, or else its genes."""
+        """In words: its types, its genes where there are none, and both where the types are those of the other end."""
         if self.is_rest:
             return "all other cells"
-        if not self.types and self.genes:
-            return f"cells high in {', '.join(self.genes[:N_IN_NAME])}"
-        return ", ".join(self.types) or "cells of no one type"
+        types = ", ".join(self.types)
+        if self.genes and (self.is_alike or not types):
+            return f"{types or 'cells'} high in {', '.join(self.genes[:N_IN_NAME])}"
+        return types or "cells of no one type"
 
 
 @dataclass(frozen=True)
@@ -162,30 +171,64 @@ class Frequency:
 
 def frequencies_of(tables: Tables) -> list[Frequency]:
     """All frequencies of a run, the coarsest first; none where there are no cells."""
-    return [_frequency(tables, number) for number in range(tables.n_freq)]
+    if not tables.n_freq:
+        return []
+    ends = [_cells_at_ends(v) for v in tables.frequencies.T]
+    higher = _higher_at_ends(tables, np.hstack([is_at for is_at, _ in ends]))
+    return [_frequency(tables, number, *ends[number], higher[2 * number :][:2]) for number in range(tables.n_freq)]
 
 
-def _frequency(tables: Tables, number: int) -> Frequency:
-    own = {name: tables[name][tables[name]["frequency"] == number] for name in _BY_FREQUENCY}
-    modules = modules_of(tables, number)
-    v = tables.frequencies[:, number]
+def _cells_at_ends(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells are at the low and the high end of a frequency, (n_cells, 2) bool; which end is the rest, (2,) bool.
+
+    v : (n_cells,). Those furthest out; of an end that is the rest, all cells but those at the other.
+    """
     n_end = max(1, round(min(END * len(v), LIVES_ON * participation(v[:, None])[0])))
     order = np.argsort(v, kind="stable")
-    rows = {"low": order[:n_end], "high": order[::-1][:n_end]}
-    reach = {side: abs(v[places].mean()) for side, places in rows.items()}
+    is_at = np.zeros((len(v), 2), dtype=bool)
+    is_at[order[:n_end], 0] = is_at[order[::-1][:n_end], 1] = True
+    reach = np.array([abs(v[at].mean()) for at in is_at.T])
+    is_rest = reach < REST * reach.max()
+    if is_rest.any():
+        is_at[:, is_rest] = ~is_at[:, ~is_rest]
+    return is_at, is_rest
+
+
+def _higher_at_ends(tables: Tables, is_at: np.ndarray) -> list[pd.DataFrame]:
+    """How much higher genes are at each end, as from `group_markers`: those of terms, and the `N_MARKERS` highest.
+
+    is_at : (n_cells, n_ends) bool. p is adjusted over all genes (Bonferroni), as all were there to choose from.
+    """
+    X, genes = tables.cells.X, tables.cells.var_names
+    most = np.argsort(-correlations(X, is_at.astype(float)), axis=0, kind="stable")[:N_MARKERS]
+    of_terms = genes.get_indexer(sorted({name for held in tables["enrichment.csv"]["genes"] for name in _split(held)}))
+    asked = np.union1d(most, of_terms[of_terms >= 0])
+    found = group_markers(X[:, asked], is_at, list(genes[asked]), depth_of(tables.cells))
+    is_higher = (found["ci_low"] > 0) & (found["given_depth"] > 0)
+    found["is_sure"] = is_higher & (len(genes) * found["p_value"] < SURE)
+    return [of_end for _, of_end in found.groupby("group")]
+
+
+def _frequency(
+    tables: Tables, number: int, is_at: np.ndarray, is_rest: np.ndarray, higher: list[pd.DataFrame]
+) -> Frequency:
+    """is_at, is_rest : as from `_cells_at_ends`; higher : of its two ends, as from `_higher_at_ends`."""
+    own = {name: tables[name][tables[name]["frequency"] == number] for name in _BY_FREQUENCY}
+    modules = modules_of(tables, number)
     terms = _terms(own["enrichment.csv"], modules, tables.setting("06_go_terms", "term_fdr", 0.05))
-    is_rest = {side: far < REST * max(reach.values()) for side, far in reach.items()}
     ends = {
         side: End(
             side=side,
-            n_cells=n_end,
-            types=tables.types_among(places),
-            is_rest=is_rest[side],
-            markers=_markers(own["drivers.csv"], 1 if side == "high" else -1),
-            terms=terms[(terms["side"] == side) & (not is_rest[side])].head(N_TERMS),
+            n_cells=int(is_at[:, place].sum()),
+            types=tables.types_among(is_at[:, place]),
+            is_rest=bool(is_rest[place]),
+            markers=_markers(higher[place]),
+            terms=_of_end(terms[terms["side"] == side], higher[place]).head(0 if is_rest[place] else N_TERMS),
         )
-        for side, places in rows.items()
+        for place, side in enumerate(("low", "high"))
     }
+    if set(ends["low"].types) == set(ends["high"].types):
+        ends = {side: replace(end, is_alike=True) for side, end in ends.items()}
     products = own["program_terms.csv"]
     sure = products["order"].eq(2) & products["called"].eq(True) & products["replicated"].eq(True)
     scale = own["scales.csv"]
@@ -206,33 +249,36 @@ def _frequency(tables: Tables, number: int) -> Frequency:
 
 
 _BY_FREQUENCY = [
-    *("scales.csv", "scale_changes.csv", "performance.csv", "pairs.csv", "drivers.csv", "panels.csv"),
+    *("scales.csv", "scale_changes.csv", "performance.csv", "pairs.csv", "panels.csv"),
     *("covariates.csv", "enrichment.csv", "program_terms.csv"),
 ]
 
 
-def _markers(drivers: pd.DataFrame, sign: int) -> pd.DataFrame:
-    """Genes that rise towards an end, beyond chance given depth; drivers : of one frequency."""
-    towards = drivers[(sign * drivers["correlation"].astype(float) > 0) & (drivers["q_value"].astype(float) < 0.05)]
-    return _by_size(towards, "correlation").head(N_MARKERS)[["gene", "correlation", "ci_low", "ci_high"]]
+def _markers(higher: pd.DataFrame) -> pd.DataFrame:
+    return higher[higher["is_sure"]].head(N_MARKERS)[["gene", "difference", "ci_low", "ci_high"]]
 
 
 def _terms(enrichment: pd.DataFrame, modules: list[Module], fdr: float) -> pd.DataFrame:
-    """Significant terms of each end, the surest first; of those that stand for the same genes, the surest alone.
-
-    Of modules, those that are about the frequency, and the poles whose cells lie towards that end of it.
-    """
+    """Significant terms of correlation and of modules that are about the frequency, with their side; surest first."""
     about = {f"module {module.number}": module.turn for module in modules if module.is_about}
-    beside = {
-        (f"module {module.number}", side) for module in modules for side in module.reach if module.reach[side] < OUT
-    }
     turn = enrichment["source"].map({**about, "correlation": 1})
     chosen = enrichment[turn.notna() & (enrichment["adjusted_p"].astype(float) < fdr)]
     is_high = chosen["pole"].eq("positive") == (turn[chosen.index] > 0)
-    found = chosen.assign(side=np.where(is_high, "high", "low")).sort_values("adjusted_p", kind="stable")
-    is_out = np.array([key not in beside for key in zip(found["source"], found["side"], strict=True)], dtype=bool)
-    found = found[is_out]
-    return found.drop_duplicates(["side", "finding"])[["side", "term", "source", "genes", "adjusted_p"]]
+    found = chosen.assign(side=np.where(is_high, "high", "low"))
+    return found.sort_values("adjusted_p", kind="stable")
+
+
+def _of_end(terms: pd.DataFrame, higher: pd.DataFrame) -> pd.DataFrame:
+    """Terms whose genes are for the most part higher at an end; of those that stand for the same genes, the surest."""
+    is_higher = (higher["ci_low"] > 0).set_axis(higher["gene"])
+    is_most = [is_higher.reindex(_split(genes), fill_value=False).mean() > MOST for genes in terms["genes"]]
+    once = terms[np.array(is_most, dtype=bool)].drop_duplicates("finding").drop_duplicates("term")
+    return once[["term", "source", "genes", "adjusted_p"]]
+
+
+def _split(genes: object) -> list[str]:
+    """Names of the genes that a term shares with a list."""
+    return shlex.split(str(genes))
 
 
 def _pairs(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 
 from scripts import figures
 from scripts.blocks import evenly
-from scripts.cells import MEASURES
+from scripts.cells import MEASURES, own_layouts
 from scripts.report import pages
 from scripts.story import told
 from scripts.story.cards import STYLE, TEMPLATES, card_file, page_html, thumbnail
@@ -30,7 +30,7 @@ CITED = [
 HOW_TO_CITE = "Cite the program (CITATION.cff), the data, and what stands under Methods."
 DOWNLOADS = {  # purpose: {file: what it is}
     "Gene lists for other tools": {
-        "gene_lists.gmt": "poles of modules, programs, branches and correlated genes, as gene-set tools read them",
+        "gene_lists.gmt": "genes of ends, modules, programs and branches, and correlated ones, for gene-set tools",
         "gene_lists.tsv": "the same, a gene a line",
     },
     "Cells": {
@@ -98,16 +98,14 @@ def _map(tables: Tables, frequencies: list[Frequency]):
         group: {name: values for name, values in named.items() if group == "Type" or np.isfinite(values).any()}
         for group, named in colourings.items()
     }
-    layouts = {name: xy[rows] for name, xy in _layouts(tables.cells.obsm).items()}
+    layouts = {name: xy[rows] for name, xy in _layouts(tables.cells).items()}
     return figures.cell_map(layouts, known, labels.iloc[rows], UNITS)
 
 
-def _layouts(held) -> dict[str, np.ndarray]:
-    """Layout of the frequencies and, where the run kept it, that of the file, (n_cells, 2); held : obsm of cells."""
-    ours = np.asarray(held["X_umap_freq"], dtype=float)
-    own = np.asarray(held.get("X_umap", ours), dtype=float)[:, :2]
-    layouts = {"UMAP of the frequencies": ours}
-    return layouts if np.array_equal(own, ours, equal_nan=True) else layouts | {"X_umap of the file": own}
+def _layouts(cells) -> dict[str, np.ndarray]:
+    """Layout of the frequencies and those that the file came with, (n_cells, 2), NaN for cells without a place."""
+    ours = {"UMAP of the frequencies": np.asarray(cells.obsm["X_umap_freq"], dtype=float)}
+    return ours | {f"{key} of the file": xy for key, xy in own_layouts(cells).items()}
 
 
 def trust(record: dict) -> dict[str, dict[str, str]]:

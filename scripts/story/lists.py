@@ -15,7 +15,13 @@ COLUMNS = ["list", "description", "rank", "gene"]
 
 def gene_table(tables: Tables, frequencies: list[Frequency]) -> pd.DataFrame:
     """All lists of genes of a run, a row a gene: list, description, rank (from 1), gene."""
-    lists = [*_of_modules(frequencies), *_of_programs(tables), *_of_branches(tables), *_of_correlation(tables)]
+    lists = [
+        *_of_ends(frequencies),
+        *_of_modules(frequencies),
+        *_of_programs(tables),
+        *_of_branches(tables),
+        *_of_correlation(tables),
+    ]
     rows = [(name, said, rank, gene) for name, said, genes in lists for rank, gene in enumerate(genes, start=1)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -43,6 +49,14 @@ def scores(tables: Tables) -> pd.DataFrame:
                 f"{name}_score": np.asarray(cells.obsm["X_modules"])[:, place],
             }
     return pd.DataFrame({"cell": cells.obs_names, **columns, **tables.programs})
+
+
+def _of_ends(frequencies: list[Frequency]):
+    for frequency in frequencies:
+        for end in frequency.ends:
+            if len(end.markers):
+                said = f"higher than in all others in the {end.n_cells} cells at the {end.side} end ({end.name})"
+                yield f"frequency_{frequency.number}_{end.side}", said, end.markers["gene"]
 
 
 def _of_modules(frequencies: list[Frequency]):

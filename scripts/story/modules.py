@@ -36,8 +36,6 @@ class Module:
         Turned so that + is the high end of the frequency.
     genes : dict of str to list of str
         At its "low" and "high" pole, the strongest first.
-    reach : dict of str to float
-        How far out along the frequency the cells at either pole lie: their mean, over that of as many cells at its end.
     """
 
     frequency: int
@@ -49,7 +47,6 @@ class Module:
     repeats: str
     axis: np.ndarray
     genes: dict[str, list[str]]
-    reach: dict[str, float]
 
     @property
     def is_about(self) -> bool:
@@ -91,7 +88,6 @@ def modules_of(tables: Tables, frequency: int) -> list[Module]:
                 repeats=_named(first["repeats"]) if "repeats" in rows else _repeated(table, axes, places, place),
                 axis=axes[:, place],
                 genes={ends[pole]: genes for pole, genes in poles.items()},
-                reach=_reach(axes[:, place], tables.frequencies[:, frequency]),
             )
         )
     return found
@@ -106,11 +102,6 @@ def rows_at_ends(values: np.ndarray) -> dict[str, np.ndarray]:
     order = np.argsort(values, kind="stable")
     n_end = max(1, int(END_OF_AXIS * len(order)))
     return {"low": order[:n_end], "high": order[::-1][:n_end]}
-
-
-def _reach(axis: np.ndarray, v: np.ndarray) -> dict[str, float]:
-    own, furthest = rows_at_ends(axis), rows_at_ends(v)
-    return {side: float(v[own[side]].mean() / (v[furthest[side]].mean() or 1.0)) for side in own}
 
 
 def _named(repeated: object) -> str:

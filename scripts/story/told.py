@@ -205,7 +205,7 @@ def _rows(frequency: Frequency) -> list[tuple]:
         part = f"{end.side} end"
         rows.append((part, "cells", end.n_cells, end.name))
         rows += [(part, "cells of a type", count, name) for name, count in end.types.items()]
-        rows += [(part, "correlation of a gene", row.correlation, row.gene) for row in end.markers.itertuples()]
+        rows += [(part, "difference of a gene", row.difference, row.gene) for row in end.markers.itertuples()]
         rows += [(part, "adjusted p of a term", row.adjusted_p, row.term) for row in end.terms.itertuples()]
     rows += [("module", "correlation of its axis", module.correlation, module.name) for module in frequency.modules]
     rows += [

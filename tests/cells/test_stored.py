@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scripts import datasets, figures
 from scripts.blocks import dense
-from scripts.cells import Preparation, graph_features, leave_out, load, loading, scaled, stored
+from scripts.cells import Preparation, graph_features, leave_out, load, loading, own_layouts, scaled, stored
 from scripts.errors import InputError
 from scripts.sources import resolve
 from tests.cells import cases
@@ -192,6 +192,33 @@ def test_scanpy_draws_frequencies_and_genes(basis, tmp_path):
         (points,) = [drawn for drawn in axes.collections if len(drawn.get_offsets()) == cases.N_CELLS]
         assert color in axes.get_title() and np.isfinite(points.get_offsets().filled(np.nan)).any()
         plt.close(axes.figure)
+
+
+LAYOUT = np.random.default_rng(4).normal(size=(cases.N_CELLS, 2))
+KEPT = {"as it is": LAYOUT, "holes": np.where(np.arange(cases.N_CELLS)[:, None] < 50, np.nan, LAYOUT)}
+LEFT = {"three columns": np.c_[LAYOUT, LAYOUT[:, 0]], "no place": np.full(LAYOUT.shape, np.nan)}
+
+
+@pytest.mark.parametrize("key", ["X_umap", "X_tsne"])
+@pytest.mark.parametrize("case", [*KEPT, *LEFT])
+def test_a_layout_of_the_file_is_kept_and_drawn_beside_that_of_the_frequencies(key, case, tmp_path):
+    xy = (KEPT | LEFT)[case]
+    adata = prepared(lambda adata: adata.obsm.update({key: xy}), tmp_path)
+    drawn = figures.lay_out(adata, 300)
+    figures.add_layout(adata, drawn)
+    held = read_back(adata, tmp_path)
+    own = own_layouts(held[drawn.obs_names])
+    figure = figures.own_layout_scatter(own, drawn.obsm["X_freq"], adata.uns["freq_vals"], drawn.obs["split"])
+    if case in LEFT:
+        assert own == {} and figure is None
+        assert np.array_equal(held.obsm["X_umap"], held.obsm["X_umap_freq"], equal_nan=True)
+        return
+    np.testing.assert_array_equal(held.obsm[key], xy)
+    placed = own[key][np.isfinite(own[key]).all(axis=1)]
+    assert len(figure.data) == 2 and len(placed) >= 250
+    for trace in figure.data:
+        np.testing.assert_array_equal(np.c_[trace.x, trace.y], placed)
+    assert f"{key} of the file" in figure.layout.title.text
 
 
 @pytest.mark.slow

@@ -49,6 +49,30 @@ def test_paul15_correlated_genes_are_the_published_ones(paul15):
         np.testing.assert_array_equal(top, expected_top)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_markers_of_groups_equal_scipy_and_take_neither_depth_nor_one_cell_for_a_marker(form):
+    random = np.random.default_rng(0)
+    depth = random.uniform(1, 10, size=400)
+    is_in = np.column_stack([np.argsort(np.argsort(depth)) < 40, np.arange(400) % 20 == 0])  # the shallowest; any cells
+    X = random.poisson(1, size=(400, 5)).astype(np.float32)
+    X[:, 1] = 12 - depth + random.normal(scale=0.5, size=400)  # follows depth alone
+    X[:, 2] = is_in[:, 1] * 2 + random.normal(size=400)
+    X[:, 3], X[:, 4] = np.eye(400)[20], 0  # one cell of the second group; none
+    found = correlation.group_markers(form(X), is_in, list("abcde"), depth).set_index(["group", "gene"])
+    for group, gene in [(0, 0), (1, 0), (0, 1), (1, 2)]:
+        row, inside = found.loc[(group, "abcde"[gene])], is_in[:, group]
+        expected = stats.ttest_ind(X[inside, gene], X[~inside, gene], equal_var=False)
+        interval = expected.confidence_interval(0.95)
+        unit = X[:, gene].std(dtype=float)
+        shown = [row["difference"], row["ci_low"], row["ci_high"]]
+        middle = X[inside, gene].mean(dtype=float) - X[~inside, gene].mean(dtype=float)
+        np.testing.assert_allclose(shown, np.array([middle, *interval]) / unit, atol=1e-5)
+    assert found.loc[(1, "c"), "p_value"] < 1e-6 and found.loc[(1, "c"), "given_depth"] > 0.3
+    assert found.loc[(0, "b"), "ci_low"] > 0.5 and found.loc[(0, "b"), "p_value"] > 0.01
+    assert found.loc[(1, "d"), "difference"] > 0.9 and found.loc[(1, "d"), "ci_low"] < 0
+    assert np.isnan(found.loc[(1, "e"), "difference"]) and found.loc[(1, "e"), "p_value"] == 1
+
+
 def test_overlap_statistics_equal_simulation():
     random = np.random.default_rng(0)
     draws = [set(random.choice(60, 10, replace=False)) for _ in range(8000)]

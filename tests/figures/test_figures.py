@@ -233,7 +233,7 @@ def test_each_cell_is_drawn_at_the_branch_that_it_is_furthest_out_on():
     figure = figures.branch_scatter(xy, coordinates, table)
     drawn = {trace.name: sorted(trace.x) for trace in figure.data}
     first = coordinates[:, 0] > coordinates[:, 1]
-    expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "1: no label stands out": sorted(xy[~first, 0])}
+    expected = {f"0: {safe(EVIL)}": sorted(xy[first, 0]), "branch 1": sorted(xy[~first, 0])}
     assert drawn == expected
     assert figures.branch_scatter(random.normal(size=(30, 2)), None, table.iloc[:0]) is None
 
@@ -267,6 +267,18 @@ def test_a_frequency_has_one_colour_in_all_figures():
             trace.name: trace.marker.color or trace.line.color for trace in figure.data if "frequency" in trace.name
         }
         assert found == {f"frequency {f}": style.COLOURS[f] for f in (1, 3)}
+
+
+def test_ends_of_a_frequency_stand_apart_by_colour_and_symbol_with_their_intervals():
+    columns = {"gene": ["a", "b<"], "difference": [2.0, 1.5], "ci_low": [1.8, 1.1], "ci_high": [2.3, 1.7]}
+    rows = pd.DataFrame(columns)
+    high, low = figures.end_intervals({"high": rows, "low": rows[:1]}).data
+    assert (high.name, low.name) == ("high end", "low end") and high.marker.color != low.marker.color
+    assert high.marker.symbol != low.marker.symbol and list(high.y) == ["a (high)", "b&lt; (high)"]
+    np.testing.assert_allclose(high.x + high.error_x.array, columns["ci_high"])
+    np.testing.assert_allclose(high.x - high.error_x.arrayminus, columns["ci_low"])
+    assert len(figures.end_intervals({"high": rows[:0], "low": rows}).data) == 1
+    assert figures.end_intervals({"high": rows[:0], "low": rows[:0]}) is None
 
 
 def test_a_type_has_one_colour_whichever_cells_are_drawn():

@@ -143,3 +143,8 @@ def test_every_entry_of_the_glossary_is_a_sentence_and_explains_another_column()
     for term, column, meaning in entries:
         assert findings.heading(column.strip("`")) == (term.removeprefix("| "), meaning.removesuffix(" |"))
         assert re.fullmatch(r"[A-Z].*\. \|", meaning)
+
+
+def test_a_place_without_a_text_is_empty():
+    wide = pd.DataFrame({"branch": [0, 0, 1], "rank": [1, 2, 1], "gene": ["a", "b", "c"]})
+    assert "NaN" not in findings.table(wide.pivot(index="branch", columns="rank", values=["gene"])).data

@@ -7,6 +7,7 @@ import gseapy
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 from scipy import sparse
 
 from scripts import __main__, story
@@ -173,6 +174,24 @@ def test_gene_lists_load_where_they_are_used(run):
     assert marked and not table["gene"].str.startswith(("=", "-", "+", "@")).any()  # csv_safe
 
 
+def test_gseapy_finds_the_gene_list_that_genes_are_of(run):
+    sets, genes = gseapy.read_gmt(str(run.path("gene_lists.gmt"))), [printable(gene) for gene in GENES]
+    asked = sets["program_1_positive"] + sets["frequency_0_module_1_high"]
+    found = gseapy.enrich(asked, gene_sets=str(run.path("gene_lists.gmt")), background=genes, outdir=None).results
+    best = found.sort_values("P-value").iloc[0]
+    assert best["Term"] in {"frequency_0_module_1_high", "frequency_1_module_1_high"} and best["Overlap"] == "5/5"
+
+
+def test_scanpy_scores_cells_by_the_genes_of_an_end(run):
+    sets, cells = gseapy.read_gmt(str(run.path("gene_lists.gmt"))), run.load_cells()
+    v = cells.obsm["X_freq"][:, 0]
+    cells.var_names = [printable(gene) for gene in cells.var_names]
+    for side, sign in (("low", -1), ("high", 1)):
+        sc.tl.score_genes(cells, sets[f"frequency_0_{side}"], score_name=side, ctrl_size=5, n_bins=2)
+        at_end = np.argsort(sign * v)[-40:]
+        assert cells.obs[side].iloc[at_end].median() > cells.obs[side].quantile(0.75)
+
+
 def test_scores_are_those_of_the_cells(run):
     scores, cells = run.load_table("cell_scores.csv"), run.load_cells()
     assert list(scores.columns) == [
@@ -205,7 +224,7 @@ def test_cells_without_labels_and_without_a_layout_are_told_by_their_genes(tmp_p
     cells = run.load_cells()
     cells.uns["label"], cells.X = "", sparse.csr_matrix(cells.X)
     cells.obsm["X_umap_freq"] = np.full((cells.n_obs, 2), np.nan)
-    Run(run.folder, "01_data", {"dataset": "auto"}).save(cells=cells)
+    Run(run.folder, "01_data", {"dataset": "auto", "csv_safe": True}).save(cells=cells)
     story.write(run)
     text = text_of(part(html_of(run, "index.html"), "<main id=", '<h2 id="trust">'))
     assert "The layout of the cells failed" in text and "these cells are mine" in text and "Cell types" not in text

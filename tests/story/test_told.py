@@ -1,14 +1,16 @@
 """The data layer: what is said of each frequency and of a run, from known tables."""
 
 import re
-from dataclasses import replace
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
+from scripts.report import Run
 from scripts.story import told
-from scripts.story.frequencies import _terms, frequencies_of
+from scripts.story.frequencies import frequencies_of
 from scripts.story.modules import ABOUT
 from scripts.story.tables import READ, Tables
 from tests.story.runs import GENES, TYPES, filled, tables
@@ -29,9 +31,12 @@ def test_ends_are_named_by_their_cells_in_the_same_orientation_everywhere(read):
     assert first.title == f"Frequency 0: from {TYPES[0]} to Ery"
     v = tables_.frequencies[:, 0]
     for end, sign in zip(first.ends, (-1, 1), strict=True):
-        assert (sign * end.markers["correlation"] > 0).all() and len(end.genes) == 5
-        assert end.genes[0] == (GENES[0] if sign < 0 else GENES[-7])
-        assert sign * np.corrcoef(tables_.expression(end.genes[0]), v)[0, 1] > 0.3
+        assert (end.markers["ci_low"] > 0).all() and end.markers["difference"].is_monotonic_decreasing
+        assert set(end.genes) <= set(GENES[:8] if sign < 0 else GENES[-8:]) and len(end.genes) == 5
+        at_end = np.argsort(sign * v)[-end.n_cells :]
+        for row in end.markers.itertuples():
+            x = tables_.expression(row.gene)
+            assert row.difference * x.std() == pytest.approx(x[at_end].mean() - np.delete(x, at_end).mean(), rel=1e-4)
     assert np.corrcoef(first.modules[0].axis, v)[0, 1] > 0.9
 
 
@@ -42,19 +47,70 @@ def test_terms_that_stand_for_the_same_genes_count_once_and_those_of_other_axes_
     assert all(end.terms.empty for end in second.ends)
 
 
-def test_terms_of_a_pole_whose_cells_lie_elsewhere_are_not_those_of_the_end(read):
-    _, (first, _) = read
-    (module,), found = first.modules, tables()["06_go_terms"]["enrichment"]
-    assert module.reach["high"] > 0.9
-    of_first = found[found["frequency"] == 0]
-    beside = replace(module, reach=module.reach | {"high": 0.4})
-    assert list(_terms(of_first, [module], 0.05)["source"]) == ["module 1"]
-    assert list(_terms(of_first, [beside], 0.05)["source"]) == ["correlation"]
+@pytest.mark.parametrize(("n_higher", "terms"), [(5, ["Heme <b>"]), (3, ["Heme <b>"]), (2, []), (0, [])])
+def test_terms_are_those_of_an_end_if_most_of_their_genes_are_higher_there(tmp_path, n_higher, terms):
+    genes = shlex.join([*GENES[: 5 - n_higher], *GENES[len(GENES) - n_higher :]])
+    enrichment = tables()["06_go_terms"]["enrichment"].assign(genes=genes)
+    first, _ = frequencies_of(Tables(filled(tmp_path / "run", **{"06_go_terms": {"enrichment": enrichment}})))
+    assert list(first.high.terms["term"]) == terms
 
 
-def test_an_end_of_no_known_type_is_named_by_its_genes(read):
+def with_cells(folder, v, types, shown):
+    """The small run with another first frequency, (n_cells,), other types, and genes that some cells alone show."""
+    run = filled(folder)
+    cells = run.load_cells()
+    X = np.abs(np.random.default_rng(1).normal(0, 0.1, size=cells.shape))
+    for gene, rows in shown.items():
+        X[rows, gene] += 2
+    cells.X = sparse.csr_matrix(X.astype(np.float32))
+    cells.obs["kind"] = pd.Categorical(types)
+    cells.obsm["X_freq"][:, 0] = (v - v.mean()) / np.linalg.norm(v - v.mean())
+    Run(folder, "01_data", {"dataset": "mine.h5ad", "label": "", "csv_safe": True}).save(cells=cells)
+    return frequencies_of(Tables(run))[0]
+
+
+ORDER = np.arange(400)  # of the cells along a frequency
+
+
+def test_genes_of_an_end_are_those_of_the_cells_that_name_it(tmp_path):
+    """Furthest out are few cells beyond many: genes that rise towards that end are those of the many."""
+    v = np.select([ORDER < 40, ORDER < 340], [-0.4, -0.2], 1.0) + 1e-4 * ORDER
+    few, many, others = ORDER < 40, ORDER < 340, ORDER >= 340
+    found = with_cells(
+        tmp_path / "run", v, np.select([few, many], ["few", "many"], "others"), {0: few, 1: many, 2: others}
+    )
+    assert found.title == "Frequency 0: from few to others"
+    assert np.corrcoef(many, v)[0, 1] < np.corrcoef(few, v)[0, 1]
+    assert found.low.genes[0] == GENES[0] and found.high.genes == [GENES[2]]
+
+
+def test_genes_of_all_other_cells_are_those_that_the_end_lacks(tmp_path):
+    v = np.where(ORDER < 360, 0.0, 1.0) + 1e-4 * ORDER
+    few, others = ORDER >= 360, ORDER < 360
+    found = with_cells(tmp_path / "run", v, np.where(few, "few", "others"), {0: few, 1: others, 2: ORDER < 20})
+    assert found.title == "Frequency 0: few (high end) apart from all other cells"
+    assert found.low.n_cells == 400 - found.high.n_cells and found.low.types == {}
+    assert found.low.genes == [GENES[1]] and found.high.genes == [GENES[0]]
+
+
+def test_ends_of_the_same_type_are_told_apart_by_their_genes(tmp_path):
+    v = ORDER / 400
+    ends = (ORDER < 40) | (ORDER >= 360)
+    shown = {0: ORDER < 40, 1: ORDER >= 360}
+    found = with_cells(tmp_path / "run", v, np.where(ends, "a type", "between"), shown)
+    assert found.title == f"Frequency 0: from a type high in {GENES[0]} to a type high in {GENES[1]}"
+
+
+def test_an_end_of_no_known_type_is_named_by_its_genes(read, tmp_path):
+    shown = {gene: ORDER < 40 for gene in range(4)} | {4: ORDER >= 360}
+    found = with_cells(tmp_path / "run", ORDER / 400, np.where(ORDER % 2, "odd", "even"), shown)
+    assert found.low.types == {} and len(found.low.genes) == 4
+    assert found.low.name == "cells high in " + ", ".join(found.low.genes[:3]) and set(found.low.genes) == set(
+        GENES[:4]
+    )
+    assert found.high.name == f"cells high in {GENES[4]}"
     _, (_, second) = read
-    assert second.low.name == "cells high in " + ", ".join(GENES[:3]) and second.low.types == {}
+    assert second.low.name == "cells of no one type" and second.low.genes == []
 
 
 def test_grades_follow_what_was_measured(read):
