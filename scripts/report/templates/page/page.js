@@ -353,7 +353,7 @@ function choiceBox(place, said, choices) {
   return box;
 }
 
-function drawOne(place, width) {
+async function drawOne(place, width) {
   const figure = JSON.parse(figures.get(place));
   applyChoice(place, figure);
   applyTheme(figure);
@@ -364,7 +364,9 @@ function drawOne(place, width) {
   // Plotly offers to upload figures to its makers' service; unpublished data stay here.
   const image = { filename: fileName(place), format: "svg" };
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: image };
-  return Plotly.react(place, figure.data, figure.layout, config);
+  await Plotly.react(place, figure.data, figure.layout, config);
+  // what a figure shows is told in words; of its parts, only the buttons are reached by keys
+  for (const drawing of place.querySelectorAll(".main-svg")) drawing.setAttribute("aria-hidden", true);
 }
 
 /* What can be taken along of a figure: a picture of it as it is drawn, and the data of its traces. */
