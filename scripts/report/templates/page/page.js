@@ -274,6 +274,7 @@ function applyTheme(figure) {
   const ground = { paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper") };
   const merged = { ...base, ...ground, font: { ...base.font, color: colour("--ink") } };
   merged.annotationdefaults = { ...base.annotationdefaults, bgcolor: colour("--veil"), arrowcolor: colour("--quiet") };
+  merged.hoverlabel = { bgcolor: colour("--paper"), bordercolor: colour("--edge"), font: { color: colour("--ink") } };
   for (const name of ["xaxis", "yaxis"]) merged[name] = { ...base[name], ...axis };
   layout.template = { ...layout.template, layout: merged };
   replaceBlack(figure, colour("--ink"));
