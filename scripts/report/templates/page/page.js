@@ -501,18 +501,24 @@ function redraw() {
   window.figuresDrawn = window.figuresDrawn.then(drawAll);
 }
 
-// Paper is white and narrow, whatever the screen is.
-const PAPER_WIDTH = 680;
+// Paper is white and narrow, whatever the screen is: figures, drawn wide enough for their texts, are made smaller.
+const PAPER_WIDTH = 680, DRAWN_WIDTH = 850;
 function setUpPrinting() {
-  let theme;
+  let theme, closed = [];
   addEventListener("beforeprint", () => {
     theme = root.dataset.theme;
     root.dataset.theme = "light";
+    closed = [...document.querySelectorAll("main details:not([open])")];
+    for (const part of closed) part.open = true;
     for (const place of figures.keys()) {
-      drawOne(place, Math.min(PAPER_WIDTH, place.clientWidth));
+      const width = Math.min(DRAWN_WIDTH, place.clientWidth);
+      drawOne(place, width);
+      place.style.zoom = Math.min(1, PAPER_WIDTH / width);
     }
   });
   addEventListener("afterprint", () => {
+    for (const part of closed) part.open = false;
+    for (const place of figures.keys()) place.style.zoom = "";
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;
     redraw();
