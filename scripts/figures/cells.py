@@ -13,7 +13,7 @@ from scripts.figures.style import (
     COLOURS,
     DIVERGING,
     GREY,
-    SYMBOLS,
+    NO_GROUP,
     WEBGL_FROM,
     empty_panels,
     in_panel,
@@ -26,7 +26,6 @@ from scripts.figures.style import (
 from scripts.graph import COMES_BACK, NO_LABEL
 
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
-FAINT = "rgba(128, 128, 128, 0.3)"  # colour of cells without a label, on light and dark pages
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
@@ -146,9 +145,9 @@ def _colouring(places: list[np.ndarray], values: np.ndarray | pd.Series, name: s
 
 def _by_type(places: list[np.ndarray], types: pd.Series) -> dict:
     """One colouring of `cell_map`: types told apart by colour, symbol and their names among the cells."""
-    styles, nothing = type_styles(types), {"color": FAINT, "symbol": SYMBOLS[0]}
-    drawn = [styles.get(name, nothing) for name in types]
-    marker = {part: [style[part] for style in drawn] for part in nothing} | {"size": marker_size(len(types))}
+    styles = type_styles(types)
+    drawn = [styles.get(name, NO_GROUP) for name in types]
+    marker = {part: [style[part] for style in drawn] for part in NO_GROUP} | {"size": marker_size(len(types))}
     notes = [names_among(xy, types) for xy in places]
     return {"marker": marker, "hovertemplate": "%{text}<extra></extra>", "annotations": notes}
 
@@ -233,7 +232,7 @@ def branch_scatter(
 
 
 def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
-    """Cells coloured by a known label or number, those without one (NaN) faint; None if no cell has one.
+    """Cells coloured by a known label or number, those without one (NaN) grey; None if no cell has one.
 
     xy : (n_cells, 2), labels : (n_cells,). Of more than MAX_DRAWN labels, those of fewest cells are drawn as one.
     """
@@ -246,11 +245,11 @@ def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | 
     styles = {safe(name): style for name, style in type_styles(labels).items()}
     order = sorted(set(names) - {NOT_LABELLED, rest}, key=natural)
     order += [name for name in (rest, NOT_LABELLED) if name in set(names)]
-    colours = {name: style["color"] for name, style in styles.items()} | {NOT_LABELLED: FAINT, rest: FAINT}
+    colours = {name: style["color"] for name, style in styles.items()} | dict.fromkeys([NOT_LABELLED, rest], GREY)
     options = {"category_orders": {"color": order}, "color_discrete_map": colours}
     figure = _cells(xy, color=names, title=safe(title), hover_name=_cell_names(labels), **options)
     for trace in figure.data:
-        trace.marker.symbol = styles.get(trace.name, {"symbol": SYMBOLS[0]})["symbol"]
+        trace.marker.symbol = styles.get(trace.name, NO_GROUP)["symbol"]
     figure.update_traces(hovertemplate="%{hovertext}<br>%{fullData.name}<extra></extra>")
     legend = {"title": "", "itemsizing": "constant"}
     return figure.update_layout(legend=legend, annotations=names_among(xy, labels))  # no colour need be looked up
@@ -277,7 +276,7 @@ def cells_and_types(labels: pd.Series) -> list[str]:
 
 
 def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
-    """Cells coloured by a number, those without one (NaN) faint; xy : (n_cells, 2), labels : (n_cells,)."""
+    """Cells coloured by a number, those without one (NaN) grey; xy : (n_cells, 2), labels : (n_cells,)."""
     numbers, known = labels.to_numpy(), labels.notna().to_numpy()
     names = _cell_names(labels[known])
     options = {"hover_name": names, "color_continuous_scale": "Viridis"}
@@ -286,7 +285,7 @@ def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
     figure.update_traces(hovertemplate=value)
     if not known.all():
         x, y = xy[~known].T
-        marker = {"color": FAINT, "size": marker_size(len(xy))}
+        marker = {**NO_GROUP, "size": marker_size(len(xy))}
         figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", name=NOT_LABELLED, marker=marker))
     return figure.update_layout(coloraxis_colorbar_title="", showlegend=False)
 

@@ -35,7 +35,7 @@ def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray)
     figure = empty_panels([f"Frequency {f}: {said}" for f, said in enumerate(judged)], spacing=0.1)
     for f in range(y.shape[1]):
         ends = [float(y[:, f].min()), float(y[:, f].max())]
-        marker = {"size": 4, "opacity": 0.6, "color": "#1f77b4"}
+        marker = {"size": 3, "color": COLOURS[0]}
         figure.add_trace(go.Scatter(x=y[:, f], y=predicted[:, f], mode="markers", marker=marker), **in_panel(f))
         figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "grey", "dash": "dot"}), **in_panel(f))
     figure.update_xaxes(title="true").update_yaxes(title="predicted")

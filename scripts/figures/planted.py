@@ -27,7 +27,7 @@ def pair_cells(cells: PlantedCells, pair: int = 0) -> go.Figure:
     ]
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all")
     for column, (rows, colour) in enumerate(zip(groups.values(), COLOURS, strict=False), start=1):
-        marker = {"color": colour, "size": 4, "opacity": 0.6}
+        marker = {"color": colour, "size": 3}
         figure.add_scatter(x=cells.X[rows, i], y=cells.X[rows, j], mode="markers", marker=marker, row=1, col=column)
     figure.update_xaxes(title=cells.genes[i]).update_yaxes(title=cells.genes[j], col=1)
     title = "One planted pair: expression of its genes, in standard deviations"

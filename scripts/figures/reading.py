@@ -5,7 +5,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from scripts.figures.cells import frequency_scatter
-from scripts.figures.style import COLOURS, GREY, HIGH, LOW, empty_panels, group_style, in_panel, safe, safe_names
+from scripts.figures.style import (
+    COLOURS,
+    GREY,
+    HIGH,
+    LOW,
+    PALE,
+    empty_panels,
+    group_style,
+    in_panel,
+    ink_on,
+    safe,
+    safe_names,
+)
 
 POSITIVE, NEGATIVE, TOTAL = HIGH, LOW, GREY
 MAX_WIDTH = 6.0  # pixels, of the strongest pair of each frequency
@@ -141,7 +153,7 @@ def _lines(shown: pd.DataFrame, places: dict[str, tuple[float, float]], dash: st
         text = f"{safe(row.gene_i)} × {safe(row.gene_j)}<br>T {row.t:.3g}<br>{known}"
         line = {"width": width, "color": POSITIVE if row.t > 0 else NEGATIVE, "dash": dash}
         middle = {"x": [x, (x + to_x) / 2, to_x], "y": [y, (y + to_y) / 2, to_y]}
-        lines.append(go.Scatter(**middle, mode="lines", line=line, opacity=0.7, text=text, hoverinfo="text"))
+        lines.append(go.Scatter(**middle, mode="lines", line=line, text=text, hoverinfo="text"))
     return lines
 
 
@@ -244,7 +256,8 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
         boxes[row.first] = {"parent": row.group, "cells": row.n_first, "labels": row.labels_first}
         boxes[row.second] = {"parent": row.group, "cells": row.n_second, "labels": row.labels_second}
     parted = {row.group: row for row in splits.itertuples()}
-    colours = [group_style(int(parted[name].frequency))["color"] if name in parted else "#e8e8e8" for name in boxes]
+    colours = [group_style(int(parted[name].frequency))["color"] if name in parted else PALE for name in boxes]
+    edges = {"color": ["white" if name in parted else GREY for name in boxes], "width": 1}
     icicle = go.Icicle(
         ids=list(boxes),
         labels=list(boxes),
@@ -256,7 +269,9 @@ def cell_tree_boxes(splits: pd.DataFrame) -> go.Figure | None:
         textinfo="text",
         sort=False,
         tiling={"orientation": "h"},
-        marker={"colors": colours, "line": {"color": "white", "width": 1}},
+        marker={"colors": colours, "line": edges},
+        leaf_opacity=1,
+        textfont_color=[ink_on(colour) for colour in colours],
         pathbar={"visible": False},
     )
     title = "Groups within groups of cells, coloured by the frequency that parts them; grey ones are not parted further"

@@ -15,8 +15,10 @@ DIVERGING = "RdBu_r"
 # 3:1 to light and dark pages alike. Where there are more groups than colours, the next symbol follows.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#997700", "#AA4499"]
 GREY = "#777777"  # what stands for chance
+PALE = "#e8e8e8"  # boxes that have an edge in grey
 HIGH, LOW = "#CC3311", "#0072B2"  # ends of a scale, red and blue
 SYMBOLS = ["circle", "x", "diamond-open", "triangle-up"]
+NO_GROUP = {"color": GREY, "symbol": "circle-open"}
 COLUMNS = 3  # panels to a row
 PLOTLY_READS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%{": "%&#123;"}  # HTML, TeX, and its templates
 NUMBERS = {"exponentformat": "power"}  # 2×10⁻⁴ rather than 200μ
@@ -24,6 +26,7 @@ px.defaults.template = "plotly_white"
 pio.templates["plotly_white"].layout.update(
     colorway=[*COLOURS, GREY],
     annotationdefaults_bgcolor="rgba(255, 255, 255, 0.7)",
+    shapedefaults_line_color=GREY,
     xaxis=NUMBERS,
     yaxis=NUMBERS,
     coloraxis_colorbar=NUMBERS,
@@ -33,6 +36,14 @@ pio.templates["plotly_white"].layout.update(
 def group_style(number: int) -> dict[str, str]:
     """Colour and symbol of a frequency, or of the type at this place among all types: the same in all figures."""
     return {"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]}
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever has the higher contrast to "#rrggbb" (WCAG 2.2)."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
 
 
 def natural(name: str) -> tuple:

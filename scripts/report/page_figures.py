@@ -67,7 +67,7 @@ def figure_html(figure: dict, number: int) -> str:
     shown = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure class="figure{_breadth(figure)}">{shown}'
-        f'<div class="plotly-graph-div" id="figure-{number}" role="img" aria-label="{words}" '
+        f'<div class="plotly-graph-div" id="figure-{number}" role="group" aria-label="{words}" '
         f'data-name="{escape(caption)}" style="height:{height}px{width}"></div>'
         f'<script type="text/plain">{packed(drawn)}</script></figure>'
     )

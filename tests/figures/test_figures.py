@@ -253,6 +253,13 @@ def test_colours_stand_out_on_light_and_dark_pages():
             assert (high + 0.05) / (low + 0.05) >= 3, colour
 
 
+def test_text_on_a_colour_can_be_read():
+    assert style.ink_on(style.PALE) == "#000000" and style.ink_on("#0000aa") == "#ffffff"
+    for colour in [*style.COLOURS, style.PALE]:
+        low, high = sorted([luminance(colour), luminance(style.ink_on(colour))])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, colour
+
+
 def test_a_frequency_has_one_colour_in_all_figures():
     rows = pd.DataFrame({"method": "m", "frequency": [3, 1], "r2": [0.1, 0.2], "n_modules": 1, "test_r2": 0.5})
     rows = rows.assign(model="m", split=0, gene="a", correlation=0.5, ci_low=0.4, ci_high=0.6)

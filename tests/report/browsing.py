@@ -30,38 +30,6 @@ LAPTOP, PAPER = {"width": 1280, "height": 900}, {"width": 680, "height": 960}
 # names of tables that are wider than their box
 CUT = """[...document.querySelectorAll(".table")].filter((box) => box.scrollWidth > box.clientWidth + 1)
   .map((box) => box.getAttribute("aria-label"))"""
-# contrast of text, and of what frames buttons and boxes, with its ground: [ratio, text] below what can be read
-FAINT = """(() => {
-  const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
-    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = numbers(getComputedStyle(at).backgroundColor);
-      if (colour[3] !== 0) return colour;
-    }
-  };
-  const ratio = (one, other) => {
-    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
-    return (high + 0.05) / (low + 0.05);
-  };
-  const found = [];
-  for (const element of document.body.querySelectorAll("*")) {
-    if (!element.checkVisibility({ visibilityProperty: true }) || element.closest("svg, .plotly-graph-div")) continue;
-    const style = getComputedStyle(element);
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    const least = own ? [[4.5, style.color, element]] : [];
-    const isTool = element.matches(":is(.steps, .tools) :is(button, input)");
-    if (isTool) least.push([3, style.borderColor, element.parentElement]);
-    if (element.matches(".sort")) least.push([3, getComputedStyle(element, "::after").color, element]);
-    for (const [wanted, colour, on] of least) {
-      const contrast = ratio(numbers(colour), ground(on));
-      if (contrast < wanted) found.push([contrast, element.outerHTML.slice(0, 80)]);
-    }
-  }
-  return found;
-})()"""
 # titles of figures that have data, but no marks
 EMPTY = """[...document.querySelectorAll(".js-plotly-plot")]
   .filter((place) => place.data.length && !place.querySelector(":is(.overplot, .iciclelayer) :is(path, image)"))

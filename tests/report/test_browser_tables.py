@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_output
 
-from tests.report.browsing import CUT, FAINT, LAPTOP, PAPER, PHONE, as_table, column, number_of_figures, opened, written
+from tests.report.browsing import CUT, LAPTOP, PAPER, PHONE, as_table, column, number_of_figures, opened, written
 
 
 def test_tables_sort_by_click_and_by_key(browser, table_page):
@@ -116,13 +116,6 @@ def test_keys_lead_past_what_all_pages_have_and_through_the_contents(browser, tm
         assert contents.get_attribute("open") is not None
         contents.locator("summary").press("Escape")
         assert contents.get_attribute("open") is None
-
-
-def test_pages_can_be_read_by_weak_eyes(browser, long_table_page, small_run):
-    for path in [long_table_page, *(small_run.path(f"{stem}.html") for stem in number_of_figures(small_run))]:
-        for scheme in ("light", "dark"):
-            with opened(browser, path, LAPTOP, scheme) as page:
-                assert page.evaluate(FAINT) == [], path.name
 
 
 def test_tables_fit_a_laptop_and_paper(browser, small_run):

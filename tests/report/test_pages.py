@@ -120,7 +120,7 @@ def test_every_figure_is_in_the_page_with_its_text_alternative(run):
     titles = [f"Frequency {EVIL} 0", 'Quote " and & ä']
     assert [place["aria-label"] for place in places] == [f"{title}. Line chart" for title in titles]
     assert all(title in page.text for title in titles)  # captions
-    assert len({place["id"] for place in places}) == 2 and all(place["role"] == "img" for place in places)
+    assert len({place["id"] for place in places}) == 2 and all(place["role"] == "group" for place in places)
     packed = [text for kind, text in page.scripts if kind == "text/plain"]
     figures = [json.loads(unpacked(text)) for text in packed]
     assert [drawn["data"][0]["y"] for drawn in figures] == [[3, 4], [3, 4]]
@@ -226,7 +226,7 @@ def test_contents_and_neighbours_are_linked(run):
 
 def test_data_come_first(run):
     html = run.path("01_data.html").read_text(encoding="utf-8")
-    assert re.search(r'<body>\s*<p class="data">paul15 ', html)
+    assert re.search(r'<body>\s*<header class="data">paul15 ', html)
 
 
 def test_index_lists_pages_key_figures_and_files(run):

@@ -274,6 +274,7 @@ function applyTheme(figure) {
   const ground = { paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper") };
   const merged = { ...base, ...ground, font: { ...base.font, color: colour("--ink") } };
   merged.annotationdefaults = { ...base.annotationdefaults, bgcolor: colour("--veil"), arrowcolor: colour("--quiet") };
+  merged.hoverlabel = { bgcolor: colour("--paper"), bordercolor: colour("--edge"), font: { color: colour("--ink") } };
   for (const name of ["xaxis", "yaxis"]) merged[name] = { ...base[name], ...axis };
   layout.template = { ...layout.template, layout: merged };
   replaceBlack(figure, colour("--ink"));
@@ -353,7 +354,7 @@ function choiceBox(place, said, choices) {
   return box;
 }
 
-function drawOne(place, width) {
+async function drawOne(place, width) {
   const figure = JSON.parse(figures.get(place));
   applyChoice(place, figure);
   applyTheme(figure);
@@ -364,7 +365,9 @@ function drawOne(place, width) {
   // Plotly offers to upload figures to its makers' service; unpublished data stay here.
   const image = { filename: fileName(place), format: "svg" };
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: image };
-  return Plotly.react(place, figure.data, figure.layout, config);
+  await Plotly.react(place, figure.data, figure.layout, config);
+  // what a figure shows is told in words; of its parts, only the buttons are reached by keys
+  for (const drawing of place.querySelectorAll(".main-svg")) drawing.setAttribute("aria-hidden", true);
 }
 
 /* What can be taken along of a figure: a picture of it as it is drawn, and the data of its traces. */
@@ -498,18 +501,24 @@ function redraw() {
   window.figuresDrawn = window.figuresDrawn.then(drawAll);
 }
 
-// Paper is white and narrow, whatever the screen is.
-const PAPER_WIDTH = 680;
+// Paper is white and narrow, whatever the screen is: figures, drawn wide enough for their texts, are made smaller.
+const PAPER_WIDTH = 680, DRAWN_WIDTH = 850;
 function setUpPrinting() {
-  let theme;
+  let theme, closed = [];
   addEventListener("beforeprint", () => {
     theme = root.dataset.theme;
     root.dataset.theme = "light";
+    closed = [...document.querySelectorAll("main details:not([open])")];
+    for (const part of closed) part.open = true;
     for (const place of figures.keys()) {
-      drawOne(place, Math.min(PAPER_WIDTH, place.clientWidth));
+      const width = Math.min(DRAWN_WIDTH, place.clientWidth);
+      drawOne(place, width);
+      place.style.zoom = Math.min(1, PAPER_WIDTH / width);
     }
   });
   addEventListener("afterprint", () => {
+    for (const part of closed) part.open = false;
+    for (const place of figures.keys()) place.style.zoom = "";
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;
     redraw();
