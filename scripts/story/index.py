@@ -34,7 +34,7 @@ DOWNLOADS = {  # purpose: {file: what it is}
         "gene_lists.tsv": "the same, a gene a line",
     },
     "Cells": {
-        "cell_scores.csv": "frequencies, and axes and scores of modules, of each cell",
+        "cell_scores.csv": "frequencies, axes and scores of modules, and programs, of each cell",
         "cells.h5ad": "all cells with all that was computed, for scanpy",
     },
     "The model": {"model.safetensors": "scores cells never seen: python -m scripts score"},
