@@ -136,8 +136,8 @@ class ScBMLP:
 
     def _check(self, cells: CellDataset) -> None:
         expected = (self.cfg.d_input, self.cfg.d_output)
-        if (cells.x.shape[1], cells.y.shape[1]) != expected:
-            found = f"{cells.x.shape[1]} genes and {cells.y.shape[1]} {self.what}"
+        if (cells.n_genes, cells.y.shape[1]) != expected:
+            found = f"{cells.n_genes} genes and {cells.y.shape[1]} {self.what}"
             raise InputError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
 
     def _units(self, y: np.ndarray, y_val: np.ndarray) -> Standard:
