@@ -7,9 +7,12 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import randomized_svd
 
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
 SQUARED = 4000  # cells whose products of genes are summed at a time
+N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
+RESOLVED = 1e-6  # square of a singular value, in units of the largest, that sums in float32 resolve
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
 
 
@@ -78,6 +81,8 @@ def along(X: Matrix, weights: np.ndarray) -> np.ndarray:
 
 def cross_products(X: Matrix, y: np.ndarray) -> np.ndarray:
     """Sums over the cells of each gene times each column of y, X^T y; y : (n_cells, k). Returns (n_genes, k)."""
+    if sparse.issparse(X):  # also by columns, of which rows are slow to take
+        return X.T @ y
     total = np.zeros((X.shape[1], y.shape[1]))
     for rows in gen_batches(X.shape[0], BLOCK):
         total += X[rows].T @ y[rows]
@@ -94,6 +99,21 @@ def scatter(X: Matrix) -> np.ndarray:
         centred = dense(X[rows]) - mean
         total += centred.T @ centred
     return total
+
+
+def sums_pay(X: Matrix) -> bool:
+    """Whether cells are so many, and genes so few, that axes are better found from `scatter` than from the cells."""
+    return X.shape[1] <= MAX_GENES and X.shape[0] * X.shape[1] >= N_VALUES
+
+
+def leading_axes(products: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values of centred cells, (n_axes,), the largest first, and axes of gene space, (n_genes, n_axes).
+
+    products : (n_genes, n_genes), as from `scatter`, of weighted genes or not. As near as n_iter=8 of the cells' own
+    decomposition: each step of a power of the products is two of the cells. What float32 does not resolve is 0.
+    """
+    _, squares, rows = randomized_svd(products, n_axes, n_iter=4, random_state=0)
+    return np.where(squares > RESOLVED * squares[0], np.sqrt(squares), 0), rows.T
 
 
 def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:

@@ -95,6 +95,10 @@ class CellDataset(torch.utils.data.Dataset):
         of_all = rows if of_all is None else of_all
         return type(self)(self._shared, self.y.cpu().numpy()[rows], self.y.device, donors, of_all, self._units)
 
+    def copied(self) -> Self:
+        """The same cells with an expression of their own, for what asks for it again and again."""
+        return type(self)(self._taken(), self.y.cpu().numpy(), self.y.device, self.donors)
+
     def arrays(self) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
         """X as float32 numpy array or sparse matrix, y as float64 numpy array."""
         return self._taken(), self.targets()

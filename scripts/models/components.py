@@ -7,13 +7,11 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
-from scripts.blocks import Matrix, gene_means, scatter, variation
+from scripts.blocks import Matrix, gene_means, leading_axes, scatter, sums_pay, variation
 from scripts.errors import InputError
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
-N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes from which on, for so many genes at most, these are squared
 RANK = 1e-6  # singular value, in units of the largest, of directions in which cells vary
-RESOLVED = 1e-6  # square of one, likewise, that sums of products in float32 resolve
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
 
 
@@ -67,9 +65,8 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int, tilt: float =
     weight = multiple_correlation(X, y) ** WEIGHT_POWER
     if not weight.any():  # the targets are constant, and as good as any
         weight = np.ones_like(weight)
-    if X.shape[1] <= MAX_GENES and np.prod(X.shape) >= N_VALUES:
-        _, squares, rows = randomized_svd(weight[:, None] * scatter(X) * weight, n_components, n_iter=4, random_state=0)
-        s, axes = np.where(squares > RESOLVED * squares[0], np.sqrt(squares), 0), rows.T
+    if sums_pay(X):
+        s, axes = leading_axes(weight[:, None] * scatter(X) * weight, n_components)
     elif sparse.issparse(X):
         pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(X @ sparse.diags_array(weight.astype(X.dtype)))
         s, axes = pca.singular_values_, pca.components_.T

@@ -22,6 +22,7 @@ from scripts.parallel import few_threads
 
 KERNELS = ("linear", "polynomial", "rbf")
 MAX_CELLS = 5_000  # training and validation cells, at most: all pairs of them are compared
+N_PREDICTED = 2_000  # cells that are compared with those at a time
 N_COMPONENTS = 20  # that the polynomial kernels compare cells by
 POLYNOMIAL_RATES = (0.3, 1.0, 3.0, 10.0)
 POLYNOMIAL_PENALTIES = tuple(np.logspace(-5, -1, 5))
@@ -168,7 +169,7 @@ class KernelRidge:
     def predict(self, X: Matrix) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
         check_genes(X, self._n_genes)
-        return np.concatenate([self._predicted(X[cells]) for cells in in_parts(X.shape[0], MAX_CELLS)])
+        return np.concatenate([self._predicted(X[cells]) for cells in in_parts(X.shape[0], N_PREDICTED)])
 
     def _predicted(self, X: Matrix) -> np.ndarray:
         z = self._components.coordinates(X)
@@ -298,7 +299,7 @@ class GeneRidge:
     def predict(self, X: Matrix) -> np.ndarray:
         """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
         check_genes(X, len(self._mean))
-        compared = (self._standard(X[cells]) @ self._cells.T for cells in in_parts(X.shape[0], MAX_CELLS))
+        compared = (self._standard(X[cells]) @ self._cells.T for cells in in_parts(X.shape[0], N_PREDICTED))
         return np.concatenate([self._constant + k @ self._linear + k**2 @ self._squared for k in compared])
 
     def form(self, genes: list[str]) -> BilinearForm:

@@ -62,7 +62,7 @@ def test_cells_are_predicted_in_parts(monkeypatch):
         model = make()
         model.fit(CellDataset(z, y), CellDataset(z, y))
         whole = model.predict(new)
-        monkeypatch.setattr("scripts.models.kernel.MAX_CELLS", 7)
+        monkeypatch.setattr("scripts.models.kernel.N_PREDICTED", 7)
         np.testing.assert_allclose(model.predict(new), whole, rtol=1e-5, atol=1e-6)
         monkeypatch.undo()
 
