@@ -106,13 +106,13 @@ def sums_pay(X: Matrix) -> bool:
     return X.shape[1] <= MAX_GENES and X.shape[0] * X.shape[1] >= N_VALUES
 
 
-def leading_axes(products: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
+def leading_axes(products: np.ndarray, n_axes: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Singular values of centred cells, (n_axes,), the largest first, and axes of gene space, (n_genes, n_axes).
 
     products : (n_genes, n_genes), as from `scatter`, of weighted genes or not. As near as n_iter=8 of the cells' own
     decomposition: each step of a power of the products is two of the cells. What float32 does not resolve is 0.
     """
-    _, squares, rows = randomized_svd(products, n_axes, n_iter=4, random_state=0)
+    _, squares, rows = randomized_svd(products, n_axes, n_iter=4, random_state=random_state)
     return np.where(squares > RESOLVED * squares[0], np.sqrt(squares), 0), rows.T
 
 

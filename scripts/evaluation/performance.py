@@ -262,12 +262,16 @@ def beyond_depth(adata: ad.AnnData, settings: Preparation, n_found: int) -> np.n
     InputError
         If there are no counts, or the graph is not made from them.
     """
-    own, other = _halves(adata, replace(settings, n_freq_comps=n_found), settings.random_state)
-    found = own.obsm["X_freq"]
-    other.obsm["X_freq"] = regress_out(found, features(pd.Series(depth_of(own))))
+    settings = replace(settings, n_freq_comps=n_found)
+    half, rest = _split_counts(_counts(adata, settings), settings.random_state)
+    own = _with_own_frequencies(adata, half, settings)
+    found, names, depth = own.obsm["X_freq"], own.obs_names, depth_of(own)
+    del own, half
+    other = _of_cells(adata, rest, names, settings)
+    other.obsm["X_freq"] = regress_out(found, features(pd.Series(depth)))
     judged = performance(transductive_split(other, settings.random_state, 0), {"bilinear": BilinearRidge})["r2"]
     n_freq = adata.obsm["X_freq"].shape[1]
-    shared = np.corrcoef(adata[own.obs_names].obsm["X_freq"], found, rowvar=False)[:n_freq, n_freq:] ** 2
+    shared = np.corrcoef(adata[names].obsm["X_freq"], found, rowvar=False)[:n_freq, n_freq:] ** 2
     return shared @ judged.fillna(0).clip(lower=0).to_numpy()
 
 
@@ -339,18 +343,26 @@ def count_splitting(
     InputError
         If there are no counts, or the graph is not made from them.
     """
-    own, other = _halves(adata, settings, random_state)
-    other.obsm["X_freq"] = own.obsm["X_freq"]
-    same, others = (performance(transductive_split(cells, random_state, 0), models) for cells in (own, other))
+    half, rest = _split_counts(_counts(adata, settings), random_state)
+    own = _with_own_frequencies(adata, half, settings)
+    same = performance(transductive_split(own, random_state, 0), models)
+    names, frequencies = own.obs_names, own.obsm["X_freq"]
+    del own, half  # one half at a time
+    other = _of_cells(adata, rest, names, settings)
+    other.obsm["X_freq"] = frequencies
+    others = performance(transductive_split(other, random_state, 0), models)
     return same[["model", "frequency"]].assign(same_half_r2=same["r2"], other_half_r2=others["r2"])
 
 
-def _halves(adata: ad.AnnData, settings: Preparation, random_state: int) -> tuple[ad.AnnData, ad.AnnData]:
-    """The same cells with either half of their counts, the first with frequencies, of its largest part."""
-    counts = _counts(adata, settings)
-    half, rest = _split_counts(counts, random_state)
-    own = add_frequencies(with_counts(adata, half, settings), _as_many(adata, settings))
-    return own, with_counts(adata, rest, settings)[own.obs_names].copy()
+def _with_own_frequencies(adata: ad.AnnData, counts: sparse.csr_matrix, settings: Preparation) -> ad.AnnData:
+    """The same cells with other counts and the frequencies that these give; of a graph in parts, the largest."""
+    return add_frequencies(with_counts(adata, counts, settings), _as_many(adata, settings))
+
+
+def _of_cells(adata: ad.AnnData, counts: sparse.csr_matrix, names: pd.Index, settings: Preparation) -> ad.AnnData:
+    """Some of the cells with other counts; names : of them, in the order of adata."""
+    cells = with_counts(adata, counts, settings)
+    return cells if len(names) == cells.n_obs else cells[names].copy()
 
 
 def _split_counts(counts: sparse.csr_matrix, random_state: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
@@ -384,8 +396,7 @@ def structureless_cells(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
 
     adata : AnnData, as from `load`. InputError where there are no counts, or the graph is not made from them.
     """
-    none = structureless(_counts(adata, settings), settings.random_state)
-    return add_frequencies(with_counts(adata, none, settings), _as_many(adata, settings))
+    return _with_own_frequencies(adata, structureless(_counts(adata, settings), settings.random_state), settings)
 
 
 def _as_many(adata: ad.AnnData, settings: Preparation) -> Preparation:
