@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import repeat
 from math import comb
 
 import numpy as np
@@ -110,12 +111,13 @@ class KernelRidge:
 
     def _by_cells(self, z: np.ndarray, y: np.ndarray, z_val: np.ndarray) -> Iterator[tuple]:
         """Each rate and penalty, what it predicts of validation cells, and its dual weights, by the kernel."""
-        among, across = self._compare(z, z), self._compare(z_val, z)
+        among = self._compare(z, z)
         for rate in (among.dtype.type(rate / self._unit(among)) for rate in self.rates):
-            own, held_out = self._kernel(among, rate), self._kernel(across, rate)
-            for penalty in self.penalties:
-                weights = solve_kernel(own.copy(), penalty * _size(own), y)
-                yield rate, penalty, held_out @ weights, weights
+            own = self._kernel(among, rate)
+            weights = [solve_kernel(own.copy(), penalty * _size(own), y) for penalty in self.penalties]
+            del own  # as large as memory allows
+            predicted = np.split(self._sums(z_val, z, rate, np.hstack(weights)), len(weights), axis=1)
+            yield from zip(repeat(rate), self.penalties, predicted, weights)
 
     def _by_products(self, z: np.ndarray, y: np.ndarray, z_val: np.ndarray) -> Iterator[tuple]:
         """The same by the products of features that the kernel stands for, where these are fewer than the cells.
@@ -164,18 +166,27 @@ class KernelRidge:
     def _kernel(self, compared: np.ndarray, rate: float) -> np.ndarray:
         if self.kernel == "linear":
             return compared
-        return np.exp(-rate * compared) if self.kernel == "rbf" else (1 + rate * compared) ** self.order
+        found = compared * (-rate if self.kernel == "rbf" else rate)
+        if self.kernel == "rbf":
+            return np.exp(found, out=found)
+        found += 1
+        found **= self.order
+        return found
+
+    def _sums(self, z: np.ndarray, cells: np.ndarray, rate: float, weights: np.ndarray) -> np.ndarray:
+        """Sums over some cells of their kernel with each z times their weights, by blocks of z."""
+        blocks = in_parts(len(z), N_PREDICTED)
+        return np.concatenate([self._kernel(self._compare(z[block], cells), rate) @ weights for block in blocks])
 
     def predict(self, X: Matrix) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
         check_genes(X, self._n_genes)
-        return np.concatenate([self._predicted(X[cells]) for cells in in_parts(X.shape[0], N_PREDICTED)])
-
-    def _predicted(self, X: Matrix) -> np.ndarray:
-        z = self._components.coordinates(X)
+        blocks = in_parts(X.shape[0], N_PREDICTED)
+        z = (self._components.coordinates(X[block]) for block in blocks)
         if self.kernel == "linear":  # one weight a feature: no comparison with every training cell
-            return self._mean + z @ (self._cells.T @ self._weights)
-        return self._mean + self._kernel(self._compare(z, self._cells), self.rate) @ self._weights
+            weights = self._cells.T @ self._weights
+            return self._mean + np.concatenate([each @ weights for each in z])
+        return self._mean + np.concatenate([self._sums(each, self._cells, self.rate, self._weights) for each in z])
 
     def gradients(self) -> np.ndarray:
         """Slopes of the prediction by each feature at the training cells, (n_freq, n_cells, n_features).
