@@ -85,7 +85,8 @@ def of_null_targets(
     made, every = adata.copy(), np.arange(adata.n_obs)
     made.obsm["X_freq"] = drawn(every, adata.obsm["X_freq"], seeds[0])
     targets = [(rows, drawn(rows, y, seed)) for (rows, y), seed in zip(rebuilt, seeds[1:], strict=True)]
-    return n_trusted(made, [reading.fitted_patterns(MAKE, adata.X[rows], y) for rows, y in targets])
+    parts = [cells.CellDataset(adata.X, y, rows=rows) for rows, y in targets]
+    return n_trusted(made, [reading.fitted_patterns(MAKE, part) for part in parts])
 
 
 def main() -> None:

@@ -1,13 +1,18 @@
 """Cells of any form, dense or sparse: rows in part, sums over them, correlations of genes, and genes standardised."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import randomized_svd
 
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
+SQUARED = 4000  # cells whose products of genes are summed at a time
+N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
+RESOLVED = 1e-6  # square of a singular value, in units of the largest, that sums in float32 resolve
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
 
 
@@ -16,9 +21,21 @@ def dense(X: Matrix) -> np.ndarray:
     return X if isinstance(X, np.ndarray) else X.toarray()
 
 
+def is_finite(X: Matrix) -> bool:
+    """Whether no value is NaN or infinite; X : (n_cells, n_columns), dense or sparse."""
+    values = X if isinstance(X, np.ndarray) else X.data
+    size = BLOCK if values.ndim > 1 else BLOCK * 1000
+    return all(np.isfinite(values[some]).all() for some in in_parts(len(values), size))
+
+
 def evenly(n: int, at_most: int) -> np.ndarray:
     """Rows of n, spread evenly from the first to the last: all, or at_most of them; (min(n, at_most),) int."""
     return np.linspace(0, n - 1, min(n, at_most)).astype(int)
+
+
+def in_parts(n_cells: int, size: int = BLOCK) -> Iterator[slice]:
+    """All cells, as slices of at most so many; one empty slice of none."""
+    return gen_batches(n_cells, size) if n_cells else iter([slice(0, 0)])
 
 
 def gene_means(X: Matrix) -> np.ndarray:
@@ -59,15 +76,44 @@ def along(X: Matrix, weights: np.ndarray) -> np.ndarray:
 
     X : (n_cells, n_genes), dense or sparse; weights : (n_genes, n_axes).
     """
-    return np.concatenate([np.asarray(X[rows] @ weights) for rows in gen_batches(X.shape[0], BLOCK)])
+    return np.concatenate([np.asarray(X[rows] @ weights) for rows in in_parts(X.shape[0])])
 
 
 def cross_products(X: Matrix, y: np.ndarray) -> np.ndarray:
     """Sums over the cells of each gene times each column of y, X^T y; y : (n_cells, k). Returns (n_genes, k)."""
+    if sparse.issparse(X):  # also by columns, of which rows are slow to take
+        return X.T @ y
     total = np.zeros((X.shape[1], y.shape[1]))
     for rows in gen_batches(X.shape[0], BLOCK):
         total += X[rows].T @ y[rows]
     return total
+
+
+def scatter(X: Matrix) -> np.ndarray:
+    """Sums over the cells of the products of all pairs of genes, each gene less its mean; (n_genes, n_genes) float64.
+
+    X : (n_cells, n_genes), dense or sparse. Of float32, blocks of cells are multiplied in float32.
+    """
+    mean, total = gene_means(X).astype(X.dtype), np.zeros((X.shape[1], X.shape[1]))
+    for rows in gen_batches(X.shape[0], SQUARED):
+        centred = dense(X[rows]) - mean
+        total += centred.T @ centred
+    return total
+
+
+def sums_pay(X: Matrix) -> bool:
+    """Whether cells are so many, and genes so few, that axes are better found from `scatter` than from the cells."""
+    return X.shape[1] <= MAX_GENES and X.shape[0] * X.shape[1] >= N_VALUES
+
+
+def leading_axes(products: np.ndarray, n_axes: int, random_state: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values of centred cells, (n_axes,), the largest first, and axes of gene space, (n_genes, n_axes).
+
+    products : (n_genes, n_genes), as from `scatter`, of weighted genes or not. As near as n_iter=8 of the cells' own
+    decomposition: each step of a power of the products is two of the cells. What float32 does not resolve is 0.
+    """
+    _, squares, rows = randomized_svd(products, n_axes, n_iter=4, random_state=random_state)
+    return np.where(squares > RESOLVED * squares[0], np.sqrt(squares), 0), rows.T
 
 
 def correlations(X: Matrix, y: np.ndarray) -> np.ndarray:
@@ -100,5 +146,7 @@ class Standard:
     def scaled(self, X: Matrix) -> Matrix:
         """Each gene to standard deviation 1, and to mean 0 if dense, in the precision of X; sparse stays sparse."""
         if isinstance(X, np.ndarray):
-            return (X - self.mean.astype(X.dtype)) / self.deviation.astype(X.dtype)
+            found = X - self.mean.astype(X.dtype)
+            found /= self.deviation.astype(X.dtype)
+            return found
         return sparse.csr_array(X @ sparse.diags_array((1 / self.deviation).astype(X.dtype)))

@@ -203,9 +203,8 @@ def rebuilt_graphs(
 
 def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of a graph of some of the cells alone: which cells it has, and (n_rows, at most n_freq) vectors."""
-    scaled = "scale" in adata.uns["dataset"]["steps"]
-    X = Standard.of(adata.X[rows]).scaled(adata.X) if scaled else adata.X
-    features = graph_features(adata, settings, X, rows)[0][rows]
+    units = (lambda X: Standard.of(X[rows]).scaled(X)) if "scale" in adata.uns["dataset"]["steps"] else None
+    features = graph_features(adata, settings, units, rows)[0][rows]
     return _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), rows)
 
 

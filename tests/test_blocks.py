@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from scripts import blocks
 from scripts.blocks import Standard, dense, evenly
 from scripts.cells import splits
 
@@ -25,6 +26,24 @@ def test_a_gene_that_some_cells_do_not_vary_in_does_not_explode_in_others(measur
     standard = measure(form(X[:900]))
     np.testing.assert_array_equal(standard.deviation, 1)
     assert np.abs(dense(standard.scaled(form(X)))).max() <= 3
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_products_of_genes_are_summed_in_parts(monkeypatch, form):
+    X = np.random.default_rng(0).poisson(1.0, (203, 6)).astype(np.float32) + np.arange(6, dtype=np.float32)
+    monkeypatch.setattr(blocks, "SQUARED", 50)
+    centred = X - X.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(blocks.scatter(form(X)), centred.T @ centred, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_seen_in_any_part(monkeypatch, form, bad):
+    monkeypatch.setattr(blocks, "BLOCK", 3)
+    X = np.ones((10, 2), dtype=np.float32)
+    assert blocks.is_finite(form(X)) and blocks.is_finite(form(X[:0]))
+    X[9, 1] = bad
+    assert not blocks.is_finite(form(X))
 
 
 def test_rows_are_spread_evenly_and_none_comes_twice():

@@ -125,6 +125,13 @@ def test_early_stopping_keeps_the_best_weights():
     assert min(val_losses) == pytest.approx(((model.predict(val.x) - val.y.numpy()) ** 2).mean(), rel=1e-4)
 
 
+def test_of_many_cells_no_more_are_seen_in_all(monkeypatch):
+    model, cells = ScBMLPRegressor(small(), loss_fn="mse"), (planted(100), planted(50, seed=1))
+    assert len(model.fit(*cells)[0]) == 60
+    monkeypatch.setattr(bmlp, "N_PASSED", 25)
+    assert len(model.fit(*cells)[0]) == 15 and model.cfg.n_epochs == 60
+
+
 def test_network_is_a_module_and_starts_as_promised():
     first, same = (bmlp.BilinearNetwork(9, 50, 3, scale=0.6, generator=torch.Generator().manual_seed(3)) for _ in "ab")
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))

@@ -46,6 +46,27 @@ def test_splits_do_not_overlap_and_follow_the_seed(pbmc):
     assert again.value_counts().to_dict() == {"train": 489, "val": 105, "test": 106}
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_data_sets_share_the_expression_and_take_rows_of_it_when_asked(form):
+    random = np.random.default_rng(0)
+    X, y, rows = random.random((9, 4), dtype=np.float32), random.random((5, 2)), np.array([7, 1, 1, 8, 0])
+    donors = np.array([0, 0, 1, 2, 2])
+    shared = form(X)
+    cells = splits.CellDataset(shared, y, donors=donors, rows=rows, units=lambda part: part * 2)
+    assert len(cells) == 5 and cells.n_genes == 4
+    np.testing.assert_array_equal(sp.csr_array(cells.x).toarray() if form is sp.csr_array else cells.x, 2 * X[rows])
+    for index in (3, slice(1, 3), [0, 4]):
+        np.testing.assert_array_equal(cells[index][0], 2 * X[rows][index])
+        np.testing.assert_array_equal(cells[index][1], y.astype(np.float32)[index])
+    some = cells.some(np.array([4, 2]))
+    np.testing.assert_array_equal(some.donors, [2, 1])
+    np.testing.assert_array_equal(some[:][0], 2 * X[[0, 1]])
+    np.testing.assert_allclose(some.targets(), y[[4, 2]], rtol=1e-6)
+    assert splits.CellDataset(shared, y[[0] * 9]).some(np.array([3]))[0][0].tolist() == X[3].tolist()
+    (shared if form is np.asarray else shared.data)[:] = 0  # no data set holds a copy
+    assert not cells[:][0].any() and not some[:][0].any()
+
+
 def test_fewer_cells_than_the_fits_to_subsamples_need_are_refused_at_the_door():
     n_train = len(splits.split_rows(splits.MIN_SPLIT)[0])
     cells = splits.CellDataset(np.zeros((n_train, 2)), np.zeros((n_train, 1)))

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -299,7 +299,10 @@ def _checksum(adata: ad.AnnData) -> str:
 
 
 def graph_features(
-    adata: ad.AnnData, settings: Preparation, X: Matrix | None = None, fit_rows: np.ndarray | slice = slice(None)
+    adata: ad.AnnData,
+    settings: Preparation,
+    units: Callable[[Matrix], Matrix] | None = None,
+    fit_rows: np.ndarray | slice = slice(None),
 ) -> tuple[Matrix, str]:
     """What the graph is built on, and its name: an embedding, all genes, or variable genes and components.
 
@@ -308,8 +311,8 @@ def graph_features(
     adata : AnnData
         As from `load`.
     settings : Preparation
-    X : (n_cells, n_genes), optional
-        Expression to take all genes of, in the place of adata.X.
+    units : function, optional
+        From adata.X to the units that all genes are taken in, where they are.
     fit_rows : (n_fit,) int or slice
         Cells by which genes are chosen and weighted and whose components are taken.
 
@@ -319,9 +322,10 @@ def graph_features(
     """
     if settings.use_rep:
         return _embedding(adata, settings.use_rep), f"obsm[{settings.use_rep!r}]"
-    features, basis = adata.X if X is None else X, "all genes"
     genes = _variable_genes(adata, fit_rows)
-    if genes is not None:
+    if genes is None:
+        features, basis = adata.X if units is None else units(adata.X), "all genes"
+    else:
         unit = adata.var["std"].to_numpy() if "scale" in adata.uns["dataset"]["steps"] else np.ones(adata.n_vars)
         features, basis = graph.pareto_scaled(adata.X, genes, unit, fit_rows), f"{genes.sum():,} variable genes"
     most, n_components = min(features[fit_rows].shape) - 1, settings.graph_components

@@ -1,9 +1,10 @@
 """Two ways to hold cells, or whole donors, out, subsamples, and cells as torch data sets."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import anndata as ad
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import sparse
 from sklearn.model_selection import GroupKFold, train_test_split
 
 from scripts import graph
-from scripts.blocks import Matrix, Standard, variation
+from scripts.blocks import Matrix, Standard, dense, is_finite, variation
 from scripts.cells.labels import as_labels
 from scripts.cells.loading import COVARIATES, Preparation, graph_features
 from scripts.errors import InputError
@@ -32,29 +33,79 @@ ALL_CELLS, INDUCTIVE = "frequencies from all cells", "frequencies from training 
 class CellDataset(torch.utils.data.Dataset):
     """Cells and their frequencies as float32 tensors: x (n_cells, n_genes), y (n_cells, n_freq).
 
-    Sparse expression stays a scipy matrix in x; items are dense rows all the same. donors : (n_cells,) int; None where
-    cells are drawn one by one.
+    Sparse expression stays a scipy matrix in x; items are dense rows all the same.
+
+    Parameters
+    ----------
+    x : (n_all, n_genes), dense or sparse
+    y : (n_cells, n_freq)
+    device : str or torch.device
+        Where tensors are.
+    donors : (n_cells,) int, optional
+        None where cells are drawn one by one.
+    rows : (n_cells,) int, optional
+        Which rows of x the cells are; all, if not given. Many data sets share one x: none holds a copy, and rows are
+        taken when they are asked for.
+    units : function, optional
+        From rows of x to what the cells are, taken row by row.
     """
 
-    def __init__(self, x: Matrix, y: np.ndarray, device: str = "cpu", donors: np.ndarray | None = None):
-        self.donors = donors
-        if sparse.issparse(x):
-            self.x = sparse.csr_array(x, dtype=np.float32)
-        else:
-            self.x = torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=device)
+    def __init__(
+        self,
+        x: Matrix,
+        y: np.ndarray,
+        device: str | torch.device = "cpu",
+        donors: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        units: Callable[[Matrix], Matrix] | None = None,
+    ):
+        self._shared = sparse.csr_array(x) if sparse.issparse(x) else np.asarray(x)
         self.y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.float32, device=device)
+        self.donors, self._rows, self._units = donors, rows, units
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.x[index]
-        return x if isinstance(x, torch.Tensor) else torch.as_tensor(x.toarray(), device=self.y.device), self.y[index]
+        x = self._taken(np.atleast_1d(np.arange(len(self))[index]))
+        x = torch.as_tensor(dense(x), device=self.y.device)
+        return x if self.y[index].ndim > 1 else x[0], self.y[index]
+
+    def _taken(self, some: np.ndarray | None = None) -> Matrix:
+        """Rows of all cells, or of some, float32 in C order; shared with x where that is possible."""
+        rows = self._rows if some is None else some if self._rows is None else self._rows[some]
+        x = self._shared if rows is None else self._shared[rows]
+        x = x if self._units is None else self._units(x)
+        return sparse.csr_array(x, dtype=np.float32) if sparse.issparse(x) else np.ascontiguousarray(x, np.float32)
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return self._shared.shape[1]
+
+    @property
+    def x(self) -> torch.Tensor | sparse.csr_array:
+        """Expression of all cells, (n_cells, n_genes): a tensor, or a sparse matrix."""
+        x = self._taken()
+        return x if sparse.issparse(x) else torch.as_tensor(x, device=self.y.device)
+
+    def some(self, rows: np.ndarray) -> Self:
+        """Some of the cells, of the same expression; rows : (n_some,) int."""
+        donors, of_all = (None if own is None else own[rows] for own in (self.donors, self._rows))
+        of_all = rows if of_all is None else of_all
+        return type(self)(self._shared, self.y.cpu().numpy()[rows], self.y.device, donors, of_all, self._units)
+
+    def copied(self) -> Self:
+        """The same cells with an expression of their own, for what asks for it again and again."""
+        return type(self)(self._taken(), self.y.cpu().numpy(), self.y.device, self.donors)
 
     def arrays(self) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
         """X as float32 numpy array or sparse matrix, y as float64 numpy array."""
-        x = self.x.cpu().numpy() if isinstance(self.x, torch.Tensor) else self.x
-        return x, self.y.cpu().numpy().astype(np.float64)
+        return self._taken(), self.targets()
+
+    def targets(self) -> np.ndarray:
+        """Frequencies alone, as float64 numpy array."""
+        return self.y.cpu().numpy().astype(np.float64)
 
 
 def donors_of(adata: ad.AnnData) -> pd.Series | None:
@@ -121,7 +172,8 @@ def torch_splits(adata: ad.AnnData, device: str = "cpu") -> tuple[CellDataset, C
 
 def _cells(adata: ad.AnnData, rows: np.ndarray, device: str = "cpu") -> CellDataset:
     donors = _codes(donors_of(adata))
-    return CellDataset(adata.X[rows], adata.obsm["X_freq"][rows], device, None if donors is None else donors[rows])
+    own_donors = None if donors is None else donors[rows]
+    return CellDataset(adata.X, adata.obsm["X_freq"][rows], device, own_donors, rows)
 
 
 @dataclass(frozen=True)
@@ -192,10 +244,10 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     if COVARIATES in adata.obsm:  # of residuals, the residuals by other coefficients are those of what they were of
         X = regress_out(adata.X, adata.obsm[COVARIATES], train)
         adata = ad.AnnData(X, adata.obs, adata.var, adata.uns, obsm=adata.obsm, layers=adata.layers)
-    X = adata.X
+    units = None
     if "scale" in adata.uns["dataset"]["steps"]:
-        X = _within(_standard(adata.X[train]).scaled(adata.X), np.sqrt(len(train) - 1))
-    features = graph_features(adata, settings, X, fit_rows=train)[0]
+        units = partial(_scaled_within, _standard(adata.X[train]), np.sqrt(len(train) - 1))
+    features = graph_features(adata, settings, units, fit_rows=train)[0]
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
     keep = graph.largest_part(adjacency)
@@ -212,7 +264,8 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     vectors, y_val, y_test = _regressed(adata, (train[keep], val, test), (vectors, y_val, y_test))
     known = ((train[keep], vectors), (val, y_val), (test, y_test))
     of_train, of_val, of_test = (
-        CellDataset(X[rows], y, donors=None if donors is None else donors[rows]) for rows, y in known
+        CellDataset(adata.X, y, donors=None if donors is None else donors[rows], rows=rows, units=units)
+        for rows, y in known
     )
     agreement = aligned_r2(adata.obsm["X_freq"][test], y_test)
     return Split(INDUCTIVE, number, of_train, of_val, of_test, agreement, _held_out(adata, test), train[keep])
@@ -254,15 +307,18 @@ def _standard(X: Matrix) -> Standard:
     return Standard(X.mean(axis=0), np.where(variation(X) > 0, X.std(axis=0), 1))
 
 
+def _scaled_within(standard: Standard, limit: float, X: Matrix) -> Matrix:
+    return _within(standard.scaled(X), limit)
+
+
 def _within(X: Matrix, limit: float) -> Matrix:
-    """Values no further from 0 than a limit; X : (n_cells, n_genes), dense or sparse.
+    """Values no further from 0 than a limit, in place; X : (n_cells, n_genes), dense or sparse.
 
     No cell is further than the root of n - 1 standard deviations from the mean of n cells that it is one of (Samuelson,
     JASA 63, 1522, 1968). A held-out cell can be, by any factor, in genes that the training cells hardly show.
     """
-    if isinstance(X, np.ndarray):
-        return np.clip(X, -limit, limit)
-    X.data = np.clip(X.data, -limit, limit)
+    values = X if isinstance(X, np.ndarray) else X.data
+    np.clip(values, -limit, limit, out=values)
     return X
 
 
@@ -302,6 +358,6 @@ def checked_arrays(cells) -> tuple[np.ndarray | sparse.csr_array, np.ndarray]:
     X, y = cells.arrays()
     if len(y) == 0:
         raise InputError("there are no cells to fit or validate on")
-    if not (np.isfinite(X.data if sparse.issparse(X) else X).all() and np.isfinite(y).all()):
+    if not (is_finite(X) and is_finite(y)):
         raise InputError("the cells hold NaN or infinite values: remove or impute them first")
     return X, y

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import combinations, product
 
 import anndata as ad
@@ -166,20 +167,28 @@ def panel_table(
     DataFrame
         split, method, frequency, n_genes, r2, genes (their names, in order).
     """
-    expressions = [Expression.of(split.train.arrays()[0]) for split, _ in splits]
+    rows = [row for split, ranking in splits for row in _panel_rows(split, ranking, genes, sizes, n_centres)]
+    return pd.DataFrame(rows, columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
+
+
+def _panel_rows(
+    split: Split, ranking: Ranking, genes: list[str], sizes: tuple[int, ...], n_centres: int
+) -> list[tuple]:
+    """Rows of `panel_table` of one split, whose cells are in memory meanwhile."""
+    expression = Expression.of(split.train.arrays()[0])
+    train = split.train.some(evenly(len(split.train), N_TRAINING)).copied()
+    held = replace(split, train=train, val=split.val.copied(), test=split.test.copied())
     asked: dict[tuple, list[int]] = {}  # a method of one list is fitted once for all frequencies
-    for i, (_, ranking) in enumerate(splits):
-        for ((method, frequency), order), size in product(ranking.orders.items(), sizes):
-            asked.setdefault((i, method, size, tuple(order[:size])), []).append(frequency)
+    for ((method, frequency), order), size in product(ranking.orders.items(), sizes):
+        asked.setdefault((method, size, tuple(order[:size])), []).append(frequency)
 
     def one(item: tuple) -> list[tuple]:
-        (i, method, size, panel), frequencies = item
-        split, named = splits[i][0], shlex.join(genes[gene] for gene in panel)
-        scores = panel_r2(split, expressions[i], np.array(panel, dtype=int), frequencies, n_centres)
+        (method, size, panel), frequencies = item
+        named = shlex.join(genes[gene] for gene in panel)
+        scores = panel_r2(held, expression, np.array(panel, dtype=int), frequencies, n_centres)
         return [(split.number, method, f, size, r2, named) for f, r2 in zip(frequencies, scores, strict=True)]
 
-    rows = [row for found in side_by_side(one, asked.items()) for row in found]
-    return pd.DataFrame(rows, columns=["split", "method", "frequency", "n_genes", "r2", "genes"])
+    return [row for found in side_by_side(one, asked.items()) for row in found]
 
 
 def panel_summary(panels: pd.DataFrame) -> pd.DataFrame:

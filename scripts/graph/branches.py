@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scripts.blocks import in_parts
 from scripts.graph.spectrum import participation
 from scripts.measures import overlap_p_value
 
@@ -43,13 +44,25 @@ def kurtosis_rotation(scores: np.ndarray, n_steps: int = 200) -> np.ndarray:
     The varimax criterion on the cells' scores. It is convex, so that stepping to the rotation nearest to its gradient
     never goes down (Journee et al., J. Mach. Learn. Res. 11, 517, 2010).
     """
-    rotation = np.eye(scores.shape[1])
+    k = scores.shape[1]
+    rotation, moments = np.eye(k), fourth_moments(scores).reshape(k, k**3)
     for _ in range(n_steps):
-        left, _, right = np.linalg.svd(scores.T @ (scores @ rotation) ** 3)
+        cubes = rotation[:, None, None] * rotation[:, None] * rotation  # (k, k, k, k), of each column of the rotation
+        left, _, right = np.linalg.svd(moments @ cubes.reshape(k**3, k))
         rotation, before = left @ right, rotation
         if np.abs(rotation - before).max() < 1e-6:
             break
     return rotation
+
+
+def fourth_moments(scores: np.ndarray) -> np.ndarray:
+    """Sums over the cells of all products of four scores, (k, k, k, k); scores : (n_cells, k)."""
+    k = scores.shape[1]
+    total = np.zeros((k**2, k**2))
+    for cells in in_parts(len(scores)):
+        pairs = (scores[cells, :, None] * scores[cells, None, :]).reshape(-1, k**2)
+        total += pairs.T @ pairs
+    return total.reshape(k, k, k, k)
 
 
 def branches(vectors: np.ndarray, n_leading: int) -> Branches:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from scripts.blocks import Matrix, cells_with, evenly, variation
+from scripts.blocks import Matrix, along, cells_with, evenly, gene_means, leading_axes, scatter, sums_pay, variation
 
 MIN_DETECTED = 0.01  # share of the cells that a variable gene is detected in: what fewer cells do is noise to a graph
 MIN_CELLS = 3  # of them, at least
@@ -64,11 +64,16 @@ def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.n
     Returns (n_cells, n_chosen), sparse if X is.
     """
     chosen = X[:, np.flatnonzero(genes)]
-    deviation = np.sqrt(variation(chosen[fit_rows]) / chosen[fit_rows].shape[0])
+    fitted = chosen[fit_rows]
+    deviation = np.sqrt(variation(fitted) / fitted.shape[0])
+    del fitted  # as large as all that comes
     weight = np.zeros_like(deviation)
     np.divide(np.sqrt(deviation * unit[genes]), deviation, out=weight, where=deviation > 0)
     weight = weight.astype(X.dtype)
-    return chosen * weight if isinstance(chosen, np.ndarray) else sparse.csr_array(chosen @ sparse.diags_array(weight))
+    if isinstance(chosen, np.ndarray):
+        chosen *= weight
+        return chosen
+    return sparse.csr_array(chosen @ sparse.diags_array(weight))
 
 
 def components(X: Matrix, n_components: int, fit_rows: np.ndarray | slice, random_state: int) -> np.ndarray:
@@ -76,6 +81,10 @@ def components(X: Matrix, n_components: int, fit_rows: np.ndarray | slice, rando
 
     X : (n_cells, n_features). Returns (n_cells, n_components) float32.
     """
+    fitted = X[fit_rows]
+    if sums_pay(fitted):
+        _, axes = leading_axes(scatter(fitted), n_components, random_state)
+        return (along(X, axes) - gene_means(fitted) @ axes).astype(np.float32)
     solver = "randomized" if isinstance(X, np.ndarray) else "arpack"
-    found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(X[fit_rows])
+    found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(fitted)
     return found.transform(X).astype(np.float32)

@@ -7,10 +7,11 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
-from scripts.blocks import Matrix, gene_means, variation
+from scripts.blocks import Matrix, gene_means, leading_axes, scatter, sums_pay, variation
 from scripts.errors import InputError
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
+RANK = 1e-6  # singular value, in units of the largest, of directions in which cells vary
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
 
 
@@ -64,7 +65,9 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int, tilt: float =
     weight = multiple_correlation(X, y) ** WEIGHT_POWER
     if not weight.any():  # the targets are constant, and as good as any
         weight = np.ones_like(weight)
-    if sparse.issparse(X):
+    if sums_pay(X):
+        s, axes = leading_axes(weight[:, None] * scatter(X) * weight, n_components)
+    elif sparse.issparse(X):
         pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(X @ sparse.diags_array(weight.astype(X.dtype)))
         s, axes = pca.singular_values_, pca.components_.T
     else:
@@ -72,7 +75,7 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int, tilt: float =
         weighted *= weight.astype(X.dtype)  # in place: another copy would take as long as the product
         _, s, rows = randomized_svd(weighted, n_components, n_iter=8, random_state=0)
         axes = rows.T
-    kept = s > 1e-6 * s[0]
+    kept = s > RANK * s[0]
     if not kept.any():
         raise InputError("no gene varies over the training cells: there is nothing to predict from")
     s, axes = s[kept], axes[:, kept].astype(np.float64)

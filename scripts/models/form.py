@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
-from scripts.blocks import Matrix, cross_products
+from scripts.blocks import Matrix, along, cross_products
 from scripts.errors import InputError
 
 
@@ -207,9 +207,9 @@ class BilinearForm(Form):
         """
         if genes is not None:
             self._check_genes(genes, "the model", "score the cells instead, which finds genes by their names")
-        z = X @ self.basis
+        z, linear = np.split(along(X, np.hstack([self.basis, self.main.T])), [self.basis.shape[1]], axis=1)
         interactions = einsum(z, self.core, z, "cell r_i, freq r_i r_j, cell r_j -> cell freq")
-        return self.constant + X @ self.main.T + interactions
+        return self.constant + linear + interactions
 
     def norm(self) -> np.ndarray:
         """Frobenius norm of each B_f, (n_freq,): that of its core, as the basis is orthonormal."""

@@ -1,25 +1,29 @@
 """Ridge between cells instead of between features: as many unknowns as cells, however many features there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import repeat
+from math import comb
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
+from scipy.special import binom
 from sklearn.metrics.pairwise import euclidean_distances
 
-from scripts.blocks import Matrix, Standard, dense, evenly, variation
+from scripts.blocks import Matrix, Standard, dense, evenly, in_parts, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
 from scripts.models.components import Components, target_components
 from scripts.models.contract import arrays_to_fit, check_genes
 from scripts.models.form import BilinearForm
-from scripts.models.polynomial import PolynomialForm
+from scripts.models.polynomial import PolynomialForm, monomials, orderings
 from scripts.parallel import few_threads
 
 KERNELS = ("linear", "polynomial", "rbf")
 MAX_CELLS = 5_000  # training and validation cells, at most: all pairs of them are compared
+N_PREDICTED = 2_000  # cells that are compared with those at a time
 N_COMPONENTS = 20  # that the polynomial kernels compare cells by
 POLYNOMIAL_RATES = (0.3, 1.0, 3.0, 10.0)
 POLYNOMIAL_PENALTIES = tuple(np.logspace(-5, -1, 5))
@@ -85,10 +89,9 @@ class KernelRidge:
 
     def fit(self, train: CellDataset, val: CellDataset) -> None:
         """Fit on at most 5,000 training cells, and choose on at most as many others."""
-        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
-        with few_threads(len(y)):
-            self._n_genes, rows, val_rows = X.shape[1], evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_CELLS)
-            X, y, X_val, y_val = X[rows], y[rows], X_val[val_rows], y_val[val_rows]
+        (X, y), (X_val, y_val) = _some_arrays(train, val)
+        with few_threads(len(train)):
+            self._n_genes = X.shape[1]
             self._components = self.features(X, y)
             self.search(self._components.coordinates(X), y, self._components.coordinates(X_val), y_val)
 
@@ -97,18 +100,52 @@ class KernelRidge:
         targets = Standard.of(y)
         self._cells, self._mean = z, targets.mean
         standard, held_out_y = targets.scaled(y).astype(np.float32), targets.scaled(y_val)
-        error_of_mean = (held_out_y**2).mean(axis=0)
-        among, across = self._compare(z, z), self._compare(z_val, z)
-        unit, tried = self._unit(among), []
-        for rate in (among.dtype.type(rate / unit) for rate in self.rates):
-            own, held_out = self._kernel(among, rate), self._kernel(across, rate)
-            for penalty in self.penalties:
-                weights = solve_kernel(own.copy(), penalty * _size(own), standard)
-                error = ((held_out_y - held_out @ weights) ** 2).mean(axis=0)
-                learnt = error < error_of_mean
-                tried.append((np.minimum(error, error_of_mean).mean(), rate, penalty, learnt, weights))
+        error_of_mean, tried = (held_out_y**2).mean(axis=0), []
+        fits = self._by_products if self._n_products(z.shape[1]) < len(z) else self._by_cells
+        for rate, penalty, predicted, weights in fits(z, standard, z_val):
+            error = ((held_out_y - predicted) ** 2).mean(axis=0)
+            learnt = error < error_of_mean
+            tried.append((np.minimum(error, error_of_mean).mean(), rate, penalty, learnt, weights))
         _, self.rate, self.penalty, self._learnt, weights = min(tried, key=lambda fit: fit[0])
         self._weights = np.where(self._learnt, targets.deviation, 0.0) * weights
+
+    def _by_cells(self, z: np.ndarray, y: np.ndarray, z_val: np.ndarray) -> Iterator[tuple]:
+        """Each rate and penalty, what it predicts of validation cells, and its dual weights, by the kernel."""
+        among = self._compare(z, z)
+        for rate in (among.dtype.type(rate / self._unit(among)) for rate in self.rates):
+            own = self._kernel(among, rate)
+            weights = [solve_kernel(own.copy(), penalty * _size(own), y) for penalty in self.penalties]
+            del own  # as large as memory allows
+            predicted = np.split(self._sums(z_val, z, rate, np.hstack(weights)), len(weights), axis=1)
+            yield from zip(repeat(rate), self.penalties, predicted, weights)
+
+    def _by_products(self, z: np.ndarray, y: np.ndarray, z_val: np.ndarray) -> Iterator[tuple]:
+        """The same by the products of features that the kernel stands for, where these are fewer than the cells.
+
+        They are formed once: rate and penalty only weight them. With w = (F^T F + penalty I)^-1 F^T y, the dual weights
+        are (y - F w) / penalty.
+        """
+        terms = self._terms(z.shape[1])
+        products, held_out = _products(z, terms), _products(z_val, terms)
+        gram, cross, squares = products.T @ products, products.T @ y, (products**2).mean(axis=0)
+        degree = np.array([len(term) if self.kernel == "polynomial" else 0 for term in terms])  # linear has no rate
+        count = np.array([orderings(term) for term in terms]) * binom(self.order, degree)
+        unit = 1.0 if self.kernel == "linear" else (z**2).sum(axis=1).mean() or 1.0
+        for rate in (rate / unit for rate in self.rates):
+            weight = np.sqrt(count * rate**degree)
+            for penalty in self.penalties:
+                ridge = penalty * (squares @ weight**2 or 1.0)
+                w = weight[:, None] * solve_kernel(weight[:, None] * gram * weight, ridge, weight[:, None] * cross)
+                yield rate, penalty, held_out @ w, (y - products @ w) / ridge
+
+    def _n_products(self, n_features: int) -> float:
+        if self.kernel == "rbf":
+            return np.inf
+        return n_features if self.kernel == "linear" else comb(n_features + self.order, self.order)
+
+    def _terms(self, n_features: int) -> list[tuple[int, ...]]:
+        """Features that are multiplied in each product; of a polynomial kernel the first is a constant."""
+        return monomials(n_features, 1) if self.kernel == "linear" else [(), *monomials(n_features, self.order)]
 
     def refit(self, z: np.ndarray, y: np.ndarray) -> "KernelRidge":
         """A fit to other cells' features and targets with the rate and penalty that this one has chosen."""
@@ -129,15 +166,27 @@ class KernelRidge:
     def _kernel(self, compared: np.ndarray, rate: float) -> np.ndarray:
         if self.kernel == "linear":
             return compared
-        return np.exp(-rate * compared) if self.kernel == "rbf" else (1 + rate * compared) ** self.order
+        found = compared * (-rate if self.kernel == "rbf" else rate)
+        if self.kernel == "rbf":
+            return np.exp(found, out=found)
+        found += 1
+        found **= self.order
+        return found
+
+    def _sums(self, z: np.ndarray, cells: np.ndarray, rate: float, weights: np.ndarray) -> np.ndarray:
+        """Sums over some cells of their kernel with each z times their weights, by blocks of z."""
+        blocks = in_parts(len(z), N_PREDICTED)
+        return np.concatenate([self._kernel(self._compare(z[block], cells), rate) @ weights for block in blocks])
 
     def predict(self, X: Matrix) -> np.ndarray:
         """(n_cells, n_genes) -> (n_cells, n_freq)."""
         check_genes(X, self._n_genes)
-        z = self._components.coordinates(X)
+        blocks = in_parts(X.shape[0], N_PREDICTED)
+        z = (self._components.coordinates(X[block]) for block in blocks)
         if self.kernel == "linear":  # one weight a feature: no comparison with every training cell
-            return self._mean + z @ (self._cells.T @ self._weights)
-        return self._mean + self._kernel(self._compare(z, self._cells), self.rate) @ self._weights
+            weights = self._cells.T @ self._weights
+            return self._mean + np.concatenate([each @ weights for each in z])
+        return self._mean + np.concatenate([self._sums(each, self._cells, self.rate, self._weights) for each in z])
 
     def gradients(self) -> np.ndarray:
         """Slopes of the prediction by each feature at the training cells, (n_freq, n_cells, n_features).
@@ -170,6 +219,18 @@ def polynomial_ridge(order: int = 3) -> KernelRidge:
         return target_components(X, y, min(N_COMPONENTS, X.shape[1], X.shape[0] - 1))
 
     return KernelRidge("polynomial", components, POLYNOMIAL_PENALTIES, POLYNOMIAL_RATES, order)
+
+
+def _products(z: np.ndarray, terms: list[tuple[int, ...]]) -> np.ndarray:
+    """Products of some features, (n_cells, n_terms) float64; terms : each after that of all its features but the last.
+
+    z : (n_cells, n_features).
+    """
+    found, place = np.ones((len(z), len(terms)), order="F"), {term: t for t, term in enumerate(terms)}
+    for term, t in place.items():
+        if term:
+            found[:, t] = z[:, term[-1]] * (found[:, place[term[:-1]]] if len(term) > 1 else 1)
+    return found
 
 
 def _size(kernel: np.ndarray) -> float:
@@ -211,14 +272,13 @@ class GeneRidge:
         DataFrame
             The search: main_penalty, pair_penalty, frequency, val_mse.
         """
-        (X, y), (X_val, y_val) = arrays_to_fit(train, val)
-        rows, val_rows = evenly(len(y), MAX_CELLS), evenly(len(y_val), MAX_CELLS)
-        X, y = dense(X[rows]).astype(np.float64), y[rows]
+        (X, y), (X_val, y_val) = _some_arrays(train, val)
+        X = dense(X).astype(np.float64)
         genes, self._targets = Standard.of(X), Standard.of(y)
         self._mean, self._inverse_sd = genes.mean, (variation(X) > 0) / genes.deviation
         self._cells = self._standard(X)
         with few_threads(len(y)):
-            return self._search(self._targets.scaled(y), X_val[val_rows], self._targets.scaled(y_val[val_rows]))
+            return self._search(self._targets.scaled(y), X_val, self._targets.scaled(y_val))
 
     def _standard(self, X: Matrix) -> np.ndarray:
         return (dense(X) - self._mean) * self._inverse_sd
@@ -250,8 +310,7 @@ class GeneRidge:
     def predict(self, X: Matrix) -> np.ndarray:
         """Predicted frequencies; X : (n_cells, n_genes), dense or sparse. Returns (n_cells, n_freq) float64."""
         check_genes(X, len(self._mean))
-        starts = range(0, max(X.shape[0], 1), MAX_CELLS)
-        compared = (self._standard(X[start : start + MAX_CELLS]) @ self._cells.T for start in starts)
+        compared = (self._standard(X[cells]) @ self._cells.T for cells in in_parts(X.shape[0], N_PREDICTED))
         return np.concatenate([self._constant + k @ self._linear + k**2 @ self._squared for k in compared])
 
     def form(self, genes: list[str]) -> BilinearForm:
@@ -266,6 +325,11 @@ class GeneRidge:
         linear, bent = self._linear.T @ rows, (self._squared * (rows @ self._mean)[:, None]).T @ rows
         constant = self._constant - linear @ self._mean + bent @ self._mean
         return BilinearForm(basis, (core + core.swapaxes(1, 2)) / 2, linear - 2 * bent, constant, genes)
+
+
+def _some_arrays(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, np.ndarray], tuple[Matrix, np.ndarray]]:
+    """`arrays_to_fit` of as many of the cells as are compared."""
+    return arrays_to_fit(*(cells.some(evenly(len(cells), MAX_CELLS)) for cells in (train, val)))
 
 
 def _centred(own: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

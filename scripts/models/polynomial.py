@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from scripts.blocks import Matrix
+from scripts.blocks import Matrix, along, in_parts
 from scripts.models.form import BilinearForm, Form
 
 N_BLOCK = 5_000  # cells whose products of two axes are in memory at a time
@@ -153,7 +153,7 @@ class PolynomialForm(Form):
 
     def coordinates(self, X: Matrix) -> np.ndarray:
         """Axes t of each cell, (n_cells, n_axes); X : (n_cells, n_genes), dense or sparse."""
-        t = X @ self.axes - self.offset
+        t = along(X, self.axes) - self.offset
         return self.bound * np.tanh(t / self.bound) if self.bound else t
 
     def predict(self, X: Matrix, genes: Iterable[str] | None = None) -> np.ndarray:
@@ -165,8 +165,7 @@ class PolynomialForm(Form):
         if genes is not None:
             self._check_genes(genes, "the model", "order the cells' genes as the form's")
         t = self.coordinates(X)
-        starts = range(0, max(len(t), 1), N_BLOCK)
-        return np.concatenate([self._polynomial(t[start : start + N_BLOCK]) for start in starts])
+        return np.concatenate([self._polynomial(t[cells]) for cells in in_parts(len(t), N_BLOCK)])
 
     def _polynomial(self, t: np.ndarray) -> np.ndarray:
         n_cells, n_axes = t.shape

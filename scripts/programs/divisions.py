@@ -83,7 +83,7 @@ def fit_programs(X: Matrix, y: np.ndarray, parts: tuple[np.ndarray, np.ndarray],
     y = Standard.of(y).scaled(y)
     train, val = train_test_split(half, test_size=CHOOSING, random_state=0)
     model = ProgramRidge()
-    model.fit(CellDataset(X[train], y[train]), CellDataset(X[val], y[val]))
+    model.fit(CellDataset(X, y[train], rows=train), CellDataset(X, y[val], rows=val))
     form = model.polynomial(genes)
     n_linear = max(1, min(N_LINEAR, min(len(half), len(other)) // CELLS_PER_COMPONENT, X.shape[1]))
     linear = target_components(X[half], y[half], n_linear, tilt=0)

@@ -141,20 +141,27 @@ def program_terms(
         _again(terms, programs, table, other) for table, other in zip(tables, others, strict=True) if other is not None
     ]
     terms["called_again"] = np.mean(again, axis=0) if again else np.nan
+    return terms, pd.concat([*found, *_beside(adata, programs, settings)], ignore_index=True)
+
+
+def _beside(adata: ad.AnnData, programs: Programs, settings: Preparation) -> list[pd.DataFrame]:
+    """Counts of nulls and of halves of the counts, in the run's division; those that can be had."""
+    genes = list(adata.var_names)
     null = linear_targets(adata.X, programs, settings.random_state)
-    parts = (programs.half, programs.other)
-    found.append(_counted(term_table(fit_programs(adata.X, null, parts, genes)), LINEAR))
+    fitted = fit_programs(adata.X, null, (programs.half, programs.other), genes)
+    found = [_counted(term_table(fitted), LINEAR)]
     try:
         none = structureless_cells(adata, settings)
-        own, rest = count_halves(adata, settings, settings.random_state)
+        own = next(halves := count_halves(adata, settings, settings.random_state))
     except InputError:  # no counts, or a graph that is not made from them
-        return terms, pd.concat(found, ignore_index=True)
+        return found
     fitted = fit_programs(none.X, none.obsm["X_freq"], divided(none, 0), genes)
     found.append(_counted(term_table(fitted), STRUCTURELESS))
     fitted = fit_programs(own.X, own.obsm["X_freq"], divided(own, 0), genes)
+    del none, own
     if fitted is not None:
-        found.append(_counted(term_table(fitted, fitted.measured(rest.X)), COUNT_HALVES))
-    return terms, pd.concat(found, ignore_index=True)
+        found.append(_counted(term_table(fitted, fitted.measured(next(halves).X)), COUNT_HALVES))
+    return found
 
 
 def linear_targets(X: Matrix, programs: Programs, random_state: int = 0) -> np.ndarray:

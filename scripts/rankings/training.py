@@ -9,7 +9,7 @@ import anndata as ad
 import numpy as np
 from scipy import sparse
 
-from scripts.blocks import Matrix, Standard, dense
+from scripts.blocks import Matrix, Standard, dense, in_parts
 from scripts.cells import Split
 from scripts.measures import strongest
 from scripts.models import multiple_correlation
@@ -23,8 +23,11 @@ class Expression(Standard):
 
     def columns(self, X: Matrix, genes: np.ndarray) -> np.ndarray:
         """(n_cells, n_chosen) float32 of the chosen genes, centred; genes : (n_chosen,) int."""
-        chosen = (dense(X[:, genes]) - self.mean[genes]) / self.deviation[genes]
-        return np.clip(chosen, -LIMIT, LIMIT).astype(np.float32)
+        found = np.empty((X.shape[0], len(genes)), dtype=np.float32)
+        for cells in in_parts(X.shape[0]):  # in double precision
+            chosen = (dense(X[cells][:, genes]) - self.mean[genes]) / self.deviation[genes]
+            found[cells] = np.clip(chosen, -LIMIT, LIMIT)
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class TrainingCells:
     def known(self) -> np.ndarray:
         """(n_cells, n_screened) float32, expression of the screened genes."""
         known = self.expression.columns(self.X, self.screened)
-        return known - known.mean(axis=0)
+        known -= known.mean(axis=0)
+        return known
 
     @cached_property
     def gram(self) -> np.ndarray:

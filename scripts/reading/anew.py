@@ -1,6 +1,7 @@
 """Whether the genes at poles come back in other cells: with the graph as it is, and with the cell graph built anew."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 
 import anndata as ad
@@ -10,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.model_selection import train_test_split
 
 from scripts import graph
-from scripts.blocks import Matrix, along, correlations
+from scripts.blocks import along, correlations
 from scripts.cells import MIN_SPLIT, CellDataset, Preparation, donors_of, smooth_fields, subsamples
 from scripts.datasets import rebuilt_graphs
 from scripts.errors import InputError
@@ -121,9 +122,8 @@ def shared_genes(weights: Sequence[np.ndarray]) -> np.ndarray:
 
 def patterns_of_subsamples(forms: list[BilinearForm], train: CellDataset) -> list[np.ndarray]:
     """Patterns of modules in the cells that each form was fitted to; forms : as from evaluation.forms_of_subsamples."""
-    X, _ = train.arrays()
     found = zip(forms, subsamples(train, len(forms)), strict=True)
-    return side_by_side(lambda fit: patterns(fit[0], X[fit[1]]), list(found))
+    return side_by_side(lambda fit: patterns(fit[0], train.some(fit[1]).arrays()[0]), list(found))
 
 
 def patterns_of_fields(make: Callable[[], Model], adata: ad.AnnData, random_state: int = 0) -> np.ndarray:
@@ -135,7 +135,8 @@ def patterns_of_fields(make: Callable[[], Model], adata: ad.AnnData, random_stat
     """
     train = np.flatnonzero(adata.obs["split"] == "train")
     n_freq, random = adata.obsm["X_freq"].shape[1], np.random.default_rng(random_state)
-    return fitted_patterns(make, adata.X[train], smooth_fields(adata.obsp["connectivities"], n_freq, random)[train])
+    fields = smooth_fields(adata.obsp["connectivities"], n_freq, random)
+    return fitted_patterns(make, CellDataset(adata.X, fields[train], rows=train))
 
 
 def patterns_of_donors(make: Callable[[], Model], adata: ad.AnnData) -> dict[str, np.ndarray]:
@@ -151,7 +152,7 @@ def patterns_of_donors(make: Callable[[], Model], adata: ad.AnnData) -> dict[str
 
     def fit(name: str) -> np.ndarray:
         rows = np.flatnonzero(donors == name)
-        return fitted_patterns(make, adata.X[rows], adata.obsm["X_freq"][rows])
+        return fitted_patterns(make, CellDataset(adata.X, adata.obsm["X_freq"][rows], rows=rows))
 
     return dict(zip(map(str, names), side_by_side(fit, names), strict=True))
 
@@ -170,15 +171,16 @@ def patterns_anew(
     except InputError:
         return []
     rebuilt = [(rows, vectors) for rows, vectors in rebuilt if vectors.shape[1] == n_freq]
-    return side_by_side(lambda found: fitted_patterns(make, adata.X[found[0]], found[1]), rebuilt)
+    cells = [CellDataset(adata.X, vectors, rows=rows) for rows, vectors in rebuilt]
+    return side_by_side(partial(fitted_patterns, make), cells)
 
 
-def fitted_patterns(make: Callable[[], Model], X: Matrix, y: np.ndarray) -> np.ndarray:
+def fitted_patterns(make: Callable[[], Model], cells: CellDataset) -> np.ndarray:
     """Patterns of modules of a new model, as from modules.patterns; a fifth of the cells choose its penalties.
 
-    make : gives a new model; X : (n_cells, n_genes); y : (n_cells, n_freq).
+    make : gives a new model.
     """
-    train, val = (np.sort(part) for part in train_test_split(np.arange(len(y)), train_size=0.8, random_state=0))
-    model, X_train = make(), X[train]
-    model.fit(CellDataset(X_train, y[train]), CellDataset(X[val], y[val]))
-    return patterns(model.form([str(gene) for gene in range(X.shape[1])]), X_train)
+    parts = train_test_split(np.arange(len(cells)), train_size=0.8, random_state=0)
+    model, (train, val) = make(), (cells.some(np.sort(part)) for part in parts)
+    model.fit(train, val)
+    return patterns(model.form([str(gene) for gene in range(cells.n_genes)]), train.arrays()[0])

@@ -35,11 +35,10 @@ def resampled_loadings(
     """
     if n_bootstraps < 10:
         raise InputError(f"n_bootstraps={n_bootstraps} are too few for an interval: take at least 10")
-    X, y = checked_arrays(train)
 
     def one(seed: int) -> np.ndarray:
-        rows = drawn_again(train, np.random.default_rng([1, seed]))
-        return matched_loadings(form, chosen.refit(X[rows], y[rows]).form(form.genes), listed)
+        again = train.some(drawn_again(train, np.random.default_rng([1, seed])))
+        return matched_loadings(form, chosen.refit(*checked_arrays(again)).form(form.genes), listed)
 
     return np.array(side_by_side(one, range(n_bootstraps)))
 

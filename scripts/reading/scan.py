@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, sparse, stats
 
-from scripts.blocks import Matrix, dense, share_shown, variation
+from scripts.blocks import Matrix, cross_products, dense, share_shown, variation
 from scripts.graph import spectral_surrogates
 from scripts.models import target_components
 
@@ -172,7 +172,7 @@ def _of_single_genes(X: Matrix, y: np.ndarray, programs: np.ndarray) -> np.ndarr
     deviation[deviation == 0] = np.inf
     basis, picked, most = _orthonormal(programs), np.empty(0, int), min(MOST_OWN, n_cells // (2 * CELLS_EACH))
     while len(picked) < most:
-        t = np.abs(X.T @ _left_of(y, basis)) / deviation[:, None] / np.sqrt(n_cells)
+        t = np.abs(cross_products(X, _left_of(y, basis))) / deviation[:, None] / np.sqrt(n_cells)
         new = np.setdiff1d(t.argmax(axis=0)[t.max(axis=0) > OWN_T], picked)[: most - len(picked)]
         if not len(new):
             break

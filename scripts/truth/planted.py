@@ -141,7 +141,7 @@ def _real_recovery(train: CellDataset, val: CellDataset, pairs: np.ndarray) -> p
         found += [(method, ranked) for method, ranked in ranked_pairs(forms, train, mix, true, 1)]
     each = pd.DataFrame({"method": [method for method, _ in found], "value": [ranked.auprc for _, ranked in found]})
     table = each.groupby("method", sort=False)["value"].mean().reset_index().assign(measure=AUPRC)
-    table["chance"] = chance_of_pairs(train.x.shape[1], pairs.shape[1])
+    table["chance"] = chance_of_pairs(train.n_genes, pairs.shape[1])
     called = pd.DataFrame([ranked.called for method, ranked in found if method == SCAN])
     n_called, n_true = called[CALLED].sum(), called[RECALL].sum() * pairs.shape[1]
     values = {CALLED: n_called, PRECISION: n_true / n_called if n_called else np.nan, RECALL: called[RECALL].mean()}

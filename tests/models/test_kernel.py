@@ -44,6 +44,29 @@ def test_polynomial_kernel_is_the_ridge_on_all_products(order):
     assert np.abs(again.predict(new) - model.predict(new)).max() > 1e-3
 
 
+@pytest.mark.parametrize(("kernel", "order"), [("linear", 1), ("polynomial", 1), ("polynomial", 2), ("polynomial", 3)])
+def test_fits_by_products_are_those_by_the_kernel_of_cells(kernel, order):
+    z, y = cells()
+    model = KernelRidge(kernel, reference.Plain, (1e-3, 1e-1), (0.5, 2.0), order)
+    pairs = list(zip(model._by_products(z, y, z[:9]), model._by_cells(z, y, z[:9]), strict=True))
+    assert len(pairs) == 4
+    for one, other in pairs:
+        assert one[1] == other[1] and (kernel == "linear" or one[0] == pytest.approx(other[0]))
+        np.testing.assert_allclose(one[2], other[2], rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(one[3], other[3], rtol=1e-6, atol=1e-9)
+
+
+def test_cells_are_predicted_in_parts(monkeypatch):
+    (z, y), new = cells(), cells(100, seed=1)[0]
+    for make in (rivals.rbf_ridge, rivals.linear_ridge, polynomial_ridge):
+        model = make()
+        model.fit(CellDataset(z, y), CellDataset(z, y))
+        whole = model.predict(new)
+        monkeypatch.setattr("scripts.models.kernel.N_PREDICTED", 7)
+        np.testing.assert_allclose(model.predict(new), whole, rtol=1e-5, atol=1e-6)
+        monkeypatch.undo()
+
+
 def test_gradients_are_finite_differences():
     z, y = cells()
     model = KernelRidge("polynomial", reference.Plain, (1e-2,), (2.0,), 3)

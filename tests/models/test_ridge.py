@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from scripts import blocks
 from scripts.cells.splits import CellDataset, torch_splits
 from scripts.measures import r2
 from scripts.models import ridge
@@ -62,6 +63,23 @@ def test_squares_only_has_a_diagonal_core_and_misses_products(plain_components):
     full.fit(planted(1000), planted(300, seed=1))
     X, y = new.arrays()
     assert r2(y, model.predict(X)).mean() < r2(y, full.predict(X)).mean() - 0.2
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_matrix])
+def test_components_of_many_cells_are_those_of_the_cells_themselves(monkeypatch, form):
+    train = planted(600, 30)
+    X, y = train.arrays()
+    X *= np.linspace(3, 0.3, 30, dtype=np.float32)
+    own = target_components(X, y, 8)
+    monkeypatch.setattr(blocks, "N_VALUES", 0)
+    monkeypatch.setattr(blocks, "SQUARED", 70)
+    found = target_components(form(X), y, 8)
+    np.testing.assert_allclose(found.mean, own.mean, atol=1e-6)
+    np.testing.assert_allclose(found.axes, own.axes, atol=2e-3 * np.abs(own.axes).max())
+    flat = np.hstack([X[:, :2], np.ones((600, 3), dtype=np.float32)])
+    assert target_components(form(flat), y, 5).axes.shape == (5, 2)
+    with pytest.raises(ValueError, match="no gene varies"):
+        target_components(form(np.ones_like(X)), y, 5)
 
 
 def test_sparse_cells_give_the_same_fit_and_two_fits_are_identical():

@@ -122,7 +122,7 @@ def test_no_module_is_trusted_of_targets_that_know_nothing_of_the_genes(null, pb
             cells.without_pairs(null, adata.X[rows], y[rows], graph[rows][:, rows], adata.X, 100 + 10 * seed + n)[1]
             for n in range(3)
         ]
-        fits = [reading.fitted_patterns(make, adata.X[rows], targets) for targets in drawn]
+        fits = [reading.fitted_patterns(make, cells.CellDataset(adata.X, targets, rows=rows)) for targets in drawn]
         forms = evaluation.forms_of_subsamples(make, split, form.genes, 3)
         same, by_chance = reading.patterns_of_subsamples(forms, split.train), reading.random_patterns(form, X)
         table = reading.module_stability(reading.patterns(form, X), same, fits, by_chance)
