@@ -17,18 +17,23 @@ from scripts.errors import InputError
 
 DATASETS = ["pbmc68k_reduced", "sorted_pbmc.h5ad"]  # that are bundled, and that lie in BMLP_DATA_DIR
 SHOWN = ["index", "frequency_0", "02_visualize"]
-SIZE = {"width": 1100, "height": 1400}
-COLOURS, MAX_BYTES = 64, 150_000  # of a picture; it gets fewer colours until it is small enough
+SIZE = {"width": 1100, "height": 1600}
+COLOURS, MAX_BYTES = 256, 150_000  # of a picture; it gets fewer colours until it is small enough
 PICTURES = Path(__file__).parent / "gallery"
+DATA = Path(os.environ.get("BMLP_DATA_DIR", "data"))
+WITHOUT_FOLDER = """folder => document.querySelectorAll(".origin code")
+  .forEach(code => { code.textContent = code.textContent.replace(folder, "") })"""  # of the machine it is taken on
 
 
 def picture(page: Page) -> bytes:
     """What is seen of a page with its figures drawn, as a PNG with a palette."""
     page.evaluate("window.figuresDrawn")
+    page.evaluate(WITHOUT_FOLDER, f"{DATA}/")
     taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     for colours in (COLOURS, COLOURS // 2, COLOURS // 4):
         file = io.BytesIO()
-        taken.quantize(colours).save(file, "png", optimize=True)
+        few = taken.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # rare colours stay, too
+        few.save(file, "png", optimize=True)
         if file.tell() <= MAX_BYTES:
             return file.getvalue()
     raise InputError(f"the picture of {page.url} is {file.tell():,} bytes: make SIZE smaller")
@@ -36,7 +41,7 @@ def picture(page: Page) -> bytes:
 
 def found(name: str) -> str:
     """The data set as `report` takes it, a name or a path; empty where the file is not there."""
-    path = Path(os.environ.get("BMLP_DATA_DIR", "data")) / name
+    path = DATA / name
     return name if not Path(name).suffix else str(path) if path.exists() else ""
 
 

@@ -288,6 +288,13 @@ def test_ends_of_a_frequency_stand_apart_by_colour_and_symbol_with_their_interva
     assert figures.end_intervals({"high": rows[:0], "low": rows[:0]}) is None
 
 
+@pytest.mark.parametrize(("letters", "orientation"), [(5, None), (40, "h")])
+def test_long_names_stand_below_the_cells_that_they_would_leave_no_room(letters, orientation):
+    labels = pd.Series(["a" * letters, "b"] * 10)
+    figure = figures.label_scatter(np.random.default_rng(0).normal(size=(20, 2)), labels, "")
+    assert figure.layout.legend.orientation == orientation
+
+
 def test_a_type_has_one_colour_whichever_cells_are_drawn():
     labels = pd.Series([f"{number}Type" for number in range(19)] * 10).astype("category")
     xy = np.random.default_rng(0).normal(size=(len(labels), 2))

@@ -78,7 +78,10 @@ def test_the_one_that_wins_is_said_both_ways():
     first, second, third = findings.about_pole_stability(table)
     assert "is ahead of what correlation gives" in first and "+0.100" in first
     assert "is behind what correlation gives" in second and "-0.200" in second
-    assert "takes 0.30 from correlation with single frequencies" in third
+    assert third == "Building the graph anew takes most from correlation with frequencies: 0.30 of that Jaccard."
+    table.loc[[1, 3], "both_poles"], table.loc[2, "both_poles"] = 0.6, 0.9
+    assert "takes most from programs, by pattern: 0.20 " in findings.about_pole_stability(table)[2]
+    assert findings.about_pole_stability(table)[2].endswith("; from correlation with frequencies, 0.00.")
 
 
 @pytest.mark.slow

@@ -223,6 +223,7 @@ function setUpTable(table) {
     if (sortable && named[column]) addSortButton(table, column, named[column], isNumeric);
   }
   if (rows.length > 1) addTools(table, name);
+  if (rows[0].cells.length > 10) table.classList.add("many"); // on paper, which cannot be measured
   for (const step of ["tight", "tighter"]) {
     const box = table.closest(".table");
     if (box.scrollWidth > box.clientWidth) table.classList.add(step);
