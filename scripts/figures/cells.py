@@ -26,11 +26,7 @@ from scripts.figures.style import (
 from scripts.graph import COMES_BACK, NO_LABEL
 
 MAX_DRAWN = 100  # labels with a colour or a bar of their own
-<<<<<<< HEAD
-=======
 MAX_BESIDE = 24  # letters of a name that leave the cells room beside the legend; longer ones stand below
-FAINT = "rgba(128, 128, 128, 0.3)"  # colour of cells without a label, on light and dark pages
->>>>>>> gallery
 NOT_LABELLED = "not labelled"  # cells whose label is NaN
 FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour no longer deepens
 MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
