@@ -24,6 +24,7 @@ from tests.report.browsing import (
     MAX_BYTES,
     MAX_BYTES_OF_PAGE,
     MAX_ELEMENTS,
+    MAX_SECONDS,
     PATIENCE,
     PHONE,
     TEXT,
@@ -33,6 +34,7 @@ from tests.report.browsing import (
     number_of_figures,
     opened,
     saved,
+    seconds_to_draw,
     written,
 )
 
@@ -106,7 +108,7 @@ def test_dark_and_light_are_a_switch_that_figures_follow(browser, table_page):
 
 
 @pytest.mark.paul15
-def test_pages_of_paul15_are_small_and_hold_few_elements(browser, paul15_run):
+def test_pages_of_paul15_are_small_and_soon_drawn(browser, paul15_run):
     sizes = sizes_of(paul15_run)
     assert sum(sizes.values()) < MAX_BYTES and max(sizes.values()) < MAX_BYTES_OF_PAGE
     del sizes[paul15_run.path(pages.PLOTLY)]
@@ -116,6 +118,7 @@ def test_pages_of_paul15_are_small_and_hold_few_elements(browser, paul15_run):
         assert page.evaluate("window.figuresDrawn") == expected > 0
         assert page.evaluate(EMPTY) == []
         assert page.evaluate("document.querySelectorAll('*').length") < MAX_ELEMENTS
+    assert seconds_to_draw(browser, largest) < MAX_SECONDS
 
 
 def test_data_cannot_put_another_script_in_the_place_of_plotly(browser, tmp_path):
