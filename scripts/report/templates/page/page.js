@@ -401,6 +401,7 @@ function linkCells(place) {
 }
 
 function markCells(from, cells) {
+  if (!cells && !marked.get(pageOf(from))) return; // a double click that only goes back to the whole figure
   marked.set(pageOf(from), cells);
   for (const place of marking.keys()) {
     if (pageOf(place) !== pageOf(from)) continue;
