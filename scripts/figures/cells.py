@@ -32,6 +32,7 @@ FULL_COLOUR = 0.98  # quantile of the absolute values from which on the colour n
 MAX_IN_VIOLIN = 3_000  # cells whose measures a violin is drawn of
 PARTS_OF_BOX = ("lowerfence", "q1", "median", "q3", "upperfence")
 MAX_IN_PANEL = 1_500  # cells of a panel of two genes
+ALL_CELLS = {"cells": True}  # of a trace: its points are the drawn cells, so that a page marks the same in all figures
 ON_LOG = ("total_counts", "n_genes_by_counts")  # measures on a logarithmic axis
 
 
@@ -68,6 +69,7 @@ def frequency_scatter(
         marker = {"color": scaled, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
         trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
         trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
+        trace.meta = ALL_CELLS
         if labels is not None and n_cells <= WEBGL_FROM:
             trace.text, trace.hovertemplate = cells_and_types(labels), "%{text}<br>" + trace.hovertemplate
         figure.add_trace(trace, **in_panel(f))
@@ -128,7 +130,9 @@ def cell_map(
     ]
     figure = go.Figure(layout_template="plotly_white")
     scatter = go.Scattergl if len(first) > WEBGL_FROM else go.Scatter
-    figure.add_trace(scatter(x=first[:, 0], y=first[:, 1], mode="markers", text=cells_and_types(labels)))
+    figure.add_trace(
+        scatter(x=first[:, 0], y=first[:, 1], mode="markers", text=cells_and_types(labels), meta=ALL_CELLS)
+    )
     figure.update_traces({name: choices[0][name] for name in ("marker", "hovertemplate")} if choices else {})
     bare = {"showticklabels": False, "zeroline": False}  # a place in a UMAP is no number
     figure.update_xaxes(title="axis 1", **bare).update_yaxes(title="axis 2", scaleanchor="x", **bare)
@@ -251,6 +255,7 @@ def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | 
     figure = _cells(xy, color=names, title=safe(title), hover_name=_cell_names(labels), **options)
     for trace in figure.data:
         trace.marker.symbol = styles.get(trace.name, NO_GROUP)["symbol"]
+        trace.meta = {"cells": np.flatnonzero(names == trace.name)}
     figure.update_traces(hovertemplate="%{hovertext}<br>%{fullData.name}<extra></extra>")
     legend = {"title": "", "itemsizing": "constant"}
     if max(map(len, order)) > MAX_BESIDE:
@@ -285,11 +290,12 @@ def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
     options = {"hover_name": names, "color_continuous_scale": "Viridis"}
     figure = _cells(xy[known], color=numbers[known], title=safe(title), **options)
     value = f"%{{hovertext}}<br>{safe(labels.name)}: %{{marker.color:.4~g}}<extra></extra>"
-    figure.update_traces(hovertemplate=value)
+    figure.update_traces(hovertemplate=value, meta={"cells": np.flatnonzero(known)})
     if not known.all():
         x, y = xy[~known].T
         marker = {**NO_GROUP, "size": marker_size(len(xy))}
-        figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", name=NOT_LABELLED, marker=marker))
+        rest = {"name": NOT_LABELLED, "marker": marker, "meta": {"cells": np.flatnonzero(~known)}}
+        figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", **rest))
     return figure.update_layout(coloraxis_colorbar_title="", showlegend=False)
 
 

@@ -47,6 +47,7 @@ FROM_DATA = f"main :is({FROM_DATA}, script:not([type]))"
 PATIENCE = 300_000  # milliseconds: other programs may have the cores
 MAX_BYTES, MAX_BYTES_OF_PAGE = 15e6, 2.5e6  # of all pages of a run, of one
 MAX_ELEMENTS = 25_000  # of a page of Paul15, marks of its figures included: how long it takes to open hangs on them
+MAX_SECONDS = 3  # of the processor, until a page of Paul15 is drawn
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,24 @@ def opened(browser, path, size=DESK, scheme="light"):
         assert problems == []
     finally:
         context.close()
+
+
+def seconds_to_draw(browser, path):
+    """Time that the page's thread spends on the processor until all figures are drawn, whatever else runs."""
+    with contextlib.closing(browser.new_context(viewport=DESK, offline=True)) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def spent():
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+        before = spent()
+        page.goto(path.resolve().as_uri())
+        page.evaluate("window.figuresDrawn")
+        return spent() - before
 
 
 def keep(page, name):

@@ -1,4 +1,4 @@
-// Contrast (WCAG 2.2) of what a page shows with its ground: what falls short of `least`, as [ratio, what it is].
+// Contrast (WCAG 2.2) of what a page shows with its ground: what falls short, as [ratio, what it is].
 (() => {
   const TEXT = 4.5, MARK = 3;
   const light = (colour) => colour.slice(0, 3).map((part) => part / 255)

@@ -359,6 +359,7 @@ async function drawOne(place, width) {
   const figure = JSON.parse(figures.get(place));
   applyChoice(place, figure);
   applyTheme(figure);
+  applyMarks(place, figure);
   fitPhone(figure.layout);
   if (width) figure.layout.width = width;
   figure.layout.uirevision = true; // zoom and hidden series outlast a change of theme
@@ -367,8 +368,56 @@ async function drawOne(place, width) {
   const image = { filename: fileName(place), format: "svg" };
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: image };
   await Plotly.react(place, figure.data, figure.layout, config);
+  if (!marking.has(place) && figure.data.some(showsCells)) linkCells(place);
   // what a figure shows is told in words; of its parts, only the buttons are reached by keys
   for (const drawing of place.querySelectorAll(".main-svg")) drawing.setAttribute("aria-hidden", true);
+}
+
+/* Cells chosen by box or lasso in one figure are marked in all figures of the page; a double click clears. */
+
+const marking = new Map(); // what is said of the choice, by place
+const marked = new Map(); // set of cells by page; where all pages are one, each article is a page
+const pageOf = (place) => place.closest("article") ?? document;
+const showsCells = (trace) => trace.meta?.cells !== undefined;
+const cellsOf = ({ meta: { cells }, x }) => (cells === true ? [...numbers(x).keys()] : numbers(cells));
+
+function applyMarks(place, figure) {
+  const cells = marked.get(pageOf(place));
+  for (const trace of figure.data.filter(showsCells)) {
+    trace.selectedpoints = cells && cellsOf(trace).flatMap((cell, point) => (cells.has(cell) ? [point] : []));
+  }
+}
+
+function linkCells(place) {
+  const said = document.createElement("output");
+  exported.get(place).append(said);
+  marking.set(place, said);
+  place.on("plotly_selected", (event) => {
+    if (!event?.range && !event?.lassoPoints) return; // not by the reader, but from drawing anew
+    const cells = place.data.map((trace) => showsCells(trace) && cellsOf(trace));
+    markCells(place, new Set(event.points.map(({ curveNumber, pointNumber }) => cells[curveNumber][pointNumber])));
+  });
+  for (const clears of ["plotly_deselect", "plotly_doubleclick"]) place.on(clears, () => markCells(place, undefined));
+  sayMarked(place);
+}
+
+function markCells(from, cells) {
+  if (!cells && !marked.get(pageOf(from))) return; // a double click that only goes back to the whole figure
+  marked.set(pageOf(from), cells);
+  for (const place of marking.keys()) {
+    if (pageOf(place) !== pageOf(from)) continue;
+    applyMarks(place, place);
+    if (place !== from || !cells) place.layout.selections = []; // outlines of an earlier choice
+    Plotly.redraw(place);
+    sayMarked(place);
+  }
+}
+
+function sayMarked(place) {
+  const cells = marked.get(pageOf(place));
+  marking.get(place).textContent = cells
+    ? `${cells.size.toLocaleString("en")} cells chosen; a double click clears`
+    : "Box or lasso chooses cells in all figures of this page";
 }
 
 /* What can be taken along of a figure: a picture of it as it is drawn, and the data of its traces. */
