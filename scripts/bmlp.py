@@ -28,7 +28,7 @@ from scripts.models import TILT, BilinearForm, Components, PolynomialForm, array
 from scripts.parallel import few_threads
 
 LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
-N_PASSED = 20_000  # training cells up to which there are as many epochs as are set
+N_PASSED = 20_000  # training cells up to which all epochs are made; of more, fewer, so that as many are seen in all
 FACTORS = (("w_l", "a"), ("w_r", "b"), ("w_m", "d"))  # of a product, weights and bias: the first two, or all three
 
 
@@ -95,9 +95,6 @@ class ScBMLP:
     def fit(self, train: CellDataset, val: CellDataset) -> tuple[list[float], list[float]]:
         """Fit the weights.
 
-        Of more than 20,000 training cells, passes over them and patience are fewer, so that as many cells are seen in
-        all: it is the number of steps that takes the weights where they go.
-
         Parameters
         ----------
         train, val : CellDataset
@@ -131,7 +128,8 @@ class ScBMLP:
         mean = torch.as_tensor(y.mean(axis=0), dtype=torch.float32, device=self.cfg.device)
         z, y, z_val, y_val = (torch.as_tensor(a, dtype=torch.float32, device=self.cfg.device) for a in arrays)
         seeds = range(self.cfg.random_state, self.cfg.random_state + self.cfg.n_fits)
-        cfg = self._of_many(len(y))
+        n_epochs, patience = np.ceil(min(1, N_PASSED / len(y)) * np.array([self.cfg.n_epochs, self.cfg.patience]))
+        cfg = replace(self.cfg, n_epochs=int(n_epochs), patience=int(patience))
         fits = [descend(z, y, z_val, y_val, cfg, self.loss, seed) for seed in seeds]
         self._keep([network for network, *_ in fits], targets.mean, targets.deviation)
         for name, _ in self._names:
@@ -144,12 +142,6 @@ class ScBMLP:
         if (cells.n_genes, cells.y.shape[1]) != expected:
             found = f"{cells.n_genes} genes and {cells.y.shape[1]} {self.what}"
             raise InputError(f"the cells have {found}, the model was made for {expected[0]} and {expected[1]}")
-
-    def _of_many(self, n_cells: int) -> Config:
-        """The configuration for so many training cells."""
-        share = min(1.0, N_PASSED / n_cells)
-        n_epochs, patience = (math.ceil(share * epochs) for epochs in (self.cfg.n_epochs, self.cfg.patience))
-        return replace(self.cfg, n_epochs=n_epochs, patience=patience)
 
     def _units(self, y: np.ndarray, y_val: np.ndarray) -> Standard:
         """What targets are in units of, inside."""

@@ -247,7 +247,8 @@ def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Sp
     units = None
     if "scale" in adata.uns["dataset"]["steps"]:
         units = partial(_scaled_within, _standard(adata.X[train]), np.sqrt(len(train) - 1))
-    features = graph_features(adata, settings, units, fit_rows=train)[0]
+    in_double = units and (lambda X: units(X).astype(np.float64))  # neighbours that are about as near are told apart
+    features = graph_features(adata, settings, in_double, fit_rows=train)[0]
     found = nearest_neighbors(features[train], settings.k_neighbors, settings.metric)
     adjacency = graph.adjacency(found)
     keep = graph.largest_part(adjacency)

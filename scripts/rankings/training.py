@@ -23,7 +23,7 @@ class Expression(Standard):
 
     def columns(self, X: Matrix, genes: np.ndarray) -> np.ndarray:
         """(n_cells, n_chosen) float32 of the chosen genes, centred; genes : (n_chosen,) int."""
-        found = np.empty((X.shape[0], len(genes)), dtype=np.float32)
+        found = np.empty((X.shape[0], len(genes)), dtype=np.float32, order="F")  # sums over cells are then pairwise
         for cells in in_parts(X.shape[0]):  # in double precision
             chosen = (dense(X[cells][:, genes]) - self.mean[genes]) / self.deviation[genes]
             found[cells] = np.clip(chosen, -LIMIT, LIMIT)
