@@ -22,7 +22,8 @@ N_CHEAP = 30_000
 N_COMPARED = 150_000  # others that a cell is compared with at most, some 0.25 ms; the recall that this gives is told
 N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
 N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32)  # lists searched for a cell, until that recall
-SHARE_SEARCHED = (0.02, 0.04, 0.06, 0.08, 0.1, 0.115, 0.13, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8, 1)  # of coded lists
+# of coded lists, the share
+SHARE_SEARCHED = (0.02, 0.04, 0.06, 0.07, 0.08, 0.09, 0.1, 0.115, 0.13, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8, 1)
 N_CODED_FOR = 6  # cells near by their codes whose distances are computed, for each that is wanted
 N_LISTS_OF_LISTS = 4  # searched for the lists of a cell, at least
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
