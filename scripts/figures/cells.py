@@ -90,6 +90,7 @@ def own_layout_scatter(
         if placed.any():
             known = None if labels is None else labels[placed]
             figure = frequency_scatter(xy[placed], freqs[placed], freq_vals, known)
+            figure.update_traces(meta={"cells": np.flatnonzero(placed)})
             figure.update_xaxes(title=f"{name} 1").update_yaxes(title=f"{name} 2")
             return figure.update_layout(title=f"Frequencies over the cells, in {name} of the file")
     return None

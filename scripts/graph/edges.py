@@ -28,7 +28,7 @@ def knn_graph(
     weights : {"unweighted", "gaussian", "fuzzy"}
         See `adjacency`.
     random_state : int
-        Seed of the approximate search above 50,000 cells.
+        Seed of the approximate search, see `neighbors.nearest_neighbors`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Nearest neighbours of cells: exact up to some 50,000 cells, approximate with a measured recall above. Arrays only."""
+"""Nearest neighbours of cells: exact up to some 10,000 cells, approximate with a measured recall above. Arrays only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -8,18 +8,28 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, dense
+from scripts.blocks import Matrix, dense, evenly
 from scripts.errors import InputError
 from scripts.parallel import side_by_side
 
-N_EXACT = 50_000  # cells up to which all distances are compared
-MIN_RECALL = 0.98  # of an approximate search, which looks further until it is reached, or reports less
-LOWER_RECALL = 0.95  # that is enough where the other takes more than N_CHEAP lists for a cell
-N_CHEAP = 32
+N_EXACT = 10_000  # cells up to which all distances are compared: about a second
+N_EXACT_GENES = 50_000  # where there are no components to make lists of, and cells up to which CLOSE_RECALL is wanted
+MANY_FEATURES = 300  # from which on features are genes rather than components
+CLOSE_RECALL = 0.99  # of an approximate search of few cells, which looks further until it is reached
+MIN_RECALL = 0.98  # of many cells
+LOWER_RECALL = 0.95  # that is enough where the others take comparing a cell with more than N_CHEAP others
+N_CHEAP = 30_000
+N_COMPARED = 150_000  # others that a cell is compared with at most, some 0.25 ms; the recall that this gives is told
 N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
-N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32, 48, 64, 96, 128)  # lists searched for a cell, until that recall
+N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32)  # lists searched for a cell, until that recall
+# of coded lists, the share
+SHARE_SEARCHED = (0.02, 0.04, 0.06, 0.07, 0.08, 0.09, 0.1, 0.115, 0.13, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8, 1)
+N_CODED_FOR = 6  # cells near by their codes whose distances are computed, for each that is wanted
 N_LISTS_OF_LISTS = 4  # searched for the lists of a cell, at least
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
+N_TRAINING = 20_000  # cells that the codes are made for
+N_PART = 20_000  # cells searched for at a time
+FEW_NEW = 1_000  # new cells that are compared with all others whatever their number
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,14 @@ class Neighbors:
         Euclidean; for the cosine metric, between cells scaled to unit length, where d^2 / 2 is the cosine distance.
     recall : float
         Share of the true neighbours found, measured on a sample of cells; 1.0 for an exact search.
+    lists : Lists or None
+        That were searched, and can be for other cells; None for an exact search.
     """
 
     indices: np.ndarray
     distances: np.ndarray
     recall: float
+    lists: "Lists | None" = field(default=None, repr=False, compare=False)
 
 
 def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
@@ -67,7 +80,7 @@ def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
 
 
 def nearest_neighbors(
-    X: Matrix, k: int, metric: str = "cosine", n_exact: int = N_EXACT, random_state: int = 0
+    X: Matrix, k: int, metric: str = "cosine", n_exact: int | None = None, random_state: int = 0
 ) -> Neighbors:
     """The k nearest other cells of every cell; the same result each time.
 
@@ -77,8 +90,9 @@ def nearest_neighbors(
     k : int
         Neighbours of each cell, the cell itself not counted.
     metric : {"cosine", "euclidean"}
-    n_exact : int
-        Cells up to which the search is exact. Above, dense features are needed, best some 50 components.
+    n_exact : int, optional
+        Cells up to which the search is exact: `N_EXACT`, or `N_EXACT_GENES` of a sparse matrix or of many features, if
+        none is given. Above, dense features are needed, best some 50 components.
     random_state : int
         Seed of the approximate search and of the cells its recall is measured on.
 
@@ -92,6 +106,8 @@ def nearest_neighbors(
     if not 1 <= k < n_cells:
         raise InputError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
     points = as_points(X, metric)
+    if n_exact is None:
+        n_exact = N_EXACT_GENES if sparse.issparse(points) or points.shape[1] > MANY_FEATURES else N_EXACT
     if n_cells <= n_exact:
         distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
         found = Neighbors(indices, distances, 1.0)
@@ -116,49 +132,144 @@ def _refuse_identical_cells(points: np.ndarray | sparse.csr_array, indices: np.n
         )
 
 
-def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
-    """Inverted lists of a k-means (faiss), more of them searched for a sample of cells until the recall is reached.
+class Lists:
+    """Cells in lists around the centroids of a k-means (faiss), of which some are searched for a cell.
 
-    Then for all cells. Lists are poor where distances do not fall off with the components; a lower recall is enough
-    there.
+    Where components fall off, distances are summed over a few leading features first, and over more of them only where
+    a cell can still be among the nearest (faiss's "panorama"): most cells are ruled out early. The lists nearest to a
+    cell are themselves looked up in lists of lists: comparing with all of them would take the longer the more cells.
+
+    Where noise is the same in all components, no cell is ruled out early, and more lists have to be searched. There the
+    lists are fewer and longer, and coded: each feature in four bits, by which candidates are found a tenth as dear,
+    whose distances are then computed (product quantisation of single features, with faiss's "fast scan").
+
+    points : (n_cells, n_features) float32; centroids : (n_lists, n_features) float32; coded : bool; n_searched : int,
+    lists searched for a cell.
     """
-    import faiss
 
+    def __init__(self, points: np.ndarray, centroids: np.ndarray, coded: bool, n_searched: int = 1):
+        self.points = points if coded else _padded(points)
+        self.centroids, self.coded, self.n_searched = centroids, coded, n_searched
+        self._lists, self._nearest_list = (_coded if coded else _panorama)(self.points, centroids)
+        self._lists.add(self.points)
+
+    @property
+    def n_compared(self) -> float:
+        """Cells that one is compared with, about: what the search costs."""
+        return self.n_searched * len(self.points) / len(self.centroids)
+
+    def of(self, points: np.ndarray) -> "Lists":
+        """The same lists, of other cells; points : (n_other, n_features)."""
+        return Lists(points.astype(np.float32), self.centroids, self.coded, self.n_searched)
+
+    def search(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances and numbers of the k nearest found, (n_points, k) each; inf and -1 where fewer were."""
+        import faiss
+
+        lists, index = self._lists, self._lists
+        lists.nprobe = self.n_searched
+        points = _like(points, self.points)
+        if self.coded:
+            index = faiss.IndexRefineFlat(lists, faiss.swig_ptr(self.points))
+            index.k_factor = max(1, min(N_CODED_FOR, len(self.points) / k))
+        else:  # fewer lists of lists would hold too few lists
+            self._nearest_list.nprobe = max(N_LISTS_OF_LISTS, self.n_searched // 4)
+        # cells of one list are searched together: their lists are then still in the processor's cache
+        order = np.argsort(self._nearest_list.search(points, 1)[1][:, 0], kind="stable")
+        parts = [order[some] for some in gen_batches(len(points), N_PART)]
+        squares, indices = np.empty((len(points), k), np.float32), np.empty((len(points), k), np.int64)
+        found = side_by_side(lambda rows: index.search(points[rows], k), parts)  # faiss uses one core here
+        for rows, (part_squares, part) in zip(parts, found, strict=True):
+            squares[rows], indices[rows] = np.where(part < 0, np.inf, part_squares), part
+        return np.maximum(squares, 0), indices
+
+    def nearest(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """`search`, by all distances for cells far out, with fewer than k others in their lists."""
+        import faiss
+
+        squares, indices = self.search(points, k)
+        if len(lost := np.flatnonzero((indices < 0).any(axis=1))):
+            all_squares, indices[lost] = faiss.knn(_like(points[lost], self.points), self.points, k)
+            squares[lost] = np.maximum(all_squares, 0)
+        return squares, indices
+
+
+def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:
+    """Neighbours by lists, more of them searched for a sample of cells until the recall is reached; then for all."""
     n_cells = len(points)
     sample = np.sort(np.random.default_rng(random_state).choice(n_cells, min(N_RECALL_CELLS, n_cells), replace=False))
     exact = NearestNeighbors(algorithm="brute").fit(points)
     true, _ = _neighbors_of(exact.kneighbors(points[sample], k + 1), sample)
-    points = _padded(points)
-    index, lists_of_lists = _inverted_lists(points, random_state)
-    to_centroids, lists = lists_of_lists.search(points, 16)
-    own_list = lists[:, 0].copy()
-    index.add_core(n_cells, faiss.swig_ptr(points), None, faiss.swig_ptr(own_list))
+    lists, recall = _lists_that_reach(points, sample, true, random_state)
+    indices, squares = _neighbors_of(lists.nearest(points, k + 1), np.arange(n_cells))
+    return Neighbors(indices, np.sqrt(squares), recall, lists)
 
-    def search(rows: np.ndarray, to_centroids: np.ndarray, lists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        index.nprobe = lists.shape[1]
-        return _neighbors_of(index.search_preassigned(points[rows], k + 1, lists, to_centroids), rows)
 
-    for n_searched in N_SEARCHED:
-        lists_of_lists.nprobe = max(N_LISTS_OF_LISTS, n_searched // 4)  # fewer would hold too few lists
-        found, _ = search(sample, *lists_of_lists.search(points[sample], n_searched))
-        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
-        if recall >= (MIN_RECALL if n_searched <= N_CHEAP else LOWER_RECALL):
-            break
-    if n_searched > lists.shape[1]:
-        to_centroids, lists = lists_of_lists.search(points, n_searched)
-    indices, distances = np.empty((n_cells, k), np.int64), np.empty((n_cells, k), np.float32)
-    # cells of one list are searched together: their lists are then still in the processor's cache
-    order = np.argsort(own_list)
-    parts = [order[some] for some in gen_batches(n_cells, 20_000)]
-    to_centroids, lists = to_centroids[:, :n_searched], lists[:, :n_searched]
-    found = side_by_side(lambda rows: search(rows, to_centroids[rows], lists[rows]), parts)  # faiss uses one core here
-    for rows, nearest in zip(parts, found, strict=True):
-        indices[rows], distances[rows] = nearest
-    distances = np.sqrt(np.maximum(distances, 0))  # faiss gives squares
-    if len(lost := np.flatnonzero((indices < 0).any(axis=1))):  # cells far out, with too few others in their lists
-        found = exact.kneighbors(points[lost, : exact.n_features_in_], k + 1)
-        indices[lost], distances[lost] = _neighbors_of(found, lost)
-    return Neighbors(indices, distances, recall)
+def _lists_that_reach(
+    points: np.ndarray, sample: np.ndarray, true: np.ndarray, random_state: int
+) -> tuple[Lists, float]:
+    """Lists, and how many of them are searched, by what finds the true neighbours of a sample, and their recall.
+
+    sample : (n_sample,) int; true : (n_sample, k) int. What more lists would cost is known from the cells in them
+    before all cells are searched: more than `N_COMPARED` cells are not, and the recall is then lower than wanted.
+    """
+    n_cells, k = len(points), true.shape[1]
+    recall = 0.0
+    for coded in (False, True):
+        n_lists = int((1 if coded else 2) * np.sqrt(n_cells))
+        lists = Lists(points, _centroids(points, n_lists, random_state), coded)
+        steps = [max(1, int(share * n_lists)) for share in SHARE_SEARCHED] if coded else N_SEARCHED
+        for n_searched in steps:
+            before, lists.n_searched = lists.n_searched, n_searched
+            if coded and lists.n_compared > N_COMPARED and before > 1:
+                lists.n_searched = before
+                break
+            found, _ = _neighbors_of(lists.search(points[sample], k + 1), sample)
+            recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
+            wanted = CLOSE_RECALL if n_cells <= N_EXACT_GENES else MIN_RECALL
+            if recall >= (LOWER_RECALL if coded and lists.n_compared > N_CHEAP else wanted):
+                return lists, recall
+    return lists, recall
+
+
+def _centroids(points: np.ndarray, n_lists: int, random_state: int) -> np.ndarray:
+    """Centroids of a short k-means, (n_lists, n_features) float32."""
+    import faiss
+
+    clustering = faiss.Clustering(points.shape[1], n_lists)
+    clustering.niter, clustering.seed, clustering.max_points_per_centroid = 3, random_state + 1, 39
+    clustering.min_points_per_centroid = 1  # the default only prints a warning
+    clustering.train(points, faiss.IndexFlatL2(points.shape[1]))
+    return faiss.vector_to_array(clustering.centroids).reshape(n_lists, -1)
+
+
+def _panorama(points: np.ndarray, centroids: np.ndarray):
+    """Empty lists (faiss) whose distances are summed in steps, and the index of the lists; points : as `_padded`."""
+    import faiss
+
+    n_features, centroids = points.shape[1], _like(centroids, points)
+    nearest_list = faiss.IndexIVFFlat(faiss.IndexFlatL2(n_features), n_features, int(np.sqrt(len(centroids))))
+    nearest_list.cp.min_points_per_centroid = 1
+    nearest_list.train(centroids)
+    nearest_list.add(centroids)
+    nearest_list.nprobe = N_LISTS_OF_LISTS
+    index = faiss.IndexIVFFlatPanorama(nearest_list, n_features, len(centroids), n_features // N_SUMMED)
+    index.is_trained = True
+    return index, nearest_list
+
+
+def _coded(points: np.ndarray, centroids: np.ndarray):
+    """Empty lists (faiss) of codes of four bits a feature, made for some of the points, and the index of the lists."""
+    import faiss
+
+    n_features = points.shape[1]
+    nearest_list = faiss.IndexFlatL2(n_features)
+    nearest_list.add(centroids)
+    index = faiss.IndexIVFPQFastScan(nearest_list, n_features, len(centroids), n_features, 4)
+    index.by_residual = False  # one table of distances for a cell, and not one for each of its lists
+    index.pq.cp.min_points_per_centroid = 1
+    index.train(points[evenly(len(points), N_TRAINING)])
+    return index, nearest_list
 
 
 def _padded(points: np.ndarray) -> np.ndarray:
@@ -169,30 +280,14 @@ def _padded(points: np.ndarray) -> np.ndarray:
     return padded
 
 
-def _inverted_lists(points: np.ndarray, random_state: int):
-    """Empty index (faiss) of lists around the centroids of a k-means, and the index of these lists.
-
-    Distances are summed over a few leading features first, and over more of them only where a cell can still be among
-    the nearest (faiss's "panorama"): components fall off, so most cells are ruled out early. The lists nearest to a
-    cell are themselves looked up in lists of lists: comparing with all of them would take the longer the more cells.
-    """
-    import faiss
-
-    n_cells, n_features = points.shape
-    n_lists = 2 * int(np.sqrt(n_cells))
-    clustering = faiss.Clustering(n_features, n_lists)
-    clustering.niter, clustering.seed, clustering.max_points_per_centroid = 3, random_state + 1, 39
-    clustering.min_points_per_centroid = 1  # the default only prints a warning
-    clustering.train(points, faiss.IndexFlatL2(n_features))
-    centroids = faiss.vector_to_array(clustering.centroids).reshape(n_lists, n_features)
-    nearest_list = faiss.IndexIVFFlat(faiss.IndexFlatL2(n_features), n_features, int(np.sqrt(n_lists)))
-    nearest_list.cp.min_points_per_centroid = 1
-    nearest_list.train(centroids)
-    nearest_list.add(centroids)
-    nearest_list.nprobe = N_LISTS_OF_LISTS
-    index = faiss.IndexIVFFlatPanorama(nearest_list, n_features, n_lists, n_features // N_SUMMED)
-    index.is_trained = True
-    return index, nearest_list
+def _like(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Points as float32 with features of zeros where others have been padded."""
+    n_more = others.shape[1] - points.shape[1]
+    return (
+        np.pad(points.astype(np.float32, copy=False), ((0, 0), (0, n_more)))
+        if n_more
+        else np.asarray(points, np.float32)
+    )
 
 
 def _neighbors_of(result: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,9 +310,13 @@ def entered_neighbors(
     """Edges from new cells to those of a graph: their k nearest, and the cells whose neighbourhood they enter.
 
     X_new : (n_new, n_features); X : (n_cells, n_features), the cells whose `neighbors` are given. Returns
-    (n_new, n_cells) of 0 and 1, what `A = (N + N^T > 0)` would hold for each new cell alone.
+    (n_new, n_cells) of 0 and 1, what `A = (N + N^T > 0)` would hold for each new cell alone; with about the recall of
+    the neighbours, where many new cells come to cells that were searched by lists.
     """
-    points, new = as_points(X, metric), as_points(X_new, metric)
+    new = as_points(X_new, metric)
+    if neighbors.lists is not None and new.shape[0] > FEW_NEW:
+        return _entered_by_lists(new, neighbors, neighbors.lists)
+    points = as_points(X, metric)
     k = neighbors.indices.shape[1]
     reach = neighbors.distances[:, -1] ** 2
     norms = (points * points).sum(axis=1)
@@ -230,3 +329,26 @@ def entered_neighbors(
         np.put_along_axis(edges, nearest, True, axis=1)
         blocks.append(sparse.csr_array(edges, dtype=np.float64))
     return sparse.vstack(blocks, format="csr")
+
+
+def _entered_by_lists(new: np.ndarray, neighbors: Neighbors, lists: Lists) -> sparse.csr_array:
+    """`entered_neighbors` by the lists: new cells ask for cells, and cells ask lists of the new ones.
+
+    A cell within whose reach all the new cells lie that it found asks for more.
+    """
+    n_new, (n_cells, k) = len(new), neighbors.indices.shape
+    reach = neighbors.distances[:, -1] ** 2
+    rows, columns = [np.repeat(np.arange(n_new), k)], [lists.nearest(new, k)[1].ravel()]
+    new_lists, asking, n_asked = lists.of(new), np.arange(n_cells), min(k, n_new)
+    while len(asking):
+        squares, found = new_lists.search(lists.points[asking], n_asked)
+        within = squares <= reach[asking, None]
+        rows.append(found[within])
+        columns.append(np.repeat(asking, within.sum(axis=1)))
+        asking = asking[within[:, -1]] if n_asked < n_new else asking[:0]
+        n_asked = min(4 * n_asked, n_new)
+    rows, columns = np.concatenate(rows), np.concatenate(columns)
+    edges = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n_new, n_cells))
+    edges.sum_duplicates()
+    edges.data[:] = 1
+    return edges

@@ -60,22 +60,74 @@ def test_approximate_search_finds_nearly_all_neighbours_each_time_the_same():
         neighbors.nearest_neighbors(csr_matrix(X), 10, "euclidean", n_exact=1000)
 
 
-def test_where_lists_are_poor_a_lower_recall_is_enough_and_is_said(monkeypatch):
+def found_of(true, found):
+    return np.mean([np.isin(a, b).mean() for a, b in zip(true.indices, found.indices, strict=True)])
+
+
+def test_the_default_is_exact_for_few_cells_or_genes_and_close_to_it_beyond():
+    X = branching_cells(12_000, n_components=20)
+    assert neighbors.nearest_neighbors(X[:10_000], 5, "euclidean").recall == 1
+    found, exact = (neighbors.nearest_neighbors(cells, 5, "euclidean") for cells in (X, csr_matrix(X)))
+    assert exact.recall == 1 and found.lists is not None
+    assert found.recall >= 0.99 and found_of(exact, found) >= 0.985
+
+
+def test_where_lists_are_poor_codes_find_as_many_with_a_lower_recall_if_it_is_dear(monkeypatch):
     X = shaped_cells("noisy star", 6000)
     exact = neighbors.nearest_neighbors(X, 10, "euclidean")
-    assert neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000).recall >= 0.98
-    monkeypatch.setattr(neighbors, "N_CHEAP", 16)
+    monkeypatch.setattr(neighbors, "N_SEARCHED", (4, 8))
     found = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
-    true_recall = np.mean([np.isin(a, b).mean() for a, b in zip(exact.indices, found.indices, strict=True)])
-    assert 0.95 <= found.recall < 0.98 and abs(found.recall - true_recall) < 0.02
+    again = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
+    assert found.lists.coded and found.recall >= 0.99 and abs(found.recall - found_of(exact, found)) < 0.01
+    np.testing.assert_array_equal(found.indices, again.indices)
+    np.testing.assert_allclose(found.distances[:, 0], exact.distances[:, 0], rtol=0.1)
+    monkeypatch.setattr(neighbors, "N_CHEAP", 1000)
+    dear = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
+    assert 0.95 <= dear.recall < 0.99 and dear.lists.n_compared < found.lists.n_compared
+    monkeypatch.setattr(neighbors, "N_COMPARED", 600)
+    least = neighbors.nearest_neighbors(X, 10, "euclidean", n_exact=1000)
+    assert least.recall < 0.95 and least.lists.n_compared <= 600
+    assert abs(least.recall - found_of(exact, least)) < 0.03
 
 
-def test_cells_with_too_few_others_in_their_lists_are_searched_exactly(monkeypatch):
+@pytest.mark.parametrize("of_many", ["CLOSE_RECALL", "LOWER_RECALL"])
+def test_cells_with_too_few_others_in_their_lists_are_searched_exactly(monkeypatch, of_many):
     X = branching_cells(2000, n_components=20)
     exact = neighbors.nearest_neighbors(X, 200, "euclidean")
     monkeypatch.setattr(neighbors, "N_SEARCHED", (1,))  # of 88 lists, none of which holds 200 cells
+    monkeypatch.setattr(neighbors, "SHARE_SEARCHED", (0,))  # of coded lists: one, too
+    monkeypatch.setattr(neighbors, "N_CHEAP", 0)
+    monkeypatch.setattr(neighbors, of_many, 0)
     found = neighbors.nearest_neighbors(X, 200, "euclidean", n_exact=1000)
+    assert found.lists.coded == (of_many == "LOWER_RECALL")
     np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "coded"), [("tree", False), ("noisy star", True)])
+def test_new_cells_enter_through_the_lists_nearly_as_among_all_pairs(monkeypatch, shape, coded):
+    X = shaped_cells(shape, 5000)
+    old, new = X[:3500], X[3500:]
+    exact = neighbors.nearest_neighbors(old, 10, "euclidean")
+    monkeypatch.setattr(neighbors, "N_SEARCHED", (16,) if not coded else (1,))
+    found = neighbors.nearest_neighbors(old, 10, "euclidean", n_exact=1000)
+    assert found.lists.coded == coded
+    expected = neighbors.entered_neighbors(new, old, exact, "euclidean")
+    edges = neighbors.entered_neighbors(new, old, found, "euclidean")
+    both = edges.multiply(expected).sum()
+    assert set(edges.data) == {1.0} and both / expected.sum() >= 0.98 and both / edges.sum() >= 0.98
+    assert abs(edges - neighbors.entered_neighbors(new, old, found, "euclidean")).sum() == 0
+    few = neighbors.entered_neighbors(new[:100], old, found, "euclidean")
+    assert few.multiply(expected[:100]).sum() / expected[:100].sum() >= 0.99
+
+
+def test_a_cell_far_out_is_entered_by_all_new_cells_within_its_reach(monkeypatch):
+    random = np.random.default_rng(0)
+    old = random.normal(size=(2000, 8)).astype(np.float32)
+    old[0] = 30  # of great reach
+    new = (30 + random.normal(size=(1500, 8))).astype(np.float32)
+    found = neighbors.nearest_neighbors(old, 5, "euclidean", n_exact=1000)
+    edges = neighbors.entered_neighbors(new, old, found, "euclidean")
+    assert edges[:, [0]].sum() == 1500
 
 
 def test_solvers_agree_with_dense_eigenvectors(pbmc):
