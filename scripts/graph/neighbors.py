@@ -1,6 +1,7 @@
 """Nearest neighbours of cells: exact up to some 10,000 cells, approximate with a measured recall above. Arrays only."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -150,6 +151,8 @@ class Lists:
     def __init__(self, points: np.ndarray, centroids: np.ndarray, coded: bool, n_searched: int = 1):
         self.points = points if coded else _padded(points)
         self.centroids, self.coded, self.n_searched = centroids, coded, n_searched
+        self._lists: Any
+        self._nearest_list: Any
         self._lists, self._nearest_list = (_coded if coded else _panorama)(self.points, centroids)
         self._lists.add(self.points)
 
@@ -283,11 +286,8 @@ def _padded(points: np.ndarray) -> np.ndarray:
 def _like(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Points as float32 with features of zeros where others have been padded."""
     n_more = others.shape[1] - points.shape[1]
-    return (
-        np.pad(points.astype(np.float32, copy=False), ((0, 0), (0, n_more)))
-        if n_more
-        else np.asarray(points, np.float32)
-    )
+    points = np.asarray(points, np.float32)
+    return np.pad(points, ((0, 0), (0, n_more))) if n_more else points
 
 
 def _neighbors_of(result: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
