@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,10 @@ from tests.report.browsing import (
     written,
 )
 
+# name and SVG of each figure
+AS_SVG = """Promise.all([...document.querySelectorAll(".plotly-graph-div")].map(async (place) =>
+  [place.dataset.name, await Plotly.toImage(place, { format: "svg", imageDataOnly: true })]))"""
+
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"])
 def test_every_page_opens_offline_and_draws_its_figures(browser, small_run, size, scheme):
@@ -50,6 +55,8 @@ def test_every_page_opens_offline_and_draws_its_figures(browser, small_run, size
             assert len(boxes) == expected and all(box["width"] > 200 and box["height"] > 100 for box in boxes)
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= size["width"], f"{stem} scrolls sideways"
+            for name, svg in page.evaluate(AS_SVG) if scheme == "light" else []:
+                assert len(list(ElementTree.fromstring(svg).iter())) > 50, f"{stem}: {name}"
             keep(page, f"{stem}-{size['width']}-{scheme}")
 
 
@@ -213,7 +220,8 @@ def test_figures_are_saved_by_key_as_pictures_and_as_data(browser, tmp_path):
     drawn = [as_output(figures.label_scatter(xy, labels, "Cells by type")), as_output(heat)]
     with opened(browser, written(tmp_path / "my run", drawn)) as page:
         buttons = [row.locator("button").all() for row in page.locator(".exports").all()]
-        assert [[button.inner_text() for button in row] for row in buttons] == [["SVG", "PNG", "CSV"]] * 2
+        told = [[button.inner_text() for button in row] for row in buttons]
+        assert told == [["SVG", "PNG", "CSV"], ["SVG", "PNG", "CSV"], ["Save all 2 figures as SVG"]]
         (svg_name, svg), (png_name, png), (csv_name, csv) = (saved(page, button) for button in buttons[0])
         assert [svg_name, png_name, csv_name] == [f"my_run_Cells_by_type.{kind}" for kind in ("svg", "png", "csv")]
         assert svg.startswith(b"<svg") and b"UMAP 1" in svg and png.startswith(b"\x89PNG")
@@ -223,6 +231,12 @@ def test_figures_are_saved_by_key_as_pictures_and_as_data(browser, tmp_path):
         np.testing.assert_allclose(sorted(table["x (UMAP 1)"]), sorted(xy[:, 0]), rtol=1e-5)
         _, csv = saved(page, buttons[1][2])
         assert list(pd.read_csv(io.BytesIO(csv))["value"]) == [1.5, 2, 3, 4]
+        files = []
+        page.on("download", lambda download: files.append(download.suggested_filename))
+        buttons[2][0].press("Enter")
+        while len(files) < 2:
+            page.wait_for_timeout(100)
+        assert files[0] == "my_run_Cells_by_type.svg" and files[1].endswith(".svg")
 
 
 def test_a_map_is_laid_out_and_coloured_as_is_chosen(browser, tmp_path):

@@ -452,6 +452,25 @@ function saveImage(place, format) {
   return Plotly.downloadImage(place, { format, filename: fileName(place), ...size });
 }
 
+// At the end of a page: all its figures, a file each.
+function setUpExportOfAll() {
+  const places = [...document.querySelectorAll(".plotly-graph-div")];
+  if (places.length < 2) return;
+  const row = document.createElement("p");
+  const button = document.createElement("button");
+  row.className = "exports";
+  button.type = "button";
+  button.textContent = `Save all ${places.length} figures as SVG`;
+  button.addEventListener("click", async () => {
+    for (const place of places) {
+      if (!place.data) await drawOne(place); // of a whole report, those not seen yet
+      await saveImage(place, "svg");
+    }
+  });
+  row.append(button);
+  document.querySelector("main").append(row);
+}
+
 function saveData(place) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([figureCsv(place)], { type: "text/csv" }));
@@ -590,6 +609,7 @@ function start() {
   setUpSwitches();
   setUpContents();
   setUpPrinting();
+  setUpExportOfAll();
   document.querySelectorAll("main table:not(.settings table)").forEach(setUpTable);
   if (document.body.classList.contains("whole")) drawWhenSeen();
   return drawAll();
