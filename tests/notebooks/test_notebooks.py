@@ -22,7 +22,7 @@ from tests.notebooks import fuzz
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "01_data": 3,
-    "02_visualize": 3,
+    "02_visualize": 4,
     "03_train": 5,
     "04_interpret": 6,
     "05_compare": 7,
