@@ -41,5 +41,6 @@ def test_pages_are_printed_whole(browser, small_run, stem):
         page.set_viewport_size(LAPTOP)
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         page.evaluate("window.figuresDrawn")
-        assert page.evaluate(f"[{OPEN}, {DRAWN}]") == before
+        # figures follow the window's width a moment later
+        page.wait_for_function(f"(before) => `${{[{OPEN}, {DRAWN}]}}` === `${{before}}`", arg=before)
         assert page.pdf(format="A4").count(b"/Type /Page\n") > 1

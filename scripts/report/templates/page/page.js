@@ -579,11 +579,13 @@ function setUpPrinting() {
     root.dataset.theme = "light";
     closed = [...document.querySelectorAll("main details:not([open])")];
     for (const part of closed) part.open = true;
+    const drawn = [window.figuresDrawn];
     for (const place of figures.keys()) {
       const width = Math.min(DRAWN_WIDTH, place.clientWidth);
-      drawOne(place, width);
+      drawn.push(drawOne(place, width));
       place.style.zoom = Math.min(1, PAPER_WIDTH / width);
     }
+    window.figuresDrawn = Promise.all(drawn); // what is drawn for the screen again comes after it
   });
   addEventListener("afterprint", () => {
     for (const part of closed) part.open = false;
