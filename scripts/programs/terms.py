@@ -1,5 +1,6 @@
 """Which programs together tell which branches apart: products of two and of three, tested on cells of their own."""
 
+from collections.abc import Collection
 from itertools import product
 
 import anndata as ad
@@ -76,11 +77,18 @@ def tested_terms(programs: Programs, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(found, columns=TERMS[:7])
 
 
-def term_table(programs: Programs | None, anew: Programs | None = None) -> pd.DataFrame:
+def term_table(
+    programs: Programs | None, anew: Programs | None = None, without_structure: Collection[int] = ()
+) -> pd.DataFrame:
     """Terms tested on the half that the programs have not met, and again on the half that they were fitted to.
 
-    anew : the same programs, measured anew, as from `Programs.measured`: terms are then tested again there, on the same
-    cells.
+    Parameters
+    ----------
+    programs : Programs or None
+    anew : Programs, optional
+        The same, measured anew, as from `Programs.measured`: terms are then tested again there, on the same cells.
+    without_structure : collection of int
+        Frequencies that may be depth and noise alone: none of their terms is called.
 
     Returns
     -------
@@ -96,14 +104,18 @@ def term_table(programs: Programs | None, anew: Programs | None = None) -> pd.Da
     if table.empty or again.empty:
         return pd.DataFrame(columns=TERMS)
     table["adjusted_p"] = np.minimum(1, table["p"] * table.groupby("order")["p"].transform("size"))
-    table["called"] = table["adjusted_p"] < LEVEL
+    table["called"] = (table["adjusted_p"] < LEVEL) & ~table["frequency"].isin(without_structure)
     table["other_weight"], table["other_p"] = again["weight"], again["p"]
     table["replicated"] = (np.sign(table["t"]) == np.sign(again["t"])) & (again["p"] < LEVEL)
     return table
 
 
 def program_terms(
-    adata: ad.AnnData, programs: Programs | None, settings: Preparation, n_divisions: int = 5
+    adata: ad.AnnData,
+    programs: Programs | None,
+    settings: Preparation,
+    n_divisions: int = 5,
+    without_structure: Collection[int] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Which products of programs tell frequencies apart, how often that comes back, and what nulls give.
 
@@ -117,6 +129,8 @@ def program_terms(
         The recipe of the graph, which structureless cells go through.
     n_divisions : int
         Ways to divide the cells in halves, the run's among them; programs are fitted to either half in turn.
+    without_structure : collection of int
+        As in `term_table`.
 
     Returns
     -------
@@ -130,12 +144,12 @@ def program_terms(
         the expression of the other. Nulls and counts are divided as the run is.
     """
     y, genes = adata.obsm["X_freq"], list(adata.var_names)
-    terms = term_table(programs)
+    terms = term_table(programs, without_structure=without_structure)
     if programs is None:
         return terms.assign(called_again=np.nan), pd.DataFrame(columns=COUNTS)
     ways = list(product(range(n_divisions), (1, 2)))
     others = [fit_programs(adata.X, y, divided(adata, *way), genes) for way in ways[1:]]
-    tables = [term_table(other) for other in others]
+    tables = [term_table(other, without_structure=without_structure) for other in others]
     found = [_counted(table, REAL, *way) for way, table in zip(ways, [terms, *tables], strict=True)]
     again = [
         _again(terms, programs, table, other) for table, other in zip(tables, others, strict=True) if other is not None

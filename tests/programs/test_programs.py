@@ -102,6 +102,13 @@ def test_what_half_of_the_counts_of_paul15_say_the_other_half_says_again(paul15)
     assert of_counts["n_called"] > 0 and of_counts["called_replicated"] > 0.5 > of_counts["others_replicated"]
 
 
+def test_of_a_frequency_without_structure_nothing_is_called():
+    found = fitted(*made(1500, product=0.6))
+    table, without = term_table(found), term_table(found, without_structure=[0])
+    assert set(table[table["called"]]["frequency"]) == {0} and not without["called"].any()
+    pd.testing.assert_frame_equal(without.drop(columns="called"), table.drop(columns="called"))
+
+
 def test_linear_targets_give_no_products():
     runs_with_any = 0
     for seed in range(20):
