@@ -72,7 +72,7 @@ def about_chance_of_modules(stability: pd.DataFrame, min_stability: float) -> li
 
 
 def about_fields(stability: pd.DataFrame, of_fields: pd.DataFrame) -> list[str]:
-    """What coming back is worth: stability of first modules, and of those of random smooth fields on the same graph.
+    """What coming back is worth: how often first modules, and those of random smooth fields, have a partner elsewhere.
 
     stability, of_fields : as from reading.module_stability.
     """
@@ -88,8 +88,8 @@ def about_fields(stability: pd.DataFrame, of_fields: pd.DataFrame) -> list[str]:
         "correlation with it says (notebook 04)"
     )
     return [
-        f"Genes of the first modules of {len(firsts[1])} random smooth fields on this graph come back by "
-        f"{' and '.join(told)}{worth if as_often else ''}."
+        f"Genes of the first modules of {len(firsts[1])} random smooth fields on this graph are found again among the "
+        f"modules of the frequencies by {' and '.join(told)}{worth if as_often else ''}."
     ]
 
 
