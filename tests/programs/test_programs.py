@@ -1,12 +1,14 @@
 """Programs are read as they are, and only products that are there are called."""
 
+from itertools import product
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
 from scripts import figures, findings, programs
-from scripts.cells import Preparation, labels_of, scaled
+from scripts.cells import Preparation, labels_of, scaled, without_pairs
 from scripts.programs.divisions import Programs, divided, fit_programs, halves
 from scripts.programs.terms import LEVEL, LINEAR, hc3, linear_targets, term_table
 from tests import reference
@@ -118,6 +120,19 @@ def test_linear_targets_give_no_products():
         table = term_table(fitted(X.astype(np.float32), y + y.std() * random.normal(size=y.shape) / 2, seed))
         runs_with_any += table["called"].astype(bool).any()
     assert runs_with_any <= 1
+
+
+@pytest.mark.paul15
+@pytest.mark.slow
+def test_targets_without_products_on_paul15_give_none(paul15):
+    """At most one run of all may call one, as each does by chance in one of twenty."""
+    adata, n_terms, n_runs_that_call = scaled(paul15[0].copy()), 0, 0
+    y, edges, counts = adata.obsm["X_freq"], adata.obsp["connectivities"], adata.layers["counts"]
+    for null, seed in product(("hinges", "link", "linear and smooth"), range(3)):
+        X, targets = without_pairs(null, adata.X, y, edges, counts, seed)
+        table = term_table(fit_programs(X, targets, halves(len(X), seed), list(adata.var_names)))
+        n_terms, n_runs_that_call = n_terms + len(table), n_runs_that_call + table["called"].any()
+    assert n_terms > 100 and n_runs_that_call <= 1
 
 
 def test_linear_targets_of_real_ones_keep_what_is_linear():

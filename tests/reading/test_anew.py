@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from benchmarks.structureless import judged, structureless_set
 from scripts import cells, datasets, evaluation, findings, graph, models, reading
 from scripts.reading import anew, stability
 from tests import reference
@@ -130,6 +131,15 @@ def test_no_module_is_trusted_of_targets_that_know_nothing_of_the_genes(null, pb
         same, by_chance = reading.patterns_of_subsamples(forms, split.train), reading.random_patterns(form, X)
         table = reading.module_stability(reading.patterns(form, X), same, fits, by_chance)
         assert not reading.trusted_modules(table, evaluation.truncation_curve(form, split))["trusted"].any()
+
+
+@pytest.mark.slow
+@pytest.mark.paul15
+def test_no_module_is_trusted_of_cells_that_differ_in_depth_alone(paul15):
+    settings = cells.Preparation(n_freq_comps=3, unconnected="largest")
+    for seed in range(2):
+        found = judged(structureless_set(paul15[0].copy(), settings, 600, seed), settings)
+        assert found["frequencies with structure"] == 0 and found["trusted"] == 0
 
 
 def test_fields_are_smooth_and_their_modules_are_axes_of_the_tissue(found):
