@@ -10,10 +10,45 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
+SUMMED = 10_000_000  # values that are summed at a time in double precision
 SQUARED = 4000  # cells whose products of genes are summed at a time
 N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
 RESOLVED = 1e-6  # square of a singular value, in units of the largest, that sums in float32 resolve
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Some genes of cells, each times a weight, made of rows when they are asked for: no copy of all cells is held.
+
+    cells : (n_cells, n_genes), dense or sparse; genes : (n_chosen,) int; weights : (n_chosen,) float.
+    """
+
+    cells: Matrix
+    genes: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_cells, n_chosen)."""
+        return self.cells.shape[0], len(self.genes)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the cells."""
+        return self.cells.dtype
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean of each gene, (n_chosen,) float64."""
+        return gene_means(self.cells)[self.genes] * self.weights
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Matrix:
+        chosen, weights = self.cells[rows][:, self.genes], self.weights.astype(self.dtype)
+        if isinstance(chosen, np.ndarray):
+            chosen *= weights
+            return chosen
+        return sparse.csr_array(chosen @ sparse.diags_array(weights))
 
 
 def dense(X: Matrix) -> np.ndarray:
@@ -64,14 +99,15 @@ def variation(X: Matrix) -> np.ndarray:
     if isinstance(X, np.ndarray):
         squares = np.einsum("cg,cg->g", X, X, dtype=np.float64)
     else:
-        squared = X.astype(np.float64)
-        squared.data **= 2
-        squares = squared.T @ np.ones(X.shape[0])
+        by_rows, squares = sparse.csr_array(X), np.zeros(X.shape[1])
+        for some in in_parts(len(by_rows.data), SUMMED):
+            values = by_rows.data[some].astype(np.float64)
+            squares += np.bincount(by_rows.indices[some], values**2, minlength=len(squares))
     total = squares - X.shape[0] * mean**2
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
 
 
-def along(X: Matrix, weights: np.ndarray) -> np.ndarray:
+def along(X: Matrix | Weighted, weights: np.ndarray) -> np.ndarray:
     """Where the cells lie along some directions of gene space, X @ weights, (n_cells, n_axes).
 
     X : (n_cells, n_genes), dense or sparse; weights : (n_genes, n_axes).
@@ -89,19 +125,20 @@ def cross_products(X: Matrix, y: np.ndarray) -> np.ndarray:
     return total
 
 
-def scatter(X: Matrix) -> np.ndarray:
+def scatter(X: Matrix | Weighted) -> np.ndarray:
     """Sums over the cells of the products of all pairs of genes, each gene less its mean; (n_genes, n_genes) float64.
 
     X : (n_cells, n_genes), dense or sparse. Of float32, blocks of cells are multiplied in float32.
     """
-    mean, total = gene_means(X).astype(X.dtype), np.zeros((X.shape[1], X.shape[1]))
+    mean = (X.means if isinstance(X, Weighted) else gene_means(X)).astype(X.dtype)
+    total = np.zeros((X.shape[1], X.shape[1]))
     for rows in gen_batches(X.shape[0], SQUARED):
         centred = dense(X[rows]) - mean
         total += centred.T @ centred
     return total
 
 
-def sums_pay(X: Matrix) -> bool:
+def sums_pay(X: Matrix | Weighted) -> bool:
     """Whether cells are so many, and genes so few, that axes are better found from `scatter` than from the cells."""
     return X.shape[1] <= MAX_GENES and X.shape[0] * X.shape[1] >= N_VALUES
 

@@ -24,6 +24,7 @@ from scripts.cells import (
     load,
     name_in_file,
     named_parts,
+    stays_sparse,
     subsamples,
     torch_splits,
 )
@@ -35,6 +36,7 @@ from scripts.sources import Source, resolve
 OTHER_K, OTHER_COMPONENTS = (5, 7, 10, 15, 20, 30), 50  # that graphs are built with to see what comes back
 N_KEPT, LEAST_KEPT, N_ANEW = 5, 2, 5  # frequencies kept where none is known to come back, and at least; graphs anew
 MORE_SCALES = 5  # frequencies that are looked for in graphs built anew beside those kept; N_SCALES at least
+FURTHER = "X_freq_further"  # key of obsm with all that are looked for; in uns what is known of them
 
 
 def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
@@ -66,10 +68,9 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         )
     adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
     adjacency = adjacency[part == 0][:, part == 0]
-    normalized = settings.laplacian == "normalized"
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
     n_kept = settings.n_freq_comps or _as_many_as_come_back(adata, settings)
-    values, vectors, solver = graph.frequencies_by(adjacency, n_kept, normalized)
+    values, vectors, solver = _leading(adata, settings, n_kept)
     adata.uns["neighbors"] = {
         "connectivities_key": "connectivities",
         "params": {"n_neighbors": settings.k_neighbors, "metric": settings.metric, "method": settings.graph_weights},
@@ -81,13 +82,67 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         "parts": np.bincount(part),
         "recall": recall,
         "solver": solver,
-        "residuals": graph.residuals(graph.laplacian(adjacency, normalized), values, vectors),
+        "residuals": graph.residuals(graph.laplacian(adjacency, settings.laplacian == "normalized"), values, vectors),
         "participation": graph.participation(vectors),
     }
     if COVARIATES in adata.obsm:
         _regress(adata)
     adata.obs[[f"freq_{f}" for f in range(len(values))]] = adata.obsm["X_freq"]
     return adata
+
+
+def _leading(adata: ad.AnnData, settings: Preparation, n_freq: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Frequencies of the graph in obsp, or the first of those that are known already; as from frequencies_by."""
+    if FURTHER in adata.obsm and adata.obsm[FURTHER].shape[1] >= n_freq:
+        known = adata.uns[FURTHER]
+        return known["values"][:n_freq], adata.obsm[FURTHER][:, :n_freq], known["solver"]
+    return graph.frequencies_by(
+        sparse.csr_array(adata.obsp["connectivities"]), n_freq, settings.laplacian == "normalized"
+    )
+
+
+def further(adata: ad.AnnData, settings: Preparation, n_freq: int) -> np.ndarray:
+    """The leading n_freq frequencies, maybe more than are kept, less what covariates explain of them; (n_cells, n_freq).
+
+    Where they are not in obsm["X_freq_further"] yet, they get there: a sample of the cells knows those of the graph of
+    all. adata : AnnData with a graph.
+    """
+    values, vectors, solver = _leading(adata, settings, n_freq)
+    if FURTHER not in adata.obsm:
+        adata.obsm[FURTHER] = vectors
+        adata.uns[FURTHER] = {"values": values, "solver": solver, "participation": graph.participation(vectors)}
+    return regress_out(vectors, adata.obsm[COVARIATES]) if COVARIATES in adata.obsm else vectors
+
+
+def judged(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
+    """The cells that models, pairs, panels and terms are fitted to and judged on, with their split.
+
+    All cells, or of more than settings.max_judged_cells a random sample: it has the frequencies of the graph of all,
+    more of them than are kept in obsm["X_freq_further"], and in obsp the graph of its own cells, by the same recipe.
+
+    adata : AnnData, as from `add_frequencies`; its obs["split"] is NaN for cells that are not in the sample.
+    """
+    n_cells = adata.n_obs
+    if not 0 < settings.max_judged_cells < n_cells:
+        return add_split(adata, settings.random_state)
+    further(adata, settings, _n_looked_for(settings))
+    said = (
+        f"The graph and its frequencies are those of all {n_cells:,} cells; models, pairs, panels and terms are "
+        f"fitted to and judged on {settings.max_judged_cells:,} of them, drawn at random (max_judged_cells)."
+    )
+    adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
+    some = adata[_at_most(settings.max_judged_cells, np.arange(n_cells), settings.random_state)].copy()
+    some.uns["dataset"]["sparse"] = stays_sparse(some)
+    if not settings.use_graph:
+        found = _neighbors(graph_features(some, settings)[0], settings)
+        some.obsp["connectivities"] = sparse.csr_matrix(graph.adjacency(found, settings.graph_weights))
+    some = add_split(some, settings.random_state)
+    adata.obs["split"] = some.obs["split"].reindex(adata.obs_names)
+    return some
+
+
+def _n_looked_for(settings: Preparation) -> int:
+    return max(N_SCALES, settings.n_freq_comps + MORE_SCALES)
 
 
 def _as_many_as_come_back(adata: ad.AnnData, settings: Preparation) -> int:
@@ -160,16 +215,14 @@ def scale_table(
         attrs["why"] says so.
     """
     try:
-        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, max(N_SCALES, settings.n_freq_comps + MORE_SCALES))
-        edges, n_freq = sparse.csr_array(adata.obsp["connectivities"]), max(new.shape[1] for _, new in rebuilt)
-        values, vectors = graph.frequencies(edges, n_freq, settings.laplacian == "normalized")
+        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, _n_looked_for(settings))
+        n_freq = max(new.shape[1] for _, new in rebuilt)
+        vectors = further(adata, settings, n_freq)
     except InputError as error:
         found = pd.DataFrame(columns=graph.SCALES)
         found.attrs["why"] = str(error)
         return found
-    lives = graph.participation(vectors)
-    if COVARIATES in adata.obsm:
-        vectors = regress_out(vectors, adata.obsm[COVARIATES])
+    values, lives = (adata.uns[FURTHER][name][:n_freq] for name in ("values", "participation"))
     return graph.scale_table(values, vectors, rebuilt, lives, depth)
 
 
@@ -197,14 +250,21 @@ def rebuilt_graphs(
     donors = donors_of(adata)
     codes = None if donors is None else donors.cat.codes.to_numpy()
     rows = subsamples(CellDataset(adata.X, np.empty((adata.n_obs, 0)), donors=codes), n_rebuilt)
+    most = settings.max_judged_cells or adata.n_obs
+    rows = [_at_most(most, some, random_state) for random_state, some in enumerate(rows)]
     n_freq = min(n_freq, *(len(some) - 2 for some in rows))
     return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
 
 
+def _at_most(n: int, rows: np.ndarray, random_state: int) -> np.ndarray:
+    """All of some sorted rows, or n of them at random."""
+    return rows if len(rows) <= n else np.sort(np.random.default_rng(random_state).choice(rows, n, replace=False))
+
+
 def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of a graph of some of the cells alone: which cells it has, and (n_rows, at most n_freq) vectors."""
-    units = (lambda X: Standard.of(X[rows]).scaled(X)) if "scale" in adata.uns["dataset"]["steps"] else None
-    features = graph_features(adata, settings, units, rows)[0][rows]
+    units = (lambda X: Standard.of(X).scaled(X)) if "scale" in adata.uns["dataset"]["steps"] else None
+    features = graph_features(adata[rows], settings, units)[0]
     return _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), rows)
 
 
@@ -269,8 +329,8 @@ def add_branches(adata: ad.AnnData, scales: pd.DataFrame) -> pd.DataFrame:
 
 
 def prepare(source: Source, settings: Preparation) -> ad.AnnData:
-    """Everything notebook 01 does: load, frequencies, split."""
-    return add_split(add_frequencies(load(source, settings), settings), settings.random_state)
+    """Everything notebook 01 does: load, frequencies, the cells to be judged on, split."""
+    return judged(add_frequencies(load(source, settings), settings), settings)
 
 
 def myeloid_dev_freq(

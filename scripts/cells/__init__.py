@@ -10,8 +10,11 @@ from scripts.cells.loading import (
     describe,
     graph_features,
     load,
+    n_of_graph,
     named_counts,
+    stays_sparse,
     with_counts,
+    with_counts_alone,
 )
 from scripts.cells.planted import (
     NULLS,
@@ -91,6 +94,8 @@ __all__ = [
     "scaled",
     "smooth_fields",
     "split_rows",
+    "n_of_graph",
+    "stays_sparse",
     "stored",
     "subsamples",
     "torch_splits",
@@ -98,6 +103,7 @@ __all__ = [
     "transductive_splits",
     "why_unmeasured",
     "with_counts",
+    "with_counts_alone",
     "with_pairs",
     "without_pairs",
 ]

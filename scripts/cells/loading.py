@@ -20,7 +20,7 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
-from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, keep_layouts, name_in_file, read, set_aside
+from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, keep_layouts, name_in_file, read, set_aside, stored
 from scripts.errors import InputError, one_line
 from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
@@ -30,7 +30,8 @@ COUNTS = "counts"  # layer of the values before normalisation, where they are co
 COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
 N_SCALES = 10  # frequencies that are looked for, at least, where the graph is built anew, and kept at most by that
 CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
-MAX_DENSE = 1_000_000_000  # values up to which sparse expression is made dense: 4 GB
+MAX_DENSE = 150_000_000  # values up to which sparse expression is made dense: .6 GB
+MAX_CORRECTED = 1_000_000_000  # the same where a batch or covariates are taken out, which makes all values dense
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Preparation(Filters):
     graph_weights: str = "unweighted"  # edges of the graph: unweighted, gaussian or fuzzy
     laplacian: str = "unnormalized"  # or normalized: D^-1/2 L D^-1/2
     unconnected: str = "error"  # a graph in parts: "error", or "largest" keeps the largest part
-    random_state: int = 0  # seed of the splits
+    max_judged_cells: int = 10_000  # cells that all but the graph is fitted to and judged on, of more a sample; 0: all
+    random_state: int = 0  # seed of the splits, and of that sample
 
 
 def load(source: Source, settings: Preparation) -> ad.AnnData:
@@ -88,7 +90,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         "batch": settings.batch,
         "layouts": np.array(keep_layouts(adata, settings.use_rep), dtype=str),
     }
-    adata.X = adata.X.astype(np.float32)
+    adata.X = adata.X.astype(np.float32, copy=False)
     adata = sound_cells(adata, settings, has_counts="normalize_total" in steps)
     wanted = {name: getattr(settings, name) for name in STEPS}
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
@@ -198,9 +200,9 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
             f"{name}: {' and '.join(steps[:2])} make negative values NaN or infinite: "
             "set normalize_total: false and log1p: false"
         )
-    if sparse.issparse(adata.X) and adata.n_obs * adata.n_vars <= MAX_DENSE:
+    adata.uns["dataset"]["sparse"] = stays_sparse(adata, bool(settings.batch or settings.regress))
+    if sparse.issparse(adata.X) and not adata.uns["dataset"]["sparse"]:
         adata.X = adata.X.toarray()
-    adata.uns["dataset"]["sparse"] = sparse.issparse(adata.X)
     if settings.batch:
         _correct(adata, settings.batch, name)
     if settings.regress:
@@ -212,6 +214,11 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
             adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
         sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
         adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
+
+
+def stays_sparse(adata: ad.AnnData, is_corrected: bool = False) -> bool:
+    """Whether expression is sparse and has too many values to be made dense; is_corrected : for batch or covariates."""
+    return sparse.issparse(adata.X) and adata.n_obs * adata.n_vars > (MAX_CORRECTED if is_corrected else MAX_DENSE)
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
@@ -328,11 +335,12 @@ def graph_features(
     else:
         unit = adata.var["std"].to_numpy() if "scale" in adata.uns["dataset"]["steps"] else np.ones(adata.n_vars)
         features, basis = graph.pareto_scaled(adata.X, genes, unit, fit_rows), f"{genes.sum():,} variable genes"
-    most, n_components = min(features[fit_rows].shape) - 1, settings.graph_components
+    n_fit = features.shape[0] if isinstance(fit_rows, slice) else len(fit_rows)
+    most, n_components = min(n_fit, features.shape[1]) - 1, settings.graph_components
     if n_components is None:
         n_components = 0 if genes is None else min(GRAPH_COMPONENTS, most)
     if n_components == 0:
-        return features, basis
+        return features if genes is None else features[:], basis
     if n_components > most:
         raise InputError(f"graph_components={n_components} is not possible: choose 0 (all genes) to {most}")
     found = graph.components(features, n_components, fit_rows, settings.random_state)
@@ -345,13 +353,17 @@ def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarr
     if n_genes == 0:
         return None
     if COUNTS in adata.layers:
-        found = graph.variable_genes(adata.layers[COUNTS][fit_rows], n_genes, counts=True)
+        found = graph.variable_genes(_of_rows(adata.layers[COUNTS], fit_rows), n_genes, counts=True)
     else:
-        logs = adata.layers.get(LOGS, adata.X)[fit_rows]
+        logs = _of_rows(adata.layers.get(LOGS, adata.X), fit_rows)
         if logs.min() < 0:
             return None  # neither counts nor logarithms: nothing to rank the genes by
         found = graph.variable_genes(logs, n_genes, counts=False)
     return found if found.sum() >= MIN_GENES else None
+
+
+def _of_rows(X: Matrix, rows: np.ndarray | slice) -> Matrix:
+    return X if isinstance(rows, slice) else X[rows]  # of all cells no copy
 
 
 def _embedding(adata: ad.AnnData, key: str) -> np.ndarray:
@@ -362,6 +374,22 @@ def _embedding(adata: ad.AnnData, key: str) -> np.ndarray:
     if values.dtype.kind not in NUMBERS or not np.isfinite(values).all():
         raise InputError(f"obsm[{key!r}] holds values that are no finite numbers: compute the embedding again")
     return values.astype(np.float32)
+
+
+def with_counts_alone(adata: ad.AnnData) -> ad.AnnData:
+    """The cells as they came, for a file that is hardly larger than theirs: X is the counts, where there are any.
+
+    adata : AnnData, as from `load`. Returns another AnnData: X (n_cells, n_genes) counts, else as from `stored`.
+    """
+    if COUNTS not in adata.layers:
+        return stored(adata)
+    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "obsp")}
+    return ad.AnnData(adata.layers[COUNTS], adata.obs, adata.var, uns=adata.uns, **parts)
+
+
+def n_of_graph(adata: ad.AnnData) -> int:
+    """Number of cells that the frequencies are of, of which these may be a sample; adata : AnnData with frequencies."""
+    return int(adata.uns["graph"]["parts"][0])
 
 
 def describe(adata: ad.AnnData) -> str:

@@ -29,7 +29,7 @@ LAYOUTS = ("X_umap", "X_tsne", "X_draw_graph_fa")  # keys of obsm under which sc
 ASIDE = "_in_file"  # behind the names of what a file holds where a run writes itself
 OWN = {  # what a run writes in the parts that files come with; in obs beside frequencies and measures of quality
     "obs": ("split", "cell_group"),
-    "obsm": ("X_freq", "X_covariates", "X_branches", "X_umap_freq", "X_axes", "X_modules"),
+    "obsm": ("X_freq", "X_freq_further", "X_covariates", "X_branches", "X_umap_freq", "X_axes", "X_modules"),
     "obsp": ("connectivities",),
 }
 

@@ -17,7 +17,6 @@ from scripts.bmlp import Config, ScBMLPRegressor
 from scripts.cells import (
     ALL_CELLS,
     COUNTS,
-    COVARIATES,
     Preparation,
     Split,
     are_counts,
@@ -25,7 +24,7 @@ from scripts.cells import (
     transductive_split,
     with_counts,
 )
-from scripts.datasets import add_frequencies, graph_frequencies, other_graphs, scale_table
+from scripts.datasets import add_frequencies, further, graph_frequencies, other_graphs, scale_table
 from scripts.errors import InputError
 from scripts.evaluation.correlation import depth_of
 from scripts.measures import held_out_r2
@@ -295,10 +294,7 @@ def scale_changes(adata: ad.AnnData, settings: Preparation, scales: pd.DataFrame
     """
     tables, n_freq = [], len(scales)
     if n_freq:
-        edges = sparse.csr_array(adata.obsp["connectivities"])
-        own = np.arange(adata.n_obs), graph.frequencies(edges, n_freq, settings.laplacian == "normalized")[1]
-        if COVARIATES in adata.obsm:
-            own = own[0], regress_out(own[1], adata.obsm[COVARIATES])
+        own = np.arange(adata.n_obs), further(adata, settings, n_freq)
         pairs = {name: (own, other) for name, other in other_graphs(adata, settings, n_freq).items()}
         with contextlib.suppress(InputError):
             halves = _split_counts(_counts(adata, settings), settings.random_state)

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.sparse import csgraph, csr_array, eye_array
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh, splu
 from scipy.sparse.linalg import lobpcg as scipy_lobpcg
+from threadpoolctl import threadpool_limits
 
 SHIFT = -1e-3  # a little below 0, so that L - shift is definite and can be factorised
-N_PRODUCTS = 1000  # with L, about, after which Lanczos iteration gives up
+N_PRODUCTS = 5000  # with L, about, after which Lanczos iteration gives up: noise alone takes 3,000
 N_BASIS, TOLERANCE = 80, 1e-10  # vectors that it keeps, and its relative residual
 CHEBYSHEV_STEPS = 30
 CHEBYSHEV_RANGE = (0.007, 2.0)  # eigenvalues of D^-1 L lie in 0 .. 2; those near 0 are left to the eigensolver
@@ -51,15 +52,16 @@ def lanczos(L: csr_array, n_comps: int, trivial: np.ndarray, max_residual: float
 
     start = np.random.default_rng(0).standard_normal(n_cells)
     try:
-        values, vectors = eigsh(
-            LinearOperator(L.shape, product, dtype=np.float64),
-            k=n_comps,
-            which="SA",
-            ncv=n_basis,
-            v0=start,
-            tol=TOLERANCE,
-            maxiter=max(1, N_PRODUCTS // (n_basis - n_comps)),
-        )
+        with threadpool_limits(1, "blas"):  # threads of few vectors only wait for each other
+            values, vectors = eigsh(
+                LinearOperator(L.shape, product, dtype=np.float64),
+                k=n_comps,
+                which="SA",
+                ncv=n_basis,
+                v0=start,
+                tol=TOLERANCE,
+                maxiter=max(1, N_PRODUCTS // (n_basis - n_comps)),
+            )
     except ArpackNoConvergence:
         return np.full(n_comps, np.nan), np.full((n_cells, n_comps), np.nan)
     order = np.argsort(values)

@@ -6,7 +6,18 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from scripts.blocks import Matrix, along, cells_with, evenly, gene_means, leading_axes, scatter, sums_pay, variation
+from scripts.blocks import (
+    Matrix,
+    Weighted,
+    cells_with,
+    evenly,
+    gene_means,
+    in_parts,
+    leading_axes,
+    scatter,
+    sums_pay,
+    variation,
+)
 
 MIN_DETECTED = 0.01  # share of the cells that a variable gene is detected in: what fewer cells do is noise to a graph
 MIN_CELLS = 3  # of them, at least
@@ -54,37 +65,34 @@ def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:
     return chosen
 
 
-def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.ndarray | slice) -> Matrix:
+def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.ndarray | slice) -> Weighted:
     """Some genes, each divided by the square root of its standard deviation over the cells fit_rows.
 
     Between no scaling, where few genes decide, and scaling to variance 1, where noise counts as much as signal (van den
     Berg et al., BMC Genomics 7, 142, 2006).
 
     X : (n_cells, n_genes), maybe in units of its own; unit : (n_genes,) what these are; genes : (n_genes,) bool.
-    Returns (n_cells, n_chosen), sparse if X is.
+    Returns (n_cells, n_chosen), sparse if X is, made when rows are asked for.
     """
-    chosen = X[:, np.flatnonzero(genes)]
-    fitted = chosen[fit_rows]
-    deviation = np.sqrt(variation(fitted) / fitted.shape[0])
-    del fitted  # as large as all that comes
+    chosen = np.flatnonzero(genes)
+    fitted = X if isinstance(fit_rows, slice) else X[fit_rows]
+    deviation = np.sqrt(variation(fitted)[chosen] / fitted.shape[0])
     weight = np.zeros_like(deviation)
     np.divide(np.sqrt(deviation * unit[genes]), deviation, out=weight, where=deviation > 0)
-    weight = weight.astype(X.dtype)
-    if isinstance(chosen, np.ndarray):
-        chosen *= weight
-        return chosen
-    return sparse.csr_array(chosen @ sparse.diags_array(weight))
+    return Weighted(X, chosen, weight)
 
 
-def components(X: Matrix, n_components: int, fit_rows: np.ndarray | slice, random_state: int) -> np.ndarray:
+def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | slice, random_state: int) -> np.ndarray:
     """Principal components, those of the cells fit_rows; sparse columns are centred implicitly, never made dense.
 
     X : (n_cells, n_features). Returns (n_cells, n_components) float32.
     """
-    fitted = X[fit_rows]
+    fitted = X if isinstance(fit_rows, slice) and sums_pay(X) else X[fit_rows]
     if sums_pay(fitted):
         _, axes = leading_axes(scatter(fitted), n_components, random_state)
-        return (along(X, axes) - gene_means(fitted) @ axes).astype(np.float32)
-    solver = "randomized" if isinstance(X, np.ndarray) else "arpack"
+        mean = fitted.means if isinstance(fitted, Weighted) else gene_means(fitted)
+        return np.concatenate([(X[rows] @ axes - mean @ axes).astype(np.float32) for rows in in_parts(X.shape[0])])
+    every = X[:]
+    solver = "randomized" if isinstance(every, np.ndarray) else "arpack"
     found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(fitted)
-    return found.transform(X).astype(np.float32)
+    return found.transform(every).astype(np.float32)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAKERS = {  # file of a run folder -> the notebook that makes it
     "params.yaml": "01_data",
     "cells.h5ad": "01_data",
+    "all_cells.h5ad": "01_data",
     "scales.csv": "02_visualize",
     "scale_changes.csv": "02_visualize",
     "branches.csv": "02_visualize",
@@ -205,6 +206,7 @@ class Run:
     def save(
         self,
         cells: anndata.AnnData | None = None,
+        all_cells: anndata.AnnData | None = None,
         model: Any = None,
         model_with_pairs: Any = None,
         model_of_programs: Any = None,
@@ -219,6 +221,8 @@ class Run:
         ----------
         cells : AnnData, optional
             For `cells.h5ad`; versions and all settings of the run go into its uns["bmlp"], as YAML.
+        all_cells : AnnData, optional
+            For `all_cells.h5ad`, likewise, where `cells` are a sample of them.
         model : optional
             For `model.safetensors`, written by its own `save(path)`.
         model_with_pairs : optional
@@ -235,8 +239,10 @@ class Run:
             Written as CSV, without index, by their names; for spreadsheets, too, where 01_data was run with csv_safe.
         """
         writers: dict[str, Callable[[Path], object]] = {}
-        if cells is not None:
-            writers["cells.h5ad"] = partial(files.write_cells, cells)
+        stored_cells = {"cells.h5ad": cells, "all_cells.h5ad": all_cells}
+        for name, some in stored_cells.items():
+            if some is not None:
+                writers[name] = partial(files.write_cells, some)
         models = {"model": model, "model_with_pairs": model_with_pairs, "model_of_programs": model_of_programs}
         for name, form in models.items():
             if form is not None:
@@ -252,9 +258,10 @@ class Run:
             )
             known.notebooks[self.notebook] = entry
             self._record(record, facts or {}, key_figures or {}, alerts)
-            if cells is not None:
-                about = {"versions": _yaml(record["versions"]), "settings": _yaml(record["notebooks"])}
-                cells.uns["bmlp"] = cells.uns.get("bmlp", {}) | about
+            about = {"versions": _yaml(record["versions"]), "settings": _yaml(record["notebooks"])}
+            for some in stored_cells.values():
+                if some is not None:
+                    some.uns["bmlp"] = some.uns.get("bmlp", {}) | about
             for name, writer in writers.items():
                 self.write(name, writer)
                 parts = known.files.get(name, {}).get("parts", {}) if MAKERS.get(name) != self.notebook else {}

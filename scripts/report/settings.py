@@ -81,6 +81,7 @@ TYPES: dict[str, Any] = {
     "drop_empty": Flag,
     "drop_identical": Flag,
     "min_counts": CountOrNone,
+    "max_judged_cells": CountOrNone,
     "max_counts": CountOrNone,
     "min_genes": CountOrNone,
     "max_genes": CountOrNone,

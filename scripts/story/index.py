@@ -8,7 +8,7 @@ import numpy as np
 
 from scripts import figures
 from scripts.blocks import evenly
-from scripts.cells import MEASURES, own_layouts
+from scripts.cells import MEASURES, n_of_graph, own_layouts
 from scripts.report import pages
 from scripts.story import told
 from scripts.story.cards import STYLE, TEMPLATES, card_file, page_html, thumbnail
@@ -35,7 +35,8 @@ DOWNLOADS = {  # purpose: {file: what it is}
     },
     "Cells": {
         "cell_scores.csv": "frequencies, axes and scores of modules, and programs, of each cell",
-        "cells.h5ad": "all cells with all that was computed, for scanpy",
+        "cells.h5ad": "the cells with all that was computed, for scanpy",
+        "all_cells.h5ad": "all cells with their frequencies, of which those of cells.h5ad are a sample",
     },
     "The model": {"model.safetensors": "scores cells never seen: python -m scripts score"},
     "Numbers of this page": {"story.csv": "every number of this page and of the frequencies' pages"},
@@ -57,7 +58,7 @@ def index_html(tables: Tables, frequencies: list[Frequency], first: dict) -> str
         "frequencies": [(frequency, thumbnail(tables, frequency)) for frequency in frequencies],
         "file": card_file,
         "map": page_html(drawn, 1) if drawn else "",
-        "n_cells": 0 if tables.cells is None else tables.cells.n_obs,
+        "n_cells": 0 if tables.cells is None else n_of_graph(tables.cells),
         "n_drawn": len(_places(tables)),
         "trust": trust(tables.record),
         "downloads": {purpose: named for purpose, named in purposes.items() if named},
@@ -138,7 +139,8 @@ def methods(tables: Tables) -> str:
     known, versions = tables.cells.uns["dataset"], tables.record.get("versions", {})
     steps = ", ".join(map(str, known["steps"])) or "none"
     said = [
-        f"Expression of {tables.cells.n_obs:,} cells and {tables.cells.n_vars:,} genes was prepared (steps: {steps}).",
+        f"Expression of {n_of_graph(tables.cells):,} cells and {tables.cells.n_vars:,} genes was prepared (steps: "
+        f"{steps}).",
         f"A symmetric graph of {of_data.get('k_neighbors')} nearest neighbours ({of_data.get('metric')} distance) was "
         f"built on {tables.cells.uns['graph']['built on']}; the {tables.n_freq} lowest non-trivial eigenvectors of its "
         f"{of_data.get('laplacian')} Laplacian are the frequencies.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from scripts.cells import n_of_graph
 from scripts.story.frequencies import Frequency
 from scripts.story.modules import Module
 from scripts.story.tables import Tables
@@ -186,7 +187,10 @@ def story_table(tables: Tables, frequencies: list[Frequency]) -> pd.DataFrame:
         *(("run", np.nan, f"frequencies graded {grade}", _count(frequencies, grade), "") for grade in GRADES),
     ]
     if tables.cells is not None:
-        rows += [("run", np.nan, "cells", tables.cells.n_obs, ""), ("run", np.nan, "genes", tables.cells.n_vars, "")]
+        rows += [
+            ("run", np.nan, "cells", n_of_graph(tables.cells), ""),
+            ("run", np.nan, "genes", tables.cells.n_vars, ""),
+        ]
     for frequency in frequencies:
         rows += [(part, frequency.number, *rest) for part, *rest in _rows(frequency)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"frequency": "Int64", "value": float})

@@ -140,7 +140,7 @@ def test_expression_that_stays_sparse_is_not_regressed(tmp_path, monkeypatch):
     adata = cases.base()
     adata.X = csr_matrix(adata.X)
     adata.write_h5ad(tmp_path / "cells.h5ad")
-    monkeypatch.setattr(loading, "MAX_DENSE", 0)
+    monkeypatch.setattr(loading, "MAX_CORRECTED", 0)
     with pytest.raises(InputError, match="400 cells x 60 genes are too many to be regressed on covariates: leave out"):
         loading.load(resolve(str(tmp_path / "cells.h5ad")), OF_DEPTH)
 

@@ -40,11 +40,11 @@ def test_genes_are_weighted_by_the_root_of_their_deviation_whatever_their_units(
     rows = np.arange(50, 200)
     spread = logs[rows].std(axis=0)
     expected = logs[:, genes] / np.sqrt(np.where(spread > 0, spread, np.inf))[genes]
-    found = features.pareto_scaled(logs, genes, np.ones(6), rows)
+    found = features.pareto_scaled(logs, genes, np.ones(6), rows)[:]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     unit = np.array([3.0, 0.5, 2, 1, 1, 1])
-    np.testing.assert_allclose(features.pareto_scaled(logs / unit, genes, unit, rows), expected, rtol=1e-5)
-    of_sparse = features.pareto_scaled(sparse.csr_array(logs / unit), genes, unit, rows)
+    np.testing.assert_allclose(features.pareto_scaled(logs / unit, genes, unit, rows)[:], expected, rtol=1e-5)
+    of_sparse = features.pareto_scaled(sparse.csr_array(logs / unit), genes, unit, rows)[:]
     np.testing.assert_allclose(of_sparse.toarray(), expected, rtol=1e-5)
 
 
