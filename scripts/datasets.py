@@ -102,7 +102,7 @@ def _leading(adata: ad.AnnData, settings: Preparation, n_freq: int) -> tuple[np.
 
 
 def further(adata: ad.AnnData, settings: Preparation, n_freq: int) -> np.ndarray:
-    """The leading n_freq frequencies, maybe more than are kept, less what covariates explain of them; (n_cells, n_freq).
+    """The leading frequencies, maybe more than are kept, less what covariates explain of them; (n_cells, n_freq).
 
     Where they are not in obsm["X_freq_further"] yet, they get there: a sample of the cells knows those of the graph of
     all. adata : AnnData with a graph.
