@@ -3,6 +3,7 @@
 import anndata as ad
 import numpy as np
 from scipy import sparse
+from sklearn.utils import gen_batches
 
 from scripts.blocks import Matrix, dense, evenly
 from scripts.cells.reading import NUMBERS, UNREAD
@@ -11,6 +12,7 @@ from scripts.errors import InputError
 LAYERS = ("counts", "raw_counts")  # looked into after X and before raw.X
 WHOLE = 1e-3  # largest distance of a count from a whole number
 MAX_LOG = 20.0  # logarithms of counts are smaller
+PART = 10_000_000  # values that are looked at at a time
 SAMPLE = 500  # cells that are looked at for signs of a logarithm
 CONSTANT = 0.05  # standard deviation of the cells' totals over their mean, up to which they are the same
 STEPS = ("normalize_total", "log1p", "scale")
@@ -106,7 +108,12 @@ def are_counts(values: Matrix) -> bool:
         return False
     if stored.dtype.kind in "bu":
         return True
-    return bool(stored.min() >= 0 and np.isfinite(stored.max()) and np.abs(stored - np.rint(stored)).max() <= WHOLE)
+    return bool(stored.min() >= 0 and np.isfinite(stored.max()) and _are_whole(stored.ravel()))
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    """Whether all values, (n,), are whole numbers, nearly; looked at in parts, as two more of them all are held."""
+    return all(np.abs(values[some] - np.rint(values[some])).max() <= WHOLE for some in gen_batches(len(values), PART))
 
 
 def steps_for(values: Matrix, name: str) -> tuple[tuple[str, ...], list[str]]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # figures as JSON, which the pages draw
     "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+    # threads that have nothing to do sleep: spinning, they take a fifth of the chain's time, and cores from each other
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_THREAD_TIMEOUT": "4",  # 2^4 cycles
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel warns on stderr about its debugger
 }
 SLOW_MODULES = ["anndata", "plotly.graph_objects", "scanpy", "torch"]  # seconds of every chain's first notebook
