@@ -11,6 +11,7 @@ MAX_RESIDUAL = 1e-3  # |L v - lambda v| / lambda that every frequency must keep
 NARROW = 400  # root mean square width of the band up to which factors are cheaper than iterations
 BROAD = 0.05  # mean width, of the cells, from which on Lanczos iteration needs few products
 N_LANCZOS = 30_000  # cells up to which it is tried first; beyond, a preconditioner is always cheaper
+N_FACTORISED = 10_000  # cells up to which factors are a last resort whatever the band: a minute; their time is cubic
 NEAR_EQUAL = 0.02  # relative gap below which neighbouring eigenvalues can rotate into each other
 N_STEPS = 300  # of the Lanczos iteration: bands of the spectrum that a signal is taken apart into
 
@@ -97,6 +98,8 @@ def frequencies_by(adjacency: csr_array, n_comps: int, normalized: bool = False)
     trivial = root_degree / np.linalg.norm(root_degree)
     solvers = {"lanczos": lanczos, "lobpcg": lobpcg, "shift-invert": shift_invert}
     first = solver_for(L)
+    if first != "shift-invert" and n_cells > N_FACTORISED:
+        del solvers["shift-invert"]
     reached = []
     for name in sorted(solvers, key=lambda name: name != first):
         values, vectors = solvers[name](L, n_comps, trivial, MAX_RESIDUAL)
@@ -105,7 +108,7 @@ def frequencies_by(adjacency: csr_array, n_comps: int, normalized: bool = False)
             return values, vectors * np.where((vectors**3).sum(axis=0) < 0, -1.0, 1.0), name
     raise InputError(
         f"the frequencies did not converge: largest relative residual {np.nanmin(reached):.1e}, "
-        f"allowed {MAX_RESIDUAL:.0e}"
+        f"allowed {MAX_RESIDUAL:.0e}: raise k_neighbors, or set fewer n_freq_comps"
     )
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 
 from scripts.cells.splits import ALL_CELLS, INDUCTIVE
 from scripts.evaluation.rivals import BILINEAR, BLACK_BOX, DESCENT, LINEAR, MEAN, ORDERS, PROGRAMS, SQUARES
 from scripts.report.run import Run
+from tests.cells.test_graph_recipe import connected
 from tests.chain_runs import SMALL, report
 from tests.notebooks import fuzz
 
@@ -164,6 +165,21 @@ def test_data_that_cannot_be_used_are_one_line(tmp_path, monkeypatch, change, se
     kind, said = fuzz.outcome(write_cells(tmp_path, change), tmp_path, settings)
     assert kind == fuzz.NAMED and said.startswith("01_data: ") and message in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_sample_of_many_cells_goes_through_all_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "notebooks")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    connected().write_h5ad(tmp_path / "cells.h5ad")
+    settings = {"max_judged_cells": 200, "unconnected": "largest", "n_freq_comps": 2}
+    assert fuzz.outcome(tmp_path / "cells.h5ad", tmp_path, settings) == (fuzz.RESULT, "")
+    run = Run(tmp_path / "run")
+    every, some = read_h5ad(run.need("all_cells.h5ad")), run.load_cells()
+    assert some.n_obs == 200 < every.n_obs and "judged on 200 of them" in run.data
+    assert set(some.obs_names) == set(every.obs_names[every.obs["split"].notna()])
+    np.testing.assert_array_equal(every[some.obs_names].obsm["X_freq"], some.obsm["X_freq"])
+    assert (every.X.data == np.rint(every.X.data)).all()
 
 
 @pytest.mark.slow
