@@ -20,7 +20,19 @@ from scripts.cells.counts import STEPS, check, choose, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
-from scripts.cells.reading import LOGS, NUMBERS, OWN, compact, keep_layouts, name_in_file, read, set_aside, stored
+from scripts.cells.reading import (
+    LOGS,
+    NUMBERS,
+    OWN,
+    compact,
+    keep_layouts,
+    name_in_file,
+    read,
+    scaled,
+    set_aside,
+    stored,
+    with_values,
+)
 from scripts.errors import InputError, one_line
 from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
@@ -96,8 +108,10 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     if "normalize_total" in steps:
         adata.layers[COUNTS] = sparse.csr_matrix(adata.X)
-    _normalise(adata, done, settings)
+        if sparse.issparse(adata.X):
+            adata.X = with_values(adata.layers[COUNTS], adata.layers[COUNTS].data.copy())
     adata.uns["dataset"]["steps"] = done
+    _normalise(adata, done, settings)
     of_kind = 0 if source.read else GRAPH_GENES
     adata.uns["dataset"]["graph_genes"] = of_kind if settings.graph_genes is None else settings.graph_genes
     adata.uns["label"], unusable = set_label(adata, settings.label or source.label)
@@ -207,13 +221,31 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
         _correct(adata, settings.batch, name)
     if settings.regress:
         _regress(adata, settings.regress, name)
-    if "scale" in steps:
+    if "scale" in steps and sparse.issparse(adata.X):
+        _scale_sparse(adata)
+    elif "scale" in steps:
         adata.layers[LOGS] = compact(adata.X).copy()  # not changed with X
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
         if not varies.all():  # scanpy makes some constant or tiny genes NaN, by the root of what rounding leaves
-            adata.X = sparse.csr_matrix(adata.X.multiply(varies)) if sparse.issparse(adata.X) else adata.X * varies
-        sc.pp.scale(adata, zero_center=not sparse.issparse(adata.X))
+            adata.X = adata.X * varies
+        sc.pp.scale(adata)
         adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
+
+
+def _scale_sparse(adata: ad.AnnData) -> None:
+    """Genes to standard deviation 1, as `scaled` does it, in place; means and deviations in var, as scanpy's scale.
+
+    One array says where the values of counts, logarithms and scaled genes stand: of a million cells, gigabytes.
+    """
+    logs = sparse.csr_matrix(adata.X)
+    counts = adata.layers.get(COUNTS)
+    if counts is not None and np.array_equal(counts.indices, logs.indices):
+        logs = with_values(counts, logs.data)
+    total = variation(logs)
+    varies = total > np.finfo(np.float32).tiny
+    adata.var["mean"], adata.var["std"] = gene_means(logs), np.sqrt(total / (adata.n_obs - 1)) * varies
+    adata.layers[LOGS] = adata.X = logs
+    scaled(adata)
 
 
 def stays_sparse(adata: ad.AnnData, is_corrected: bool = False) -> bool:

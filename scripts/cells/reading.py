@@ -17,12 +17,13 @@ import pandas as pd
 import scanpy as sc
 from scipy import sparse
 
-from scripts.blocks import Matrix
+from scripts.blocks import Matrix, in_parts
 from scripts.errors import InputError, one_line
 from scripts.sources import file_kind
 
 TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
 LOGS = "logs"  # layer of the values before genes are scaled, where they are
+PART = 10_000_000  # values that are scaled at a time
 NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 LAYOUTS = ("X_umap", "X_tsne", "X_draw_graph_fa")  # keys of obsm under which scanpy keeps places of cells to be drawn
@@ -320,7 +321,7 @@ def scaled(adata: ad.AnnData) -> ad.AnnData:
     if "sparse" not in adata.uns["dataset"]:
         raise InputError("the cells are of an earlier version, which stored them scaled: run 01_data.ipynb again")
     logs = adata.layers.get(LOGS, adata.X)
-    X = logs.copy() if adata.uns["dataset"]["sparse"] or isinstance(logs, np.ndarray) else logs.toarray()
+    X = logs.toarray() if sparse.issparse(logs) and not adata.uns["dataset"]["sparse"] else _with_own_values(logs)
     if "scale" in adata.uns["dataset"]["steps"]:
         adata.layers[LOGS] = logs
         mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
@@ -329,9 +330,22 @@ def scaled(adata: ad.AnnData) -> ad.AnnData:
             X -= mean
             X /= divisor
         else:
-            X.data /= divisor[X.indices]
+            for some in in_parts(len(X.data), PART):
+                X.data[some] /= divisor[X.indices[some]]
     adata.X = X
     return adata
+
+
+def with_values(X: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
+    """Other values, (n_stored,), at the places of a matrix, whose arrays of places both then share."""
+    found = sparse.csr_matrix(X.shape, dtype=values.dtype)
+    found.data, found.indices, found.indptr = values, X.indices, X.indptr
+    return found
+
+
+def _with_own_values(X: Matrix) -> Matrix:
+    """A copy whose values may be changed."""
+    return with_values(X, X.data.copy()) if sparse.issparse(X) else X.copy()
 
 
 def compact(X: Matrix) -> Matrix:

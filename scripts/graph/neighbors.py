@@ -115,7 +115,7 @@ def nearest_neighbors(
     else:
         if sparse.issparse(points):
             raise InputError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
-        found = _approximate(points.astype(np.float32), k, random_state)
+        found = _approximate(points.astype(np.float32, copy=False), k, random_state)
     _refuse_identical_cells(points, found.indices)
     return found
 
