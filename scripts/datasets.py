@@ -1,6 +1,7 @@
 """From a data set's name or a file to training data: normalised cells with frequencies, splits and torch data sets."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from scripts import graph
 from scripts.blocks import Matrix, Standard
 from scripts.cells import (
     COVARIATES,
+    LOGS,
     N_SCALES,
     CellDataset,
     Preparation,
@@ -24,6 +26,7 @@ from scripts.cells import (
     load,
     name_in_file,
     named_parts,
+    scaled,
     stays_sparse,
     subsamples,
     torch_splits,
@@ -175,8 +178,22 @@ def _cell_graph(adata: ad.AnnData, settings: Preparation) -> tuple[sparse.csr_ar
     if settings.use_graph:
         return _given_graph(adata, settings.use_graph), f"obsp[{settings.use_graph!r}]", 1.0
     X, basis = graph_features(adata, settings)
-    found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, random_state=settings.random_state)
+    is_own = X is not adata.X
+    seed = settings.random_state
+    with _without_scaled(adata) if is_own else contextlib.nullcontext():
+        found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, None, seed, overwrite=is_own)
     return graph.adjacency(found, settings.graph_weights), basis, found.recall
+
+
+@contextlib.contextmanager
+def _without_scaled(adata: ad.AnnData) -> Iterator[None]:
+    """Within, X of sparse cells is their logarithms: scaled genes of all cells are gigabytes, and made in seconds."""
+    are_dropped = sparse.issparse(adata.X) and LOGS in adata.layers
+    if are_dropped:
+        adata.X = adata.layers[LOGS]
+    yield
+    if are_dropped:
+        scaled(adata)
 
 
 def _given_graph(adata: ad.AnnData, key: str) -> sparse.csr_array:

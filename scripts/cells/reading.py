@@ -345,7 +345,7 @@ def with_values(X: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
 
 def _with_own_values(X: Matrix) -> Matrix:
     """A copy whose values may be changed."""
-    return with_values(X, X.data.copy()) if sparse.issparse(X) else X.copy()
+    return with_values(X, np.array(X.data)) if sparse.issparse(X) else X.copy()
 
 
 def compact(X: Matrix) -> Matrix:

@@ -54,10 +54,10 @@ class Neighbors:
     lists: "Lists | None" = field(default=None, repr=False, compare=False)
 
 
-def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
+def as_points(X: Matrix, metric: str, overwrite: bool = False) -> np.ndarray | sparse.csr_array:
     """Cells as points whose Euclidean order is that of the metric, checked.
 
-    X : (n_cells, n_features), dense or sparse; metric : "cosine" or "euclidean".
+    X : (n_cells, n_features), dense or sparse; metric : "cosine" or "euclidean"; overwrite : X may be overwritten.
 
     Raises
     ------
@@ -71,17 +71,22 @@ def as_points(X: Matrix, metric: str) -> np.ndarray | sparse.csr_array:
         raise InputError("the expression matrix holds NaN or infinite values: remove or impute them first")
     if metric == "euclidean":
         return X
-    squares = (X * X).sum(axis=1)
+    squares = (X * X).sum(axis=1) if sparse.issparse(X) else np.einsum("cf,cf->c", X, X)
     if not squares.all():
         n_zero = int((squares == 0).sum())
         raise InputError(
             f"{n_zero} cells are zero everywhere and have no cosine: remove them, or use metric='euclidean'"
         )
-    return normalize(X)
+    return normalize(X, copy=not overwrite)
 
 
 def nearest_neighbors(
-    X: Matrix, k: int, metric: str = "cosine", n_exact: int | None = None, random_state: int = 0
+    X: Matrix,
+    k: int,
+    metric: str = "cosine",
+    n_exact: int | None = None,
+    random_state: int = 0,
+    overwrite: bool = False,
 ) -> Neighbors:
     """The k nearest other cells of every cell; the same result each time.
 
@@ -96,6 +101,8 @@ def nearest_neighbors(
         none is given. Above, dense features are needed, best some 50 components.
     random_state : int
         Seed of the approximate search and of the cells its recall is measured on.
+    overwrite : bool
+        X may be overwritten, which saves a copy of it.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def nearest_neighbors(
     n_cells = X.shape[0]
     if not 1 <= k < n_cells:
         raise InputError(f"k_neighbors={k} is not possible with {n_cells} cells: choose 1 to {n_cells - 1}")
-    points = as_points(X, metric)
+    points = as_points(X, metric, overwrite)
     if n_exact is None:
         n_exact = N_EXACT_GENES if sparse.issparse(points) or points.shape[1] > MANY_FEATURES else N_EXACT
     if n_cells <= n_exact:
@@ -115,7 +122,8 @@ def nearest_neighbors(
     else:
         if sparse.issparse(points):
             raise InputError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
-        found = _approximate(points.astype(np.float32, copy=False), k, random_state)
+        points = _padded(points.astype(np.float32, copy=False))
+        found = _approximate(points, k, random_state)
     _refuse_identical_cells(points, found.indices)
     return found
 
@@ -163,7 +171,7 @@ class Lists:
 
     def of(self, points: np.ndarray) -> "Lists":
         """The same lists, of other cells; points : (n_other, n_features)."""
-        return Lists(points.astype(np.float32), self.centroids, self.coded, self.n_searched)
+        return Lists(_like(points, self.points), self.centroids, self.coded, self.n_searched)
 
     def search(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances and numbers of the k nearest found, (n_points, k) each; inf and -1 where fewer were."""
@@ -278,6 +286,8 @@ def _coded(points: np.ndarray, centroids: np.ndarray):
 def _padded(points: np.ndarray) -> np.ndarray:
     """Points with features of zeros up to a multiple of the features that are summed at a time."""
     n_cells, n_features = points.shape
+    if n_features % N_SUMMED == 0:
+        return points
     padded = np.zeros((n_cells, -(-n_features // N_SUMMED) * N_SUMMED), np.float32)
     padded[:, :n_features] = points
     return padded
