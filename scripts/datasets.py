@@ -24,6 +24,7 @@ from scripts.cells import (
     labels_of,
     leave_out,
     load,
+    n_of_graph,
     name_in_file,
     named_parts,
     scaled,
@@ -72,6 +73,8 @@ def add_frequencies(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     adata = leave_out(adata, {"outside the largest part of the graph": part > 0})
     adjacency = adjacency[part == 0][:, part == 0]
     adata.obsp["connectivities"] = sparse.csr_matrix(adjacency)
+    adata.obsm.pop(FURTHER, None)  # of another graph
+    adata.uns.pop("graph", None)
     n_kept = settings.n_freq_comps or _as_many_as_come_back(adata, settings)
     values, vectors, solver = _leading(adata, settings, n_kept)
     adata.uns["neighbors"] = {
@@ -99,9 +102,10 @@ def _leading(adata: ad.AnnData, settings: Preparation, n_freq: int) -> tuple[np.
     if FURTHER in adata.obsm and adata.obsm[FURTHER].shape[1] >= n_freq:
         known = adata.uns[FURTHER]
         return known["values"][:n_freq], adata.obsm[FURTHER][:, :n_freq], known["solver"]
-    return graph.frequencies_by(
-        sparse.csr_array(adata.obsp["connectivities"]), n_freq, settings.laplacian == "normalized"
-    )
+    if "graph" in adata.uns and n_of_graph(adata) > adata.n_obs:  # its own graph is not that of the frequencies
+        raise InputError(f"{n_freq} frequencies of the graph of all cells did not converge: set fewer n_freq_comps")
+    edges = sparse.csr_array(adata.obsp["connectivities"])
+    return graph.frequencies_by(edges, n_freq, settings.laplacian == "normalized")
 
 
 def further(adata: ad.AnnData, settings: Preparation, n_freq: int) -> np.ndarray:
@@ -111,7 +115,7 @@ def further(adata: ad.AnnData, settings: Preparation, n_freq: int) -> np.ndarray
     all. adata : AnnData with a graph.
     """
     values, vectors, solver = _leading(adata, settings, n_freq)
-    if FURTHER not in adata.obsm:
+    if FURTHER not in adata.obsm or adata.obsm[FURTHER].shape[1] < n_freq:
         adata.obsm[FURTHER] = vectors
         adata.uns[FURTHER] = {"values": values, "solver": solver, "participation": graph.participation(vectors)}
     return regress_out(vectors, adata.obsm[COVARIATES]) if COVARIATES in adata.obsm else vectors
@@ -128,7 +132,8 @@ def judged(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     n_cells = adata.n_obs
     if not 0 < settings.max_judged_cells < n_cells:
         return add_split(adata, settings.random_state)
-    further(adata, settings, _n_looked_for(settings))
+    with contextlib.suppress(InputError):  # where more than are kept do not converge, it is not known what comes back
+        further(adata, settings, _n_looked_for(adata.obsm["X_freq"].shape[1]))
     said = (
         f"The graph and its frequencies are those of all {n_cells:,} cells; models, pairs, panels and terms are "
         f"fitted to and judged on {settings.max_judged_cells:,} of them, drawn at random (max_judged_cells)."
@@ -144,8 +149,8 @@ def judged(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
     return some
 
 
-def _n_looked_for(settings: Preparation) -> int:
-    return max(N_SCALES, settings.n_freq_comps + MORE_SCALES)
+def _n_looked_for(n_kept: int) -> int:
+    return max(N_SCALES, n_kept + MORE_SCALES)
 
 
 def _as_many_as_come_back(adata: ad.AnnData, settings: Preparation) -> int:
@@ -232,7 +237,7 @@ def scale_table(
         attrs["why"] says so.
     """
     try:
-        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, _n_looked_for(settings))
+        rebuilt = rebuilt_graphs(adata, settings, n_rebuilt, _n_looked_for(settings.n_freq_comps))
         n_freq = max(new.shape[1] for _, new in rebuilt)
         vectors = further(adata, settings, n_freq)
     except InputError as error:

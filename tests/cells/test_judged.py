@@ -1,5 +1,7 @@
 """Of many cells, all but the graph is fitted to and judged on a sample, which has the frequencies of all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -7,6 +9,7 @@ from scipy import sparse
 from scripts import evaluation, graph
 from scripts.cells import Preparation, load, n_of_graph, run_split, scaled, stored, with_counts_alone
 from scripts.datasets import FURTHER, add_frequencies, further, judged, rebuilt_graphs, scale_table
+from scripts.errors import InputError
 from tests.cells.test_graph_recipe import connected, written
 
 N_JUDGED = 150
@@ -59,6 +62,16 @@ def test_graphs_built_anew_have_no_more_cells_than_are_judged(every):
     assert max(len(rows) for rows, _ in rebuilt_graphs(every, SETTINGS, 2, 3)) <= N_JUDGED
     table = scale_table(judged(every, SETTINGS), SETTINGS, 2)
     np.testing.assert_allclose(table["eigenvalue"], graph.frequencies(every.obsp["connectivities"], 10)[0], rtol=1e-6)
+
+
+def test_a_sample_knows_as_many_frequencies_as_are_looked_for_where_no_number_is_set(tmp_path):
+    settings = replace(SETTINGS, n_freq_comps=0)
+    some = judged(add_frequencies(load(written(tmp_path), settings), settings), settings)
+    n_kept = some.obsm["X_freq"].shape[1]
+    assert some.obsm[FURTHER].shape[1] == max(10, n_kept + 5)
+    assert len(scale_table(some, replace(settings, n_freq_comps=n_kept), 2)) == max(10, n_kept + 5)
+    with pytest.raises(InputError, match="did not converge"):
+        further(some, settings, n_kept + 9)
 
 
 def test_scales_of_a_sample_are_those_of_all_cells(every):
