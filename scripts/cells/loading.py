@@ -421,7 +421,7 @@ def with_counts_alone(adata: ad.AnnData) -> ad.AnnData:
 
 def n_of_graph(adata: ad.AnnData) -> int:
     """Number of cells that the frequencies are of, of which these may be a sample; adata : AnnData with frequencies."""
-    return int(adata.uns["graph"]["parts"][0])
+    return int(adata.uns["graph"].get("parts", [adata.n_obs])[0])
 
 
 def describe(adata: ad.AnnData) -> str:
