@@ -107,7 +107,7 @@ def variation(X: Matrix) -> np.ndarray:
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
 
 
-def along(X: Matrix | Weighted, weights: np.ndarray) -> np.ndarray:
+def along(X: Matrix, weights: np.ndarray) -> np.ndarray:
     """Where the cells lie along some directions of gene space, X @ weights, (n_cells, n_axes).
 
     X : (n_cells, n_genes), dense or sparse; weights : (n_genes, n_axes).

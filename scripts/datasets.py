@@ -196,9 +196,11 @@ def _without_scaled(adata: ad.AnnData) -> Iterator[None]:
     are_dropped = sparse.issparse(adata.X) and LOGS in adata.layers
     if are_dropped:
         adata.X = adata.layers[LOGS]
-    yield
-    if are_dropped:
-        scaled(adata)
+    try:
+        yield
+    finally:
+        if are_dropped:
+            scaled(adata)
 
 
 def _given_graph(adata: ad.AnnData, key: str) -> sparse.csr_array:
