@@ -229,9 +229,9 @@ def _build(chosen: Plan, found: list[Found], force: bool, progress: Progress) ->
             if step in missing
         }
         _execute_all(run, missing, lines)
-    for step in missing:
+    for step in chosen.steps:
         if step.is_independent:
-            _keep(chosen, step)
+            _keep(chosen, step, is_new=step in missing)
 
 
 def _known(folder: Path) -> tuple[Ledger, dict] | None:
@@ -270,11 +270,17 @@ def _take_kept(chosen: Plan, step: Step, run: Run, now: Ledger, record: dict) ->
     return False
 
 
-def _keep(chosen: Plan, step: Step) -> None:
-    """Keep an independent notebook for other runs, in place of those of other code; where it cannot be, it is not."""
+def _keep(chosen: Plan, step: Step, is_new: bool = True) -> None:
+    """Keep an independent notebook for other runs, in place of those of other code; where it cannot be, it is not.
+
+    is_new : whether it has just been executed; else it is kept if it is not yet, as after a run that was killed here.
+    """
     folder, known = chosen.kept(step), _known(chosen.aside)
     with contextlib.suppress(InputError, OSError), holding(folder.parent, timeout=60):
         kept, now, record = Run(folder.parent / f"{ASIDE}{step.stem}"), Ledger(), {}
+        _delete(kept.folder)  # of a run that was killed here
+        if folder.exists() and not is_new:
+            return
         kept.start(now, record)
         if known and _take_over(step, (chosen.aside, *known), kept, now, record):
             kept.start(now, record)

@@ -122,3 +122,24 @@ def test_a_failure_keeps_no_run_for_an_appendix_that_is_kept(with_appendix):
     with pytest.raises(NotebookFailed, match="01_data: ZeroDivisionError"):
         execute(chosen)
     assert not chosen.aside.exists() and not chosen.folder.exists() and len(kept()) == 1
+
+
+def test_a_run_stopped_while_it_keeps_an_appendix_leaves_nothing_beside_it(with_appendix, monkeypatch, capsys):
+    rename, chosen = os.rename, plan(with_appendix, name="one")
+
+    def stopped(source, target):
+        if Path(target) == chosen.kept(chosen.steps[-1]):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(chain.os, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        execute(chosen)
+    assert [path.name for path in kept()] == [".aside-appendix_alone"]
+    monkeypatch.setattr(chain.os, "rename", rename)
+    execute(chosen)
+    executed(capsys)
+    assert [path.name for path in kept()] == [chosen.kept(chosen.steps[-1]).name]
+    assert sorted(os.listdir("reports")) == [".appendices", "one"]
+    execute(plan(with_appendix, name="two"))
+    assert executed(capsys) == ["01_data", "02_look"]
