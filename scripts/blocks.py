@@ -83,7 +83,10 @@ def cells_with(X: Matrix) -> np.ndarray:
     """In how many cells each gene is not 0, (n_genes,) int; sparse X by rows."""
     if isinstance(X, np.ndarray):
         return np.count_nonzero(X, axis=0)
-    return np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
+    shown = np.zeros(X.shape[1], int)
+    for some in in_parts(len(X.data), SUMMED):
+        shown += np.bincount(X.indices[some][X.data[some] != 0], minlength=len(shown))
+    return shown
 
 
 def share_shown(X: Matrix) -> np.ndarray:

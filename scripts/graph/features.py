@@ -91,7 +91,10 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
     if sums_pay(fitted):
         _, axes = leading_axes(scatter(fitted), n_components, random_state)
         mean = fitted.means if isinstance(fitted, Weighted) else gene_means(fitted)
-        return np.concatenate([(X[rows] @ axes - mean @ axes).astype(np.float32) for rows in in_parts(X.shape[0])])
+        found = np.empty((X.shape[0], n_components), np.float32)
+        for rows in in_parts(X.shape[0]):
+            found[rows] = X[rows] @ axes - mean @ axes
+        return found
     every = X[:]
     solver = "randomized" if isinstance(every, np.ndarray) else "arpack"
     found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(fitted)

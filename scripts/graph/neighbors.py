@@ -22,6 +22,7 @@ LOWER_RECALL = 0.95  # that is enough where the others take comparing a cell wit
 N_CHEAP = 30_000
 N_COMPARED = 150_000  # others that a cell is compared with at most, some 0.25 ms; the recall that this gives is told
 N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
+N_PADDED = 128  # cells that a list is padded to a multiple of: faiss would take 1024, and some four times the memory
 N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32)  # lists searched for a cell, until that recall
 # of coded lists, the share
 SHARE_SEARCHED = (0.02, 0.04, 0.06, 0.07, 0.08, 0.09, 0.1, 0.115, 0.13, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8, 1)
@@ -264,7 +265,9 @@ def _panorama(points: np.ndarray, centroids: np.ndarray):
     nearest_list.train(centroids)
     nearest_list.add(centroids)
     nearest_list.nprobe = N_LISTS_OF_LISTS
-    index = faiss.IndexIVFFlatPanorama(nearest_list, n_features, len(centroids), n_features // N_SUMMED)
+    index = faiss.IndexIVFFlatPanorama(
+        nearest_list, n_features, len(centroids), n_features // N_SUMMED, faiss.METRIC_L2, True, N_PADDED
+    )
     index.is_trained = True
     return index, nearest_list
 
