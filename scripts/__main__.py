@@ -52,6 +52,7 @@ DATASET = typer.Option(help="Name of a data set, or path of a file or folder of 
 REPORTS = typer.Option(help="Folder of all runs.")
 SINGLE = typer.Option("--single-file", help="Write <run>.html, too: the whole report in one file, to pass on.")
 FORCE = typer.Option("--force", help="Compute everything again, also what has not changed.")
+SCHEDULER = typer.Option(help="Address of a Dask scheduler (tcp://host:8786) whose workers share the work, or local.")
 app = typer.Typer(help=HELP, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]})
 
 
@@ -92,9 +93,11 @@ def report(
     reports: Annotated[str, REPORTS] = "reports",
     force: Annotated[bool, FORCE] = False,
     single_file: Annotated[bool, SINGLE] = False,
+    scheduler: Annotated[str | None, SCHEDULER] = None,
 ) -> str:
     """Execute the notebooks and write the pages."""
     from scripts.console import say
+    from scripts.parallel import cluster
     from scripts.report import Run, chain
 
     begin = time.monotonic()
@@ -102,7 +105,8 @@ def report(
     say(f"{one_line(chosen.reason)}\n")
     try:
         tell = functools.partial(_tell, single_file=single_file)
-        index = chain.execute(chosen, tell, force)
+        with cluster(scheduler, chain.version):
+            index = chain.execute(chosen, tell, force)
         if single_file and not index.with_name(f"{chosen.folder.name}.html").exists():  # of a run that was whole
             Run(index.parent).enter_pages(tell(Run(index.parent)))
     except (NotebookFailed, KeyboardInterrupt) as error:
@@ -127,16 +131,20 @@ def sweep(
     ] = None,
     reports: Annotated[str, REPORTS] = "reports",
     force: Annotated[bool, FORCE] = False,
+    scheduler: Annotated[str | None, SCHEDULER] = None,
 ) -> str:
     """Make a run for each combination of settings, and compare them.
 
     Started again, it goes on where it stopped: runs and notebooks that have not changed are taken over.
     """
     from scripts import runs
+    from scripts.parallel import cluster
+    from scripts.report import chain
 
     begin = time.monotonic()
     planned = runs.plan_sweep(tried, dataset, run, reports)
-    done = runs.execute_sweep(planned, force)
+    with cluster(scheduler, chain.version):
+        done = runs.execute_sweep(planned, force)
     return f"{_compared(done, done[0].parent)} ({_duration(begin)})" if len(done) > 1 else _shown(done[0])
 
 

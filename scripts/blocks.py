@@ -1,7 +1,8 @@
 """Cells of any form, dense or sparse: rows in part, sums over them, correlations of genes, and genes standardised."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -9,9 +10,11 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
+from scripts.parallel import in_order
+
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
 SUMMED = 10_000_000  # values that are summed at a time in double precision
-SQUARED = 4000  # cells whose products of genes are summed at a time
+SQUARED, N_SUMS = 4000, 16  # cells whose products of genes are multiplied at a time, and sums made side by side
 N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
 RESOLVED = 1e-6  # square of a singular value, in units of the largest, that sums in float32 resolve
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
@@ -49,6 +52,26 @@ class Weighted:
             chosen *= weights
             return chosen
         return sparse.csr_array(chosen @ sparse.diags_array(weights))
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some cells, taken when they are worked on: where another process does the work, they alone go there.
+
+    X : (n_cells, n_columns); rows : slice or (n_rows,) int.
+    """
+
+    X: Matrix | Weighted
+    rows: slice | np.ndarray
+
+    def values(self) -> Matrix:
+        """(n_rows, n_columns)."""
+        return self.X[self.rows]
+
+    def __reduce__(self):
+        X = self.X
+        alone = replace(X, cells=X.cells[self.rows]) if isinstance(X, Weighted) else X[self.rows]
+        return Some, (alone, slice(None))
 
 
 def dense(X: Matrix) -> np.ndarray:
@@ -134,7 +157,17 @@ def scatter(X: Matrix | Weighted) -> np.ndarray:
     X : (n_cells, n_genes), dense or sparse. Of float32, blocks of cells are multiplied in float32.
     """
     mean = (X.means if isinstance(X, Weighted) else gene_means(X)).astype(X.dtype)
+    n_cells = X.shape[0]
+    size = SQUARED * max(1, -(-n_cells // (SQUARED * N_SUMS)))
     total = np.zeros((X.shape[1], X.shape[1]))
+    for part in in_order(partial(_products, mean), (Some(X, rows) for rows in gen_batches(n_cells, size))):
+        total += part
+    return total
+
+
+def _products(mean: np.ndarray, cells: Some) -> np.ndarray:
+    X = cells.values()
+    total = np.zeros((len(mean), len(mean)))
     for rows in gen_batches(X.shape[0], SQUARED):
         centred = dense(X[rows]) - mean
         total += centred.T @ centred

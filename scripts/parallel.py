@@ -1,36 +1,180 @@
-"""One place where work is spread over cores, held to a time limit, or kept from being disturbed."""
+"""One place where work is spread over cores or a cluster, held to a time limit, or kept from being disturbed."""
 
+import functools
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from scripts.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
 N_WORKERS = os.cpu_count() or 1
 N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
+SCHEDULER = "BMLP_SCHEDULER"  # environment variable with the address of a Dask scheduler, for all processes of a run
+LOCAL = "local"  # in place of an address: a scheduler and a worker for each core, on this machine
+UNDER_WAY = 3  # items for each thread of a cluster that are handed to it at a time, with all that they need
+ANSWER = 20  # seconds that a scheduler may take to answer
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_here = threading.local()  # is_worker: this thread does the work of a cluster, and hands none on
 
 
-def side_by_side(
-    work: Callable[[Item], Result], items: Iterable[Item], executor: Executor | None = None
-) -> list[Result]:
-    """work(item) of each item, on all cores: each on one, as more would only wait for each other.
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], here: bool = False) -> list[Result]:
+    """work(item) of each item, on all cores, or by a cluster: see `in_order`."""
+    return list(in_order(work, items, here))
 
-    executor : runs the work in place of threads of this process, and is left open.
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], here: bool = False) -> Iterator[Result]:
+    """work(item) of each item, in order, as soon as it is done; each on one core: more would only wait for each other.
+
+    On the cores of this process, or by the workers of the cluster whose scheduler the environment names (`SCHEDULER`).
+
+    here : on the cores of this process in any case, for results that share the memory of what they were made from.
     """
-    with threadpool_limits(1), nullcontext(executor) if executor else _threads() as pool:
-        return list(pool.map(work, items))
+    items, client = list(items), _client()
+    if getattr(_here, "is_worker", False):
+        yield from map(work, items)
+    elif client and len(items) > 1 and not here:
+        yield from _by_workers(client, work, items)
+    else:
+        with threadpool_limits(1), _threads() as pool:
+            yield from pool.map(work, items)
 
 
 def _threads() -> ThreadPoolExecutor:
     import torch  # takes seconds to import: not for those who only want a time limit
 
     return ThreadPoolExecutor(N_WORKERS, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _by_workers(client: "Client", work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
+    """`in_order` by the workers of a cluster. What died with a worker, the work itself too, is done or sent again.
+
+    The work goes to the scheduler once, as the task of unpacking it, and from worker to worker; items go along with
+    their tasks, a few of them at a time, as the scheduler holds what it may have to send again.
+    """
+    import cloudpickle
+    import dask
+    from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    n_threads = sum(client.nthreads().values())
+    tasks: deque[Any] = deque()
+    options = {"pure": False, "retries": 2}
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):  # they are what is worked on
+        try:
+            unpacked = client.submit(cloudpickle.loads, cloudpickle.dumps(work), **options)
+            for item in items:
+                tasks.append(client.submit(_work_of_cluster, unpacked, item, **options))
+                if len(tasks) >= UNDER_WAY * max(1, n_threads):
+                    yield tasks.popleft().result()
+            while tasks:
+                yield tasks.popleft().result()
+        except KilledWorker as error:
+            raise InputError(
+                f"a task was given up after its worker died {error.allowed_failures + 1} times, perhaps for lack of "
+                "memory: give the workers more (--memory-limit)"
+            ) from None
+        except (CommClosedError, OSError) as error:
+            raise InputError(
+                f"the Dask scheduler at {os.environ.get(SCHEDULER)} is gone ({type(error).__name__}): start it again"
+            ) from None
+
+
+def _work_of_cluster(work: Callable[[Item], Result], item: Item) -> Result:
+    """work(item) on one core of a worker."""
+    import torch
+
+    torch.set_num_threads(1)
+    _here.is_worker = True
+    with threadpool_limits(1):
+        return work(item)
+
+
+def _client() -> "Client | None":
+    """Client of the scheduler that the environment names, if it does."""
+    address = os.environ.get(SCHEDULER)
+    return _connected(address) if address and not getattr(_here, "is_worker", False) else None
+
+
+@functools.cache
+def _connected(address: str) -> "Client":
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=ANSWER, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # ValueError: no address; TypeError: of an unknown protocol
+        raise InputError(
+            f"no Dask scheduler answers at {address!r} ({type(error).__name__}): start one (dask scheduler), give its "
+            f"address as tcp://host:8786, or choose {LOCAL!r}"
+        ) from None
+
+
+@contextmanager
+def cluster(scheduler: str | None, version: Callable[[], str]) -> Iterator[None]:
+    """Within, all work that can be spread goes to the workers of a Dask cluster, by this process and those it starts.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address of one that runs, such as tcp://host:8786, or "local"; nothing is changed if not given.
+    version : function
+        What has to give the same here as on the workers.
+
+    Raises
+    ------
+    InputError
+        If no scheduler answers, it has no workers, or their program is another one.
+    """
+    if not scheduler:
+        yield
+        return
+    before = os.environ.get(SCHEDULER)
+    with _local() if scheduler == LOCAL else nullcontext(scheduler) as address, closing(_connected(address)) as client:
+        _check_workers(client, scheduler, version)
+        os.environ[SCHEDULER] = address
+        try:
+            yield
+        finally:
+            os.environ.pop(SCHEDULER)
+            os.environ |= {SCHEDULER: before} if before else {}
+            _connected.cache_clear()
+
+
+@contextmanager
+def _local() -> Iterator[str]:
+    """A cluster on this machine that no other can reach; gives the address of its scheduler."""
+    from distributed import LocalCluster
+
+    own = "127.0.0.1"
+    with LocalCluster(N_WORKERS, threads_per_worker=1, host=own, dashboard_address=f"{own}:0") as found:
+        yield found.scheduler_address
+
+
+def _check_workers(client: "Client", scheduler: str, version: Callable[[], str]) -> None:
+    if not client.nthreads():
+        raise InputError(f"the Dask scheduler at {scheduler} has no workers: start some (dask worker {scheduler})")
+    try:
+        of_workers = set(client.run(version).values())
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the workers of {scheduler} cannot import {error.name}: start them in this project's folder and its "
+            "environment"
+        ) from None
+    if of_workers != {version()}:
+        raise InputError(
+            f"the workers of {scheduler} run another version of this program or of its libraries: start them from the "
+            "same folder and environment"
+        )
 
 
 def few_threads(n_cells: int) -> AbstractContextManager:

@@ -223,7 +223,7 @@ def transductive_split(adata: ad.AnnData, random_state: int, number: int) -> Spl
 def transductive_splits(adata: ad.AnnData, random_state: int, n_splits: int) -> list[Split]:
     """The first splits of `transductive_split`; no more than there are ways to hold donors out."""
     numbers = range(n_folds(_codes(donors_of(adata)), n_splits))
-    return side_by_side(partial(transductive_split, adata, random_state), numbers)
+    return side_by_side(partial(transductive_split, adata, random_state), numbers, here=True)
 
 
 def inductive_split(adata: ad.AnnData, settings: Preparation, number: int) -> Split:
@@ -286,7 +286,7 @@ def inductive_splits(adata: ad.AnnData, settings: Preparation, n_splits: int) ->
             return inductive_split(adata, settings, number)
 
     numbers = range(n_folds(_codes(donors_of(adata)), n_splits))
-    return [split for split in side_by_side(one, numbers) if split]
+    return [split for split in side_by_side(one, numbers, here=True) if split]
 
 
 def _regressed(adata: ad.AnnData, rows: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

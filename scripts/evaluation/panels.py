@@ -129,17 +129,20 @@ def panel_splits(
     """
     names = list(adata.var_names)
 
-    def one(split: Split) -> tuple[Split, Ranking]:
+    splits = transductive_splits(adata, random_state, n_splits)
+
+    def one(number: int) -> Ranking:
+        split = splits[number]
         start = time.thread_time()
         model = make()
         model.fit(split.train, split.val)
         form, fitted = model.form(names), time.thread_time() - start
         found = rank_genes(form, TrainingCells.of(adata, split), n_genes, random_state + split.number, packages)
         found.seconds.update({method: found.seconds[method] + fitted for method in BILINEAR})
-        return split, found
+        return found
 
     with quiet() if packages else nullcontext():
-        return side_by_side(one, transductive_splits(adata, random_state, n_splits))
+        return list(zip(splits, side_by_side(one, range(len(splits))), strict=True))
 
 
 def panel_seconds(splits: list[tuple[Split, Ranking]]) -> pd.Series:

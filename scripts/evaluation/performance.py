@@ -148,7 +148,7 @@ def performance_over_splits(
         for split in splits
         for name, make in models.items()
     ]
-    tables = side_by_side(lambda fit: performance(*fit), fits)
+    tables = side_by_side(lambda number: performance(*fits[number]), range(len(fits)))  # all share their cells
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 

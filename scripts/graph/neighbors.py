@@ -9,9 +9,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, dense, evenly
+from scripts.blocks import Matrix, Some, dense, evenly
 from scripts.errors import InputError
-from scripts.parallel import side_by_side
+from scripts.parallel import in_order
 
 N_EXACT = 10_000  # cells up to which all distances are compared: about a second
 N_EXACT_GENES = 50_000  # where there are no components to make lists of, and cells up to which CLOSE_RECALL is wanted
@@ -176,21 +176,16 @@ class Lists:
 
     def search(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances and numbers of the k nearest found, (n_points, k) each; inf and -1 where fewer were."""
-        import faiss
-
-        lists, index = self._lists, self._lists
-        lists.nprobe = self.n_searched
+        self._lists.nprobe = self.n_searched
         points = _like(points, self.points)
-        if self.coded:
-            index = faiss.IndexRefineFlat(lists, faiss.swig_ptr(self.points))
-            index.k_factor = max(1, min(N_CODED_FOR, len(self.points) / k))
-        else:  # fewer lists of lists would hold too few lists
+        if not self.coded:  # fewer lists of lists would hold too few lists
             self._nearest_list.nprobe = max(N_LISTS_OF_LISTS, self.n_searched // 4)
         # cells of one list are searched together: their lists are then still in the processor's cache
         order = np.argsort(self._nearest_list.search(points, 1)[1][:, 0], kind="stable")
         parts = [order[some] for some in gen_batches(len(points), N_PART)]
         squares, indices = np.empty((len(points), k), np.float32), np.empty((len(points), k), np.int64)
-        found = side_by_side(lambda rows: index.search(points[rows], k), parts)  # faiss uses one core here
+        search = _Search(self._lists, self.points if self.coded else None, k)
+        found = in_order(search, [Some(points, rows) for rows in parts])  # faiss uses one core here
         for rows, (part_squares, part) in zip(parts, found, strict=True):
             squares[rows], indices[rows] = np.where(part < 0, np.inf, part_squares), part
         return np.maximum(squares, 0), indices
@@ -204,6 +199,38 @@ class Lists:
             all_squares, indices[lost] = faiss.knn(_like(points[lost], self.points), self.points, k)
             squares[lost] = np.maximum(all_squares, 0)
         return squares, indices
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search of lists for the k nearest of some cells, which another process can make as well.
+
+    lists : index of faiss; points : of all cells, (n_cells, n_features), where lists hold but codes; k : int.
+    """
+
+    lists: Any
+    points: np.ndarray | None
+    k: int
+
+    def __call__(self, cells: Some) -> tuple[np.ndarray, np.ndarray]:
+        import faiss
+
+        index = self.lists
+        if self.points is not None:
+            index = faiss.IndexRefineFlat(self.lists, faiss.swig_ptr(self.points))
+            index.k_factor = max(1, min(N_CODED_FOR, len(self.points) / self.k))
+        return index.search(cells.values(), self.k)
+
+    def __reduce__(self):
+        import faiss
+
+        return _unpacked, (faiss.serialize_index(self.lists), self.points, self.k)
+
+
+def _unpacked(lists: np.ndarray, points: np.ndarray | None, k: int) -> _Search:
+    import faiss
+
+    return _Search(faiss.deserialize_index(lists), points, k)
 
 
 def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:

@@ -1,7 +1,6 @@
 """Whether the genes at poles come back in other cells: with the graph as it is, and with the cell graph built anew."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import combinations
 
 import anndata as ad
@@ -172,7 +171,7 @@ def patterns_anew(
         return []
     rebuilt = [(rows, vectors) for rows, vectors in rebuilt if vectors.shape[1] == n_freq]
     cells = [CellDataset(adata.X, vectors, rows=rows) for rows, vectors in rebuilt]
-    return side_by_side(partial(fitted_patterns, make), cells)
+    return side_by_side(lambda number: fitted_patterns(make, cells[number]), range(len(cells)))  # which share X
 
 
 def fitted_patterns(make: Callable[[], Model], cells: CellDataset) -> np.ndarray:

@@ -73,6 +73,11 @@ class Plan:
         return self.folder.parent / KEPT / f"{step.stem}-{step.recipe.id}"
 
 
+def version() -> str:
+    """Checksum of the program that notebooks run and of its libraries, alike where results are."""
+    return ledger.code_checksum(Path("no notebook"))
+
+
 def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks of a chain in order, appendices last."""
     folder = folder.resolve()
