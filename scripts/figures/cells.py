@@ -8,7 +8,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from scripts.blocks import evenly
-from scripts.figures.layout import MAX_WRITTEN, names_among
+from scripts.figures.layout import BINS, MAX_WRITTEN, drawn_cells, mean_in_bins, names_among, say_drawn
 from scripts.figures.style import (
     COLOURS,
     DIVERGING,
@@ -57,25 +57,46 @@ def frequency_scatter(
     """Cells coloured by each frequency, one panel a frequency, on a diverging scale centred at 0.
 
     xy : (n_cells, 2); freqs : (n_cells, n_freq); freq_vals : (n_freq,) eigenvalues lambda; labels : (n_cells,), indexed
-    by the names of the cells, which a pointer is told, where there are not too many.
+    by the names of the cells, which a pointer is told, where there are not too many. More cells than are drawn one by
+    one are shown all, as means over small bins of the layout.
     """
     n_cells, n_freq = freqs.shape
     titles = [f"Frequency {f} (λ={value:.4f})" for f, value in enumerate(freq_vals)]
     figure = empty_panels(titles, spacing=0.06)
-    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
+    one_by_one = len(drawn_cells(n_cells)) == n_cells
     for f in range(n_freq):
         # each frequency on a scale of its own, which a few extreme cells must not wash out
-        scaled = freqs[:, f] / (np.quantile(np.abs(freqs[:, f]), FULL_COLOUR) or 1.0)
-        marker = {"color": scaled, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
-        trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=freqs[:, f])
-        trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
-        trace.meta = ALL_CELLS
-        if labels is not None and n_cells <= WEBGL_FROM:
-            trace.text, trace.hovertemplate = cells_and_types(labels), "%{text}<br>" + trace.hovertemplate
+        full = np.quantile(np.abs(freqs[:, f]), FULL_COLOUR) or 1.0
+        trace = _points(xy, freqs[:, f], full, labels) if one_by_one else _bins(xy, freqs[:, f], full)
         figure.add_trace(trace, **in_panel(f))
     figure.update_xaxes(showticklabels=False, title="UMAP 1").update_yaxes(showticklabels=False, title="UMAP 2")
     scale = {"colorscale": DIVERGING, "cmid": 0, "cmin": -1, "cmax": 1, "colorbar_title": "v, scaled"}
-    return figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
+    figure.update_layout(title="Frequencies over the cells", coloraxis=scale)
+    if not one_by_one:
+        figure.update_layout(title_subtitle_text=f"{n_cells:,} cells: mean of those in each of {BINS} × {BINS} bins")
+    return figure
+
+
+def _points(xy: np.ndarray, values: np.ndarray, full: float, labels: pd.Series | None) -> go.Scatter | go.Scattergl:
+    """Cells coloured by their values, (n_cells,), in units of `full`; the others as for `frequency_scatter`."""
+    n_cells = len(values)
+    scatter = go.Scattergl if n_cells > WEBGL_FROM else go.Scatter
+    marker = {"color": values / full, "coloraxis": "coloraxis", "size": marker_size(n_cells)}
+    trace = scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, customdata=values)
+    trace.hovertemplate = "v = %{customdata:.4f}<extra></extra>"
+    trace.meta = ALL_CELLS
+    if labels is not None and n_cells <= WEBGL_FROM:
+        trace.text, trace.hovertemplate = cells_and_types(labels), "%{text}<br>" + trace.hovertemplate
+    return trace
+
+
+def _bins(xy: np.ndarray, values: np.ndarray, full: float) -> go.Heatmap:
+    """The same of more cells than are drawn one by one: the mean of those in each bin of the layout."""
+    means = mean_in_bins(xy, values)
+    hover = {"hovertemplate": "v = %{customdata:.4f}<extra></extra>", "hoverongaps": False}
+    return go.Heatmap(
+        **means | {"z": means["z"] / np.float32(full)}, customdata=means["z"], coloraxis="coloraxis", **hover
+    )
 
 
 def own_layout_scatter(
@@ -90,9 +111,9 @@ def own_layout_scatter(
         if placed.any():
             known = None if labels is None else labels[placed]
             figure = frequency_scatter(xy[placed], freqs[placed], freq_vals, known)
-            figure.update_traces(meta={"cells": np.flatnonzero(placed)})
+            figure.update_traces(meta={"cells": np.flatnonzero(placed)}, selector={"mode": "markers"})
             figure.update_xaxes(title=f"{name} 1").update_yaxes(title=f"{name} 2")
-            return figure.update_layout(title=f"Frequencies over the cells, in {name} of the file")
+            return figure.update_layout(title_text=f"Frequencies over the cells, in {name} of the file")
     return None
 
 
@@ -240,28 +261,33 @@ def branch_scatter(
 def label_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure | None:
     """Cells coloured by a known label or number, those without one (NaN) grey; None if no cell has one.
 
-    xy : (n_cells, 2), labels : (n_cells,). Of more than MAX_DRAWN labels, those of fewest cells are drawn as one.
+    xy : (n_cells, 2), labels : (n_cells,). Of more than MAX_DRAWN labels, those of fewest cells are drawn as one. Of
+    more cells than are drawn one by one some are, in the colours and beside the names that all of them have.
     """
     unknown = labels.isna().to_numpy()
     if unknown.all():
         return None
+    rows = drawn_cells(len(labels))
     if pd.api.types.is_float_dtype(labels.dtype):
-        return _number_scatter(xy, labels, title)
+        return say_drawn(_number_scatter(xy[rows], labels.iloc[rows], title, rows), len(labels))
     names, rest = _drawn_names(labels)
     styles = {safe(name): style for name, style in type_styles(labels).items()}
     order = sorted(set(names) - {NOT_LABELLED, rest}, key=natural)
     order += [name for name in (rest, NOT_LABELLED) if name in set(names)]
     colours = {name: style["color"] for name, style in styles.items()} | dict.fromkeys([NOT_LABELLED, rest], GREY)
     options = {"category_orders": {"color": order}, "color_discrete_map": colours}
-    figure = _cells(xy, color=names, title=safe(title), hover_name=_cell_names(labels), **options)
+    drawn = names.iloc[rows]
+    hover = _cell_names(labels.iloc[rows])
+    figure = _cells(xy[rows], color=drawn, title=safe(title), hover_name=hover, **options)
     for trace in figure.data:
         trace.marker.symbol = styles.get(trace.name, NO_GROUP)["symbol"]
-        trace.meta = {"cells": np.flatnonzero(names == trace.name)}
+        trace.meta = {"cells": rows[drawn == trace.name]}
     figure.update_traces(hovertemplate="%{hovertext}<br>%{fullData.name}<extra></extra>")
     legend = {"title": "", "itemsizing": "constant"}
     if max(map(len, order)) > MAX_BESIDE:
         legend |= {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
-    return figure.update_layout(legend=legend, annotations=names_among(xy, labels))  # no colour need be looked up
+    figure.update_layout(legend=legend, annotations=names_among(xy, labels))  # no colour need be looked up
+    return say_drawn(figure, len(labels))
 
 
 def _drawn_names(labels: pd.Series) -> tuple[pd.Series, str]:
@@ -284,18 +310,18 @@ def cells_and_types(labels: pd.Series) -> list[str]:
     return [f"{cell}<br>{name}" for cell, name in zip(_cell_names(labels), types, strict=True)]
 
 
-def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str) -> go.Figure:
-    """Cells coloured by a number, those without one (NaN) grey; xy : (n_cells, 2), labels : (n_cells,)."""
+def _number_scatter(xy: np.ndarray, labels: pd.Series, title: str, rows: np.ndarray) -> go.Figure:
+    """Cells coloured by a number, NaN grey; xy : (n_drawn, 2), labels : (n_drawn,), rows : (n_drawn,) of all cells."""
     numbers, known = labels.to_numpy(), labels.notna().to_numpy()
     names = _cell_names(labels[known])
     options = {"hover_name": names, "color_continuous_scale": "Viridis"}
     figure = _cells(xy[known], color=numbers[known], title=safe(title), **options)
     value = f"%{{hovertext}}<br>{safe(labels.name)}: %{{marker.color:.4~g}}<extra></extra>"
-    figure.update_traces(hovertemplate=value, meta={"cells": np.flatnonzero(known)})
+    figure.update_traces(hovertemplate=value, meta={"cells": rows[known]})
     if not known.all():
         x, y = xy[~known].T
         marker = {**NO_GROUP, "size": marker_size(len(xy))}
-        rest = {"name": NOT_LABELLED, "marker": marker, "meta": {"cells": np.flatnonzero(~known)}}
+        rest = {"name": NOT_LABELLED, "marker": marker, "meta": {"cells": rows[~known]}}
         figure.add_trace(type(figure.data[0])(x=x, y=y, mode="markers", **rest))
     return figure.update_layout(coloraxis_colorbar_title="", showlegend=False)
 

@@ -3,10 +3,15 @@
 import anndata as ad
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+from scipy.stats import binned_statistic_2d
 
+from scripts.blocks import evenly
 from scripts.cells import own_layouts
 from scripts.figures.style import natural, safe
 
+MAX_POINTS = 50_000  # cells that a figure draws one by one, of more a part: some 3 MB
+BINS = 300  # along each side of a layout, of more cells than that
 MAX_WRITTEN = 40  # labels written among the cells
 PLOT = 340  # pixels of a side of the plot for which names are kept apart: between a phone's and a screen's
 LETTER, LINE = 6.4, 15  # pixels: width of a letter and height of a line of a name
@@ -44,6 +49,30 @@ def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_sta
     sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
     sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
     return drawn
+
+
+def drawn_cells(n_cells: int) -> np.ndarray:
+    """Rows of the cells that are drawn one by one: all, or MAX_POINTS of them, the same in all figures of n_cells."""
+    return evenly(n_cells, MAX_POINTS)
+
+
+def say_drawn(figure: go.Figure, n_cells: int) -> go.Figure:
+    """The figure, in place, with a subtitle that says of how many cells some are drawn, where not all are."""
+    n_drawn = len(drawn_cells(n_cells))
+    if n_drawn < n_cells:
+        figure.update_layout(title_subtitle_text=f"{n_drawn:,} of {n_cells:,} cells drawn")
+    return figure
+
+
+def mean_in_bins(xy: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean value of the cells in each of BINS x BINS bins of their layout.
+
+    xy : (n_cells, 2); values : (n_cells,). Middles of the bins, "x" and "y", are (BINS,), the means, "z", (BINS along
+    y, BINS along x): NaN where no cell is, and in single precision, as a page takes half the room for it.
+    """
+    means, *edges, _ = binned_statistic_2d(*xy.T, values, "mean", bins=BINS)
+    x, y = ((edge[1:] + edge[:-1]) / 2 for edge in edges)
+    return {"x": x, "y": y, "z": means.T.astype(np.float32)}
 
 
 def names_among(xy: np.ndarray, names: pd.Series) -> list[dict]:

@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from scripts.figures.layout import drawn_cells, say_drawn
 from scripts.figures.style import (
     COLOURS,
     DIVERGING,
@@ -33,13 +34,15 @@ def predicted_against_true(y: np.ndarray, predicted: np.ndarray, r2: np.ndarray)
     """
     judged = ["not judged" if np.isnan(value) else f"R² {value:.2f}" for value in r2]
     figure = empty_panels([f"Frequency {f}: {said}" for f, said in enumerate(judged)], spacing=0.1)
+    rows = drawn_cells(len(y))
+    scatter = go.Scattergl if len(rows) > WEBGL_FROM else go.Scatter
     for f in range(y.shape[1]):
         ends = [float(y[:, f].min()), float(y[:, f].max())]
         marker = {"size": 3, "color": COLOURS[0]}
-        figure.add_trace(go.Scatter(x=y[:, f], y=predicted[:, f], mode="markers", marker=marker), **in_panel(f))
+        figure.add_trace(scatter(x=y[rows, f], y=predicted[rows, f], mode="markers", marker=marker), **in_panel(f))
         figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "grey", "dash": "dot"}), **in_panel(f))
     figure.update_xaxes(title="true").update_yaxes(title="predicted")
-    return figure.update_layout(title="Held-out test cells: predicted against true")
+    return say_drawn(figure.update_layout(title="Held-out test cells: predicted against true"), len(y))
 
 
 def performance_dots(performance: pd.DataFrame, noise: pd.DataFrame) -> go.Figure:
@@ -173,10 +176,13 @@ def response_surface(response: Response | None) -> go.Figure | None:
     bar = {"title": f"frequency {frequency}<br>(SD)"}
     figure = go.Figure(layout_template="plotly_white")
     figure.add_contour(x=surface.columns, y=surface.index, z=surface.to_numpy(), colorbar=bar, **contour)
-    colours = {"color": response.y, "colorscale": DIVERGING, "cmin": -highest, "cmax": highest}
-    marker = {"size": marker_size(len(response.y)), "line": {"width": 0.3, "color": "#444"}, **colours}
-    scatter = go.Scattergl if len(response.y) >= WEBGL_FROM else go.Scatter
-    figure.add_trace(scatter(x=response.t[:, 0], y=response.t[:, 1], mode="markers", marker=marker, showlegend=False))
+    rows = drawn_cells(len(response.y))
+    t, y = response.t[rows], response.y[rows]
+    colours = {"color": y, "colorscale": DIVERGING, "cmin": -highest, "cmax": highest}
+    marker = {"size": marker_size(len(y)), "line": {"width": 0.3, "color": "#444"}, **colours}
+    scatter = go.Scattergl if len(y) >= WEBGL_FROM else go.Scatter
+    figure.add_trace(scatter(x=t[:, 0], y=t[:, 1], mode="markers", marker=marker, showlegend=False))
     title = f"Frequency {frequency} over two programs: predicted (surface), and of cells not met (points)"
     first, second = response.names
-    return figure.update_layout(title=title, xaxis_title=first, yaxis_title=second, height=520)
+    figure.update_layout(title=title, xaxis_title=first, yaxis_title=second, height=520)
+    return say_drawn(figure, len(response.y))

@@ -31,7 +31,7 @@ def score_scatter(xy: np.ndarray, scores: np.ndarray, freq_vals: np.ndarray, mod
     figure = frequency_scatter(xy, scores, freq_vals)
     for note, title in zip(figure.layout.annotations, _module_titles(freq_vals, modules), strict=True):
         note.text = title
-    figure.update_layout(title="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
+    figure.update_layout(title_text="Score of each frequency's first module", coloraxis_colorbar_title="score, scaled")
     return figure.update_traces(hovertemplate="score = %{customdata:.4f}<extra></extra>")
 
 

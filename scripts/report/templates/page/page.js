@@ -417,7 +417,7 @@ function sayMarked(place) {
   const cells = marked.get(pageOf(place));
   marking.get(place).textContent = cells
     ? `${cells.size.toLocaleString("en")} cells chosen; a double click clears`
-    : "Box or lasso chooses cells in all figures of this page";
+    : "Box or lasso chooses cells in all figures of this page that draw single cells";
 }
 
 /* What can be taken along of a figure: a picture of it as it is drawn, and the data of its traces. */
