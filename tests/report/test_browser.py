@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from scripts import figures
 from scripts.errors import UNPRINTABLE, printable
+from scripts.figures import layout
 from scripts.report import page_figures, pages
 from scripts.report.run import Run
 from tests import chain_runs
@@ -297,3 +298,30 @@ def test_cells_chosen_in_one_figure_are_marked_in_all_until_a_double_click(brows
         page.locator(".js-plotly-plot").nth(1).locator(".drag").first.dblclick()  # another figure
         page.wait_for_function(f"JSON.stringify({POINTS}) === '{json.dumps(nothing, separators=(',', ':'))}'")
         assert page.locator(".selectionlayer path").count() == 0
+
+
+def test_of_many_cells_a_choice_marks_those_drawn_and_means_are_saved(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "MAX_POINTS", 3)
+    monkeypatch.setattr(layout, "BINS", 2)
+    xy = np.array([[0.0, 0], [1, 0], [10, 10], [11, 10], [0, 10]])
+    labels = pd.Series(["a", "b", "b", "a", None]).astype("category")
+    drawn = [
+        figures.label_scatter(xy, labels, "Types"),
+        figures.label_scatter(xy, pd.Series([1, np.nan, 2, 3, 4.0], name="age"), "Ages"),
+        figures.frequency_scatter(xy, 2 * xy[:, :1], np.ones(1), labels),
+    ]
+    with opened(browser, written(tmp_path / "run", [*map(as_output, drawn)])) as page:
+        first = page.locator(".js-plotly-plot").first
+        first.hover()
+        first.get_by_role("button", name="Box Select").click()
+        box = first.locator(".drag").first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 2, steps=5)
+        page.mouse.up()  # the upper right quarter: cell 2, of cells 0, 2 and 4
+        chosen = "[[[],[0],[]],[[1]],[null]]"
+        page.wait_for_function(f"JSON.stringify({POINTS}) === '{chosen}'")
+        _, content = saved(page, page.get_by_role("button", name="Save as CSV").last)
+        table = pd.read_csv(io.BytesIO(content))
+        np.testing.assert_allclose(table["x"], [2.75, 8.25] * 2)
+        np.testing.assert_allclose(table["value"], [1, np.nan, 0, 21])

@@ -494,7 +494,8 @@ function traceRows(trace, layout) {
   const own = { panel: (trace.xaxis ?? "x").slice(1) || "1", series: plainText(trace.name ?? "") };
   if (trace.z) {
     const [x, y] = [numbers(trace.x), numbers(trace.y)];
-    return numbers(trace.z).flatMap((line, row) => Array.from(line, (value, column) => (
+    const held = trace.coloraxis && trace.customdata ? trace.customdata : trace.z; // on a scale of many panels, z is a colour
+    return numbers(held).flatMap((line, row) => Array.from(line, (value, column) => (
       { ...own, x: plainText(x[column] ?? column), y: plainText(y[row] ?? row), value })));
   }
   const { marker, error_x: errorX, error_y: errorY } = trace;
