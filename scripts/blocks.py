@@ -1,6 +1,6 @@
 """Cells of any form, dense or sparse: rows in part, sums over them, correlations of genes, and genes standardised."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -98,18 +98,24 @@ def in_parts(n_cells: int, size: int = BLOCK) -> Iterator[slice]:
 
 def gene_means(X: Matrix) -> np.ndarray:
     """Mean of each gene, (n_genes,), summed in float64: scipy sums sparse float32 in float32."""
-    total = X.sum(axis=0, dtype=np.float64) if isinstance(X, np.ndarray) else X.T @ np.ones(X.shape[0])
+    total = X.sum(axis=0, dtype=np.float64) if isinstance(X, np.ndarray) else _sums(X, lambda values: values)
     return total / X.shape[0]
+
+
+def _sums(X: Matrix, of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Sum over the cells of a function of each stored value, (n_genes,) float64; no copy of all values is made."""
+    by_rows, total = sparse.csr_array(X), np.zeros(X.shape[1])
+    for some in in_parts(len(by_rows.data), SUMMED):
+        values = by_rows.data[some].astype(np.float64)
+        total += np.bincount(by_rows.indices[some], of(values), minlength=len(total))
+    return total
 
 
 def cells_with(X: Matrix) -> np.ndarray:
     """In how many cells each gene is not 0, (n_genes,) int; sparse X by rows."""
     if isinstance(X, np.ndarray):
         return np.count_nonzero(X, axis=0)
-    shown = np.zeros(X.shape[1], int)
-    for some in in_parts(len(X.data), SUMMED):
-        shown += np.bincount(X.indices[some][X.data[some] != 0], minlength=len(shown))
-    return shown
+    return _sums(X, lambda values: values != 0).astype(int)
 
 
 def share_shown(X: Matrix) -> np.ndarray:
@@ -122,13 +128,7 @@ def share_shown(X: Matrix) -> np.ndarray:
 def variation(X: Matrix) -> np.ndarray:
     """Sum of the squared deviations of each gene from its mean, (n_genes,) float64; 0 for constant genes."""
     mean = gene_means(X)
-    if isinstance(X, np.ndarray):
-        squares = np.einsum("cg,cg->g", X, X, dtype=np.float64)
-    else:
-        by_rows, squares = sparse.csr_array(X), np.zeros(X.shape[1])
-        for some in in_parts(len(by_rows.data), SUMMED):
-            values = by_rows.data[some].astype(np.float64)
-            squares += np.bincount(by_rows.indices[some], values**2, minlength=len(squares))
+    squares = np.einsum("cg,cg->g", X, X, dtype=np.float64) if isinstance(X, np.ndarray) else _sums(X, np.square)
     total = squares - X.shape[0] * mean**2
     return np.where(total > 1e-6 * squares, total, 0)  # what rounding leaves of a constant gene is nothing
 

@@ -187,7 +187,9 @@ def _cell_graph(adata: ad.AnnData, settings: Preparation) -> tuple[sparse.csr_ar
     seed = settings.random_state
     with _without_scaled(adata) if is_own else contextlib.nullcontext():
         found = graph.nearest_neighbors(X, settings.k_neighbors, settings.metric, None, seed, overwrite=is_own)
-    return graph.adjacency(found, settings.graph_weights), basis, found.recall
+        adjacency, recall = graph.adjacency(found, settings.graph_weights), found.recall
+        del X, found  # with the lists that were searched
+    return adjacency, basis, recall
 
 
 @contextlib.contextmanager

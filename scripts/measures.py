@@ -63,8 +63,15 @@ def strongest(weights: np.ndarray, n: int | None = None) -> np.ndarray:
 
 def ends(weights: np.ndarray, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Places of the n largest and of the n smallest weights, or of all, the outermost first; weights : (n_weights,)."""
-    order = np.argsort(-weights, kind="stable")
-    return order[:n], order[::-1][:n]
+    return _smallest(-weights, n), len(weights) - 1 - _smallest(weights[::-1], n)
+
+
+def _smallest(keys: np.ndarray, n: int | None) -> np.ndarray:
+    """Places of the n smallest, the smallest first, those of equal ones in order; few are sorted where n is small."""
+    if n is None or not 0 < n < len(keys):
+        return np.argsort(keys, kind="stable")[:n]
+    some = np.flatnonzero(keys <= np.partition(keys, n - 1)[n - 1])
+    return some[np.argsort(keys[some], kind="stable")][:n]
 
 
 def jaccard(a: Iterable, b: Iterable) -> float:

@@ -20,9 +20,9 @@ FOLDERS = ["scripts", "benchmarks", "notebooks", "tests"]
 FLOORS = [  # from the ground up: a package or module of scripts/ imports only from those before it, or from itself
     "errors",
     "measures",
-    "blocks",
     "regression",
     "parallel",
+    "blocks",
     "console",
     "graph",
     "sources",

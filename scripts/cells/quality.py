@@ -19,6 +19,7 @@ from scripts.errors import InputError, one_line
 
 MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
 MIN_SHOWN = 0.01  # share of the cells below which a gene is rare
+N_MEASURED = 50_000  # cells that are measured at a time
 MAX_SCORED = 10_000  # cells up to which doublet scores are computed: the search takes quadratic time
 USUAL_MADS = 5.0  # limits that are shown where the setting n_mads is off
 SHOWN = 3  # names in a sentence
@@ -214,7 +215,9 @@ def measure(adata: ad.AnnData, has_counts: bool) -> pd.DataFrame:
     cells = ad.AnnData(adata.X, pd.DataFrame(index=adata.obs_names), named)
     if not has_counts and (cells.X.min() < 0):
         return cells.obs
-    found, _ = sc.pp.calculate_qc_metrics(cells, qc_vars=list(named), percent_top=None, log1p=False)
+    options = {"qc_vars": list(named), "percent_top": None, "log1p": False}
+    blocks = (cells[rows].copy() for rows in gen_batches(cells.n_obs, N_MEASURED))  # scanpy copies values, as doubles
+    found = pd.concat([sc.pp.calculate_qc_metrics(block, **options)[0] for block in blocks])
     if not has_counts:
         return found[["n_genes_by_counts"]]
     scores, why = _doublet_scores(cells)

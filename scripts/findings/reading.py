@@ -190,9 +190,11 @@ def about_pair_scan(found: PairScan, surrogates: np.ndarray, power: pd.DataFrame
 
     As from scan_pairs, largest_of_surrogates, evaluation.recovery.pair_power, and replication_rates.
     """
+    some = f"the {found.n_scanned:,} of {found.n_genes:,} genes that most cells show"
+    which = "genes" if found.n_scanned == found.n_genes else some
     sentences = [
-        f"{found.n_tests:,} products are tested, of all pairs of genes with each frequency; a pair is called from |T| "
-        f"{found.threshold:.2f} on, and the largest |T| is {found.largest:.2f}."
+        f"{found.n_tests:,} products are tested, of all pairs of {which} with each frequency; a pair is called from "
+        f"|T| {found.threshold:.2f} on, and the largest |T| is {found.largest:.2f}."
     ]
     if len(surrogates):
         several = len(surrogates) > 1

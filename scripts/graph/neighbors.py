@@ -21,7 +21,7 @@ MIN_RECALL = 0.98  # of many cells
 LOWER_RECALL = 0.95  # that is enough where the others take comparing a cell with more than N_CHEAP others
 N_CHEAP = 30_000
 N_COMPARED = 150_000  # others that a cell is compared with at most, some 0.25 ms; the recall that this gives is told
-N_SUMMED = 16  # features that are summed before a cell may be ruled out: as many as one instruction takes
+N_SUMMED = range(16, 21)  # features that are summed before a cell may be ruled out: at least what one instruction takes
 N_PADDED = 128  # cells that a list is padded to a multiple of: faiss would take 1024, and some four times the memory
 N_SEARCHED = (10, 11, 12, 13, 14, 16, 20, 24, 32)  # lists searched for a cell, until that recall
 # of coded lists, the share
@@ -293,7 +293,7 @@ def _panorama(points: np.ndarray, centroids: np.ndarray):
     nearest_list.add(centroids)
     nearest_list.nprobe = N_LISTS_OF_LISTS
     index = faiss.IndexIVFFlatPanorama(
-        nearest_list, n_features, len(centroids), n_features // N_SUMMED, faiss.METRIC_L2, True, N_PADDED
+        nearest_list, n_features, len(centroids), n_features // _n_summed(n_features), faiss.METRIC_L2, True, N_PADDED
     )
     index.is_trained = True
     return index, nearest_list
@@ -314,13 +314,18 @@ def _coded(points: np.ndarray, centroids: np.ndarray):
 
 
 def _padded(points: np.ndarray) -> np.ndarray:
-    """Points with features of zeros up to a multiple of the features that are summed at a time."""
+    """Points with features of zeros up to a multiple of the features that are summed at a time: a copy, if need be."""
     n_cells, n_features = points.shape
-    if n_features % N_SUMMED == 0:
+    n_summed = _n_summed(n_features)
+    if n_features % n_summed == 0:
         return points
-    padded = np.zeros((n_cells, -(-n_features // N_SUMMED) * N_SUMMED), np.float32)
+    padded = np.zeros((n_cells, -(-n_features // n_summed) * n_summed), np.float32)
     padded[:, :n_features] = points
     return padded
+
+
+def _n_summed(n_features: int) -> int:
+    return next((n for n in N_SUMMED if n_features % n == 0), N_SUMMED[0])
 
 
 def _like(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
 from scripts.blocks import Matrix, gene_means, leading_axes, scatter, sums_pay, variation
@@ -12,6 +13,7 @@ from scripts.errors import InputError
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
 RANK = 1e-6  # singular value, in units of the largest, of directions in which cells vary
+FEW_CELLS, PART = 1000, 4000  # up to which components come from their products; genes that are multiplied at a time
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
 
 
@@ -73,14 +75,30 @@ def target_components(X: Matrix, y: np.ndarray, n_components: int, tilt: float =
     else:
         weighted = X - mean.astype(X.dtype)
         weighted *= weight.astype(X.dtype)  # in place: another copy would take as long as the product
-        _, s, rows = randomized_svd(weighted, n_components, n_iter=8, random_state=0)
-        axes = rows.T
+        s, axes = _axes(weighted, n_components)
     kept = s > RANK * s[0]
     if not kept.any():
         raise InputError("no gene varies over the training cells: there is nothing to predict from")
     s, axes = s[kept], axes[:, kept].astype(np.float64)
     axes = axes * np.where((axes * axes * axes).sum(axis=0) < 0, -1.0, 1.0)  # numpy's cube is slow
     return Components(mean, weight[:, None] * axes * (np.sqrt(n_cells) / s * (s / s[0]) ** tilt))
+
+
+def _axes(weighted: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values, (n_components,), the largest first, and axes of gene space, (n_genes, n_components).
+
+    Of few cells exactly, from the products of all pairs of them: less work than that of some 20 passes.
+    """
+    n_cells, n_genes = weighted.shape
+    if n_cells > FEW_CELLS or 2 * n_cells > n_genes:
+        _, s, rows = randomized_svd(weighted, n_components, n_iter=8, random_state=0)
+        return s, rows.T
+    parts = (weighted[:, genes].astype(np.float64) for genes in gen_batches(n_genes, PART))
+    products = sum(part @ part.T for part in parts)
+    squares, cells = linalg.eigh(products, subset_by_index=(n_cells - n_components, n_cells - 1))
+    s, cells = np.sqrt(squares[::-1].clip(0)), cells[:, ::-1]
+    cells = np.divide(cells, s, out=np.zeros_like(cells), where=s > 0)
+    return s, weighted.T @ cells.astype(weighted.dtype)
 
 
 def multiple_correlation(X: Matrix, y: np.ndarray) -> np.ndarray:

@@ -32,12 +32,17 @@ from scripts.reading.scan import (
     condition,
     is_confirmed,
     largest_of_surrogates,
-    replication_rates,
     scan_pairs,
     scan_table,
 )
 from scripts.reading.scoring import N_MODULES, Scorer, as_cells, score
-from scripts.reading.stability import agreement_table, module_stability, recurrence, trusted_modules
+from scripts.reading.stability import (
+    agreement_table,
+    module_stability,
+    recurrence,
+    replication_rates,
+    trusted_modules,
+)
 
 __all__ = [
     "ConditionedCells",

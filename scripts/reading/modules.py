@@ -5,6 +5,7 @@ from collections.abc import Callable
 import anndata as ad
 import numpy as np
 import pandas as pd
+from sklearn.utils import gen_batches
 
 from scripts import graph
 from scripts.blocks import Matrix, along, correlations
@@ -15,6 +16,7 @@ from scripts.reading.scoring import N_MODULES
 
 READ = ["stability", "stability_anew", "trusted", "repeats", "axis_correlation", "score_correlation"]  # of a module
 END = 0.1  # share of the cells, furthest out on an axis, whose labels name its end
+AT_A_TIME = 100  # random axes
 BLOCK_VALUES = 2_000_000  # weights of pairs held at a time: 16 MB
 
 
@@ -47,13 +49,16 @@ def random_patterns(form: BilinearForm, X: Matrix, n_axes: int = 1000, random_st
     """Patterns of axes that know of no frequency: random directions of the space in which the form has its modules.
 
     The cells' scores along the basis are made uncorrelated, of equal size, and mixed at random, so that no direction
-    comes before another. form, X : as for `patterns`. Returns (1, n_genes, n_axes).
+    comes before another. form, X : as for `patterns`. Returns (1, n_genes, n_axes) float32.
     """
     scores = along(X, form.basis)
     left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
     left = left[:, sizes > 1e-6 * sizes[0]]
     mixed = np.random.default_rng(random_state).normal(size=(left.shape[1], n_axes))
-    return correlations(X, left @ mixed)[None]
+    found = np.empty((1, len(form.genes), n_axes), np.float32)
+    for some in gen_batches(n_axes, AT_A_TIME):
+        found[0, :, some] = correlations(X, left @ mixed[:, some])
+    return found
 
 
 def module_table(

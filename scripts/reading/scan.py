@@ -31,9 +31,9 @@ OWN_T = 4.0  # |t| of a gene, beside components and their products, from which o
 MOST_OWN = 200  # such genes, and at most one for 40 cells
 LEFT = 1e-6  # share of the variance that must be left of a gene or a frequency
 BLOCK_VALUES, MIN_BLOCK, MAX_BLOCK = 8_000_000, 256, 1024  # values of a block of genes; genes in it
+MOST_GENES = 10_000  # whose pairs are scanned: those that most cells show, as of others few pairs would be seen
 BINS, MAX_T = 1000, 50  # of the counts of |T|: bins for each 1, and the end of the last
 ALPHA = 0.05
-N_LIKE, LIKE_RANKS = 20, 0.02  # random pairs for each pair; how near in rank their genes are
 CONFIRMED = 0.05  # two-sided p in other cells, with the same sign
 COLUMNS = ["frequency", "rank", "gene_i", "gene_j", "t", "p_value", "adjusted_p", "fdr", "called", "confirmed"]
 
@@ -71,6 +71,14 @@ class ConditionedCells:
         e = dense(self.X[:, columns]) - self.linear @ self.coefficients[:, columns]
         e /= self.deviation[columns]
         return e
+
+    @property
+    def scanned(self) -> np.ndarray:
+        """Those of the tested genes whose pairs are scanned, (n_scanned,) int."""
+        if len(self.tested) <= MOST_GENES:
+            return self.tested
+        shown = share_shown(self.X)[self.tested]
+        return np.sort(self.tested[np.argsort(-shown, kind="stable")[:MOST_GENES]])
 
     def of(self, y: np.ndarray) -> "ConditionedCells":
         """The same cells with other frequencies; y : (n_cells, n_freq)."""
@@ -228,10 +236,14 @@ class PairScan:
         frequency, rank (from 1), i, j (places of the genes, i < j), t; the strongest of each frequency.
     counts : (n_freq, n_bins) int
         Pairs by |T|, in bins of 0.001; of pairs that are not kept, T is not beside what their genes say alone.
+    n_scanned, n_genes : int
+        Genes whose pairs were scanned, and those that could be tested.
     """
 
     strongest: pd.DataFrame
     counts: np.ndarray
+    n_scanned: int
+    n_genes: int
 
     @property
     def n_tests(self) -> int:
@@ -268,7 +280,7 @@ def _bin(size: np.ndarray) -> np.ndarray:
 
 
 def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
-    """T of all pairs of tested genes and all frequencies, in blocks; no genes x genes matrix is kept.
+    """T of all pairs of scanned genes and all frequencies, in blocks; no genes x genes matrix is kept.
 
     Products are of float32; T of the pairs that are kept is `ConditionedCells.statistics`. n_strongest : pairs kept of
     each frequency: those of largest |T| before what their genes say alone is taken out.
@@ -291,13 +303,13 @@ def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
     order = np.lexsort((strongest["j"], strongest["i"], -strongest["t"].abs(), strongest["frequency"]))
     strongest = strongest.iloc[order].reset_index(drop=True)
     strongest.insert(1, "rank", strongest.groupby("frequency").cumcount() + 1)
-    return PairScan(strongest, counts)
+    return PairScan(strongest, counts, len(cells.scanned), len(cells.tested))
 
 
 def _blocks(cells: ConditionedCells) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """(frequency, genes_i, genes_j, T (n_i, n_j)) for blocks of genes; the same array twice for a block with itself."""
-    left = cells.left.astype(np.float32)
-    blocks = [cells.tested[genes] for genes in _batches(len(cells.tested), _block(len(left)))]
+    left, scanned = cells.left.astype(np.float32), cells.scanned
+    blocks = [scanned[genes] for genes in _batches(len(scanned), _block(len(left)))]
     for place, genes_i in enumerate(blocks):
         e_i = cells.genes(genes_i)
         for genes_j in blocks[place:]:
@@ -372,79 +384,3 @@ def largest_of_surrogates(
     """
     made = spectral_surrogates(adjacency, cells.left, n_surrogates, random_state)
     return np.array([scan_pairs(cells.of(y)).largest for y in made])
-
-
-def replication_rates(
-    pairs: pd.DataFrame, first: ConditionedCells, other: ConditionedCells, random_state: int = 0
-) -> pd.DataFrame:
-    """How many pairs have the same sign and p < 0.05 in other cells, beside random pairs that are like them.
-
-    What frequencies are conditioned on leaves the same behind in all cells, and replicates too: a rate says something
-    beside that of random pairs alone.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        frequency, i, j: found in the first cells alone, as `PairScan.strongest`.
-    first, other : ConditionedCells
-        Each conditioned on its own.
-    random_state : int
-
-    Returns
-    -------
-    DataFrame
-        pairs ("found", "random, of like expression": of genes that as many cells show; "random, of like correlation":
-        with each other), n_pairs, replicated (share; NaN of none).
-    """
-    random = np.random.default_rng(random_state)
-    drawn = pairs.loc[pairs.index.repeat(N_LIKE), ["frequency", "i", "j"]]
-    tested = np.intersect1d(first.tested, other.tested)
-    if len(tested) < 2:
-        pairs = drawn = pairs.iloc[:0]
-    like = {
-        "found": pairs,
-        "random, of like expression": _of_like_expression(drawn, first.X, tested, random),
-        "random, of like correlation": _of_like_correlation(drawn, first.X, tested, random),
-    }
-    again = {name: is_confirmed(first.statistics(some), other.statistics(some)) for name, some in like.items()}
-    rows = [(name, len(found), found.mean() if len(found) else np.nan) for name, found in again.items()]
-    return pd.DataFrame(rows, columns=["pairs", "n_pairs", "replicated"])
-
-
-def _of_like_expression(
-    pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
-) -> pd.DataFrame:
-    if pairs.empty:
-        return pairs
-    order = tested[np.argsort(share_shown(X)[tested], kind="stable")]
-    reach = max(1, int(LIKE_RANKS * len(order)))
-    place = np.zeros(X.shape[1], int)
-    place[order] = np.arange(len(order))
-    near = place[pairs[["i", "j"]].to_numpy()] + random.integers(-reach, reach + 1, (len(pairs), 2))
-    i, j = order[np.clip(near, 0, len(order) - 1)].T
-    return pairs.assign(i=i, j=j)[i != j]
-
-
-def _of_like_correlation(
-    pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
-) -> pd.DataFrame:
-    if pairs.empty:
-        return pairs
-    pool = random.choice(tested, (max(10_000, 10 * len(pairs)), 2))
-    pool = pool[pool[:, 0] != pool[:, 1]]
-    correlation = _correlations(X, pool)
-    order = np.argsort(correlation)
-    wanted = _correlations(X, pairs[["i", "j"]].to_numpy())
-    place = np.searchsorted(correlation[order], wanted) + random.integers(-N_LIKE, N_LIKE + 1, len(pairs))
-    i, j = pool[order[np.clip(place, 0, len(order) - 1)]].T
-    return pairs.assign(i=i, j=j)
-
-
-def _correlations(X: Matrix, pairs: np.ndarray) -> np.ndarray:
-    """Correlation of the two genes of each pair, (n_pairs,); pairs : (n_pairs, 2) int."""
-    found = []
-    for some in _batches(len(pairs), max(1, BLOCK_VALUES // (4 * X.shape[0]))):
-        one, other = (dense(X[:, genes]) for genes in pairs[some].T)
-        one, other = one - one.mean(axis=0), other - other.mean(axis=0)
-        found.append((one * other).sum(axis=0) / np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0)))
-    return np.concatenate(found) if found else np.empty(0)

@@ -1,31 +1,40 @@
-"""Whether modules come back: agreement of fits to other cells, with another graph, or from other seeds."""
+"""Whether modules come back, in fits to other cells, with another graph, or from other seeds; and pairs, in others."""
 
 from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from scripts.measures import ends
+from scripts.blocks import Matrix, dense, in_parts, share_shown
 from scripts.models import BilinearForm
+from scripts.reading.modules import poles
+from scripts.reading.scan import BLOCK_VALUES, ConditionedCells, is_confirmed
 
 N_POLE_GENES = 25  # genes of each pole that are compared
-Poles = tuple[np.ndarray, np.ndarray]  # positive and negative, as from `pole_members`
+Poles = tuple[sparse.csc_array, sparse.csc_array]  # positive and negative, as from `pole_members`
 N_MATCHED = 3  # leading modules whose subspaces are compared
 LEAST_R2 = 0.1  # of validation cells, below which a frequency is not predicted: nothing is to be read from its modules
+N_LIKE, LIKE_RANKS = 20, 0.02  # random pairs for each pair; how near in rank their genes are
 LEVEL = 0.05  # at which random axes, as many as there are modules, may hold one that comes back as often as is asked
 
 
-def pole_members(weights: np.ndarray, n_genes: int = N_POLE_GENES) -> Poles:
+def pole_members(*weights: np.ndarray, n_genes: int = N_POLE_GENES) -> Poles:
     """Genes of the positive and of the negative pole of each axis, two of (n_all_genes, n_axes), 0 or 1.
 
-    weights : (n_all_genes, n_axes), patterns or loadings. A gene of weight 0 is at no pole.
+    weights : (n_all_genes, n_axes) each, patterns or loadings, whose axes are taken together. A gene of weight 0 is at
+    no pole.
     """
-    high, low = np.zeros(weights.shape, dtype=np.float32), np.zeros(weights.shape, dtype=np.float32)
-    for axis, weight in enumerate(weights.T):
-        first, last = ends(weight, n_genes)
-        high[first[weight[first] > 0], axis] = low[last[weight[last] < 0], axis] = 1
+    found = [poles(weight, n_genes) for each in weights for weight in each.T]
+    high, low = (_members([of_axis[pole] for of_axis in found], len(weights[0])) for pole in ("positive", "negative"))
     return high, low
+
+
+def _members(genes: list[np.ndarray], n_all: int) -> sparse.csc_array:
+    places = np.concatenate(genes) if genes else np.empty(0, int)
+    ends_at = np.cumsum([0, *map(len, genes)])
+    return sparse.csc_array((np.ones(len(places)), places, ends_at), shape=(n_all, len(genes)))
 
 
 def pole_jaccards(a: np.ndarray, b: np.ndarray, n_genes: int = N_POLE_GENES) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +43,7 @@ def pole_jaccards(a: np.ndarray, b: np.ndarray, n_genes: int = N_POLE_GENES) -> 
     The first is the mean of both poles, whichever way round fits better: the sign of an axis is a convention. The
     second is of the positive poles alone. a : (n_all_genes, n_a); b : (n_all_genes, n_b).
     """
-    return _jaccards(pole_members(a, n_genes), pole_members(b, n_genes))
+    return _jaccards(pole_members(a, n_genes=n_genes), pole_members(b, n_genes=n_genes))
 
 
 def _jaccards(
@@ -47,8 +56,8 @@ def _jaccards(
     return np.maximum(same, turned) / 2, positive
 
 
-def _jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    shared = (a.T @ b).astype(np.float64)
+def _jaccard(a: sparse.csc_array, b: sparse.csc_array) -> np.ndarray:
+    shared = (a.T @ b).toarray()
     return shared / np.maximum(a.sum(axis=0)[:, None] + b.sum(axis=0) - shared, 1)
 
 
@@ -121,9 +130,9 @@ def module_stability(
         draws. NaN without fits.
     """
     table = _places(own)
-    every = pole_members(np.hstack([*own, *by_chance]))
+    every = pole_members(*own, *by_chance)
     for end, fits in (("", same_graph), ("_anew", anew)):
-        best = [_jaccards(every, pole_members(np.hstack(list(fit))))[0].max(axis=1) for fit in fits]
+        best = [_jaccards(every, pole_members(*fit))[0].max(axis=1) for fit in fits]
         found = np.mean(best or [np.full(every[0].shape[1], np.nan)], axis=0)
         table[f"stability{end}"] = found[: len(table)]
         table[f"chance{end}"] = np.quantile(found[len(table) :], 1 - LEVEL / len(table))
@@ -194,3 +203,79 @@ def recurrence(own: np.ndarray, others: dict[str, np.ndarray]) -> pd.DataFrame:
         _places(own).assign(donor=name, jaccard=partner_jaccards(own, fit).ravel()) for name, fit in others.items()
     ]
     return pd.concat(tables) if tables else pd.DataFrame(columns=["frequency", "module", "donor", "jaccard"])
+
+
+def replication_rates(
+    pairs: pd.DataFrame, first: ConditionedCells, other: ConditionedCells, random_state: int = 0
+) -> pd.DataFrame:
+    """How many pairs have the same sign and p < 0.05 in other cells, beside random pairs that are like them.
+
+    What frequencies are conditioned on leaves the same behind in all cells, and replicates too: a rate says something
+    beside that of random pairs alone.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        frequency, i, j: found in the first cells alone, as `PairScan.strongest`.
+    first, other : ConditionedCells
+        Each conditioned on its own.
+    random_state : int
+
+    Returns
+    -------
+    DataFrame
+        pairs ("found", "random, of like expression": of genes that as many cells show; "random, of like correlation":
+        with each other), n_pairs, replicated (share; NaN of none).
+    """
+    random = np.random.default_rng(random_state)
+    drawn = pairs.loc[pairs.index.repeat(N_LIKE), ["frequency", "i", "j"]]
+    tested = np.intersect1d(first.tested, other.tested)
+    if len(tested) < 2:
+        pairs = drawn = pairs.iloc[:0]
+    like = {
+        "found": pairs,
+        "random, of like expression": _of_like_expression(drawn, first.X, tested, random),
+        "random, of like correlation": _of_like_correlation(drawn, first.X, tested, random),
+    }
+    again = {name: is_confirmed(first.statistics(some), other.statistics(some)) for name, some in like.items()}
+    rows = [(name, len(found), found.mean() if len(found) else np.nan) for name, found in again.items()]
+    return pd.DataFrame(rows, columns=["pairs", "n_pairs", "replicated"])
+
+
+def _of_like_expression(
+    pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
+) -> pd.DataFrame:
+    if pairs.empty:
+        return pairs
+    order = tested[np.argsort(share_shown(X)[tested], kind="stable")]
+    reach = max(1, int(LIKE_RANKS * len(order)))
+    place = np.zeros(X.shape[1], int)
+    place[order] = np.arange(len(order))
+    near = place[pairs[["i", "j"]].to_numpy()] + random.integers(-reach, reach + 1, (len(pairs), 2))
+    i, j = order[np.clip(near, 0, len(order) - 1)].T
+    return pairs.assign(i=i, j=j)[i != j]
+
+
+def _of_like_correlation(
+    pairs: pd.DataFrame, X: Matrix, tested: np.ndarray, random: np.random.Generator
+) -> pd.DataFrame:
+    if pairs.empty:
+        return pairs
+    pool = random.choice(tested, (max(10_000, 10 * len(pairs)), 2))
+    pool = pool[pool[:, 0] != pool[:, 1]]
+    correlation = _correlations(X, pool)
+    order = np.argsort(correlation)
+    wanted = _correlations(X, pairs[["i", "j"]].to_numpy())
+    place = np.searchsorted(correlation[order], wanted) + random.integers(-N_LIKE, N_LIKE + 1, len(pairs))
+    i, j = pool[order[np.clip(place, 0, len(order) - 1)]].T
+    return pairs.assign(i=i, j=j)
+
+
+def _correlations(X: Matrix, pairs: np.ndarray) -> np.ndarray:
+    """Correlation of the two genes of each pair, (n_pairs,); pairs : (n_pairs, 2) int."""
+    found = []
+    for some in in_parts(len(pairs), max(1, BLOCK_VALUES // (4 * X.shape[0]))):
+        one, other = (dense(X[:, genes]) for genes in pairs[some].T)
+        one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+        found.append((one * other).sum(axis=0) / np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0)))
+    return np.concatenate(found) if found else np.empty(0)

@@ -29,6 +29,7 @@ ENVIRONMENT = {
     # threads that have nothing to do sleep: spinning, they take a fifth of the chain's time, and cores from each other
     "OMP_WAIT_POLICY": "PASSIVE",
     "OPENBLAS_THREAD_TIMEOUT": "4",  # 2^4 cycles
+    "MALLOC_ARENA_MAX": "2",  # of glibc: what threads have freed is used by others, too, a quarter of the memory
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel warns on stderr about its debugger
 }
 SLOW_MODULES = ["anndata", "plotly.graph_objects", "scanpy", "torch"]  # seconds of every chain's first notebook

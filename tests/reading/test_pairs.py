@@ -12,8 +12,8 @@ from scripts.models.form import BilinearForm
 from scripts.models.ridge import BilinearRidge
 from scripts.reading.modules import module_table, patterns, strongest_pairs
 from scripts.reading.resampling import loading_intervals, matched_loadings, normal_interval, resampled_loadings
-from scripts.reading.scan import COLUMNS, condition, replication_rates, scan_pairs, scan_table
-from scripts.reading.stability import agreement_table
+from scripts.reading.scan import COLUMNS, condition, scan_pairs, scan_table
+from scripts.reading.stability import agreement_table, replication_rates
 from tests import reference
 
 GENES = [f"g{i}" for i in range(40)]

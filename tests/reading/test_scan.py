@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from scripts.cells.planted import NULLS, with_pairs, without_pairs
 from scripts.evaluation.recovery import pair_power, scan_recovery
+from scripts.findings import about_pair_scan
 from scripts.graph.edges import knn_graph
 from scripts.models.components import target_components
 from scripts.reading import scan as scanning
@@ -16,10 +17,10 @@ from scripts.reading.scan import (
     condition,
     is_confirmed,
     largest_of_surrogates,
-    replication_rates,
     scan_pairs,
     scan_table,
 )
+from scripts.reading.stability import replication_rates
 from tests import reference
 
 
@@ -307,3 +308,22 @@ def test_memory_is_that_of_blocks():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.2e8  # 8,000 x 8,000 values of float32 would be 2.6e8
+
+
+def test_of_many_genes_those_that_most_cells_show_are_scanned_and_the_page_says_so(monkeypatch):
+    random = np.random.default_rng(0)
+    X = random.poisson(np.linspace(0.05, 2, 60), size=(400, 60)).astype(np.float32)
+    y = random.normal(size=(400, 1))
+    monkeypatch.setattr(scanning, "MOST_GENES", 20)
+    cells = condition(X - X.mean(axis=0), y)
+    found = scan_pairs(cells)
+    most_shown = np.sort(np.argsort(-(X > 0).sum(axis=0), kind="stable")[:20])
+    assert np.array_equal(cells.scanned, most_shown) and (found.n_scanned, found.n_genes) == (20, 60)
+    assert found.n_tests == 20 * 19 // 2 and set(found.strongest[["i", "j"]].to_numpy().ravel()) == set(most_shown)
+    rates = replication_rates(found.strongest[:5], cells, cells)
+    said = about_pair_scan(found, np.empty(0), pd.DataFrame({"share": []}), rates)[0]
+    assert said.startswith(
+        "190 products are tested, of all pairs of the 20 of 60 genes that most cells show with each "
+    )
+    sparse_cells = condition(sparse.csr_array(X), y)
+    assert np.array_equal(sparse_cells.scanned, most_shown)
