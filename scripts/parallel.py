@@ -167,8 +167,8 @@ def _check_workers(client: "Client", scheduler: str, version: Callable[[], str])
         of_workers = set(client.run(version).values())
     except ModuleNotFoundError as error:
         raise InputError(
-            f"the workers of {scheduler} cannot import {error.name}: start them in this project's folder and its "
-            "environment"
+            f"the workers of {scheduler} cannot import {error.name}: start them in this project's environment, with "
+            "PYTHONPATH set to its folder"
         ) from None
     if of_workers != {version()}:
         raise InputError(

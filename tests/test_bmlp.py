@@ -68,6 +68,25 @@ def test_prediction_is_the_formula_and_no_gradient_is_left():
     np.testing.assert_allclose(form.predict(train.x.numpy()), model.predict(train.x), atol=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that torch finds")
+def test_a_gpu_gives_what_the_processor_does():
+    test = planted(100, seed=2).x
+    fits = [ScBMLPRegressor(small(device=device)) for device in ("cpu", "cuda")]
+    for model in fits:
+        model.fit(planted(), planted(100, seed=1))
+    assert fits[1].w_l.device.type == "cuda"
+    on_cpu, on_gpu = (model.predict(test) for model in fits)
+    assert np.abs(on_gpu - on_cpu).max() < 0.02 * np.abs(on_cpu).max()
+
+
+def test_a_device_that_is_not_there_is_named():
+    missing = next(name for name in ("mps", "xpu", "cuda") if not getattr(torch, name).is_available())
+    with pytest.raises(ValueError, match=f"device='{missing}' cannot be had: torch finds none here; set device: cpu"):
+        small(device=missing)
+    with pytest.raises(ValueError, match="device='abacus' cannot be had"):
+        small(device="abacus")
+
+
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="d_hidden=0"):
         small(d_hidden=0)

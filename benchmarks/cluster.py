@@ -1,0 +1,93 @@
+"""What workers of a Dask cluster gain, and whether they find the same: `python -m benchmarks.cluster [cells]`.
+
+Components of sparse counts and the neighbours of all cells, what 01 does block by block, with one worker of one thread,
+with two, and in this process; and with two once more while one is killed. Workers have 4 GB each.
+"""
+
+import argparse
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import pandas as pd
+from distributed import LocalCluster
+from scipy import sparse
+
+from benchmarks.cells import branching_cells
+from benchmarks.chain import BLOCK, N_GENES, N_LATENT, count_block
+from scripts import graph
+from scripts.parallel import cluster, side_by_side
+
+MEMORY = "4GB"
+N_COMPONENTS = 300
+
+
+def made_counts(n_cells: int) -> sparse.csr_array:
+    """Logarithms of counts of cells on the branches of a tree, (n_cells, n_genes) float32."""
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(N_LATENT, N_GENES)).astype(np.float32)
+    latent = branching_cells(n_cells, N_LATENT, depth=4, noise=0.3)
+    blocks = [count_block(latent[start : start + BLOCK], random, weights) for start in range(0, n_cells, BLOCK)]
+    return sparse.csr_array(sparse.vstack(blocks)).log1p()
+
+
+@contextmanager
+def workers(n: int) -> Iterator[None]:
+    """Within, work goes to n workers of one thread each."""
+    own = "127.0.0.1"
+    options = {"threads_per_worker": 1, "memory_limit": MEMORY, "host": own, "dashboard_address": f"{own}:0"}
+    with LocalCluster(n, **options) as started, cluster(started.scheduler_address, lambda: ""):
+        side_by_side(_ready, range(4 * n))
+        yield
+
+
+def _ready(_: int) -> int:
+    import faiss  # noqa: F401
+    import torch  # noqa: F401
+
+    return os.getpid()
+
+
+def by_blocks(X: sparse.csr_array) -> tuple[dict[str, float], graph.Neighbors]:
+    """Seconds of wall time of each part, and the neighbours."""
+    begin = time.perf_counter()
+    points = graph.components(X, N_COMPONENTS, slice(None), 0)
+    middle = time.perf_counter()
+    found = graph.nearest_neighbors(points, 10)
+    end = time.perf_counter()
+    return {"components": middle - begin, "neighbours": end - middle, "both": end - begin}, found
+
+
+def same(a: graph.Neighbors, b: graph.Neighbors) -> float:
+    """Share of the neighbours that two searches have in common."""
+    return float((a.indices == b.indices).mean())
+
+
+def main() -> None:
+    """Print a row for each number of workers, each beside the results of this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cells", nargs="?", type=int, default=100_000)
+    X = made_counts(parser.parse_args().cells)
+    rows, expected = {}, None
+    for name, used in {"this process": nullcontext(), "1 worker": workers(1), "2 workers": workers(2)}.items():
+        with used:
+            seconds, found = by_blocks(X)
+            expected = expected or found
+            rows[name] = seconds | {"same neighbours": same(found, expected)}
+    for moment in (0.2, 0.4, 0.6, 0.8):
+        with workers(2):
+            victim, *_ = side_by_side(_ready, range(2))
+            threading.Timer(moment * rows["2 workers"]["both"], os.kill, (victim, signal.SIGKILL)).start()
+            seconds, found = by_blocks(X)
+            rows[f"2 workers, one killed at {moment:.0%}"] = seconds | {"same neighbours": same(found, expected)}
+    table = pd.DataFrame(rows).T
+    print(table.round(3).to_string())
+    print("two workers take", round(table["both"]["2 workers"] / table["both"]["1 worker"], 2), "of one's time")
+
+
+if __name__ == "__main__":
+    main()
