@@ -15,7 +15,7 @@ from scripts.parallel import in_order
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
 SUMMED = 10_000_000  # values that are summed at a time in double precision
 SQUARED, N_SUMS = 4000, 16  # cells whose products of genes are multiplied at a time, and sums made side by side
-N_VALUES, MAX_GENES = 20_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
+N_VALUES, MAX_GENES = 10_000_000, 4_000  # cells times genes, at least, and genes, at most, for these sums to pay
 RESOLVED = 1e-6  # square of a singular value, in units of the largest, that sums in float32 resolve
 Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes), what functions of cells take
 
@@ -51,7 +51,9 @@ class Weighted:
         if isinstance(chosen, np.ndarray):
             chosen *= weights
             return chosen
-        return sparse.csr_array(chosen @ sparse.diags_array(weights))
+        scaled = sparse.csr_array(chosen)
+        scaled.data *= weights[scaled.indices]
+        return scaled
 
 
 @dataclass(frozen=True)

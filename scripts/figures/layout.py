@@ -10,6 +10,7 @@ from scripts.blocks import evenly
 from scripts.cells import own_layouts
 from scripts.figures.style import natural, safe
 
+MAX_SPECTRAL = 5_000  # cells whose layout starts from eigenvectors of its own graph; of more, from frequencies
 MAX_POINTS = 50_000  # cells that a figure draws one by one, of more a part: some 3 MB
 BINS = 300  # along each side of a layout, of more cells than that
 MAX_WRITTEN = 40  # labels written among the cells
@@ -47,7 +48,10 @@ def lay_out(adata: ad.AnnData, max_cells: int, n_neighbors: int = 15, random_sta
     # Fuzzy weights: Gaussian ones are not finite where cells are equal, and 0 between a far group and all others.
     search = {"method": "umap", "transformer": "sklearn"}  # exact
     sc.pp.neighbors(drawn, n_neighbors, use_rep="X_freq", key_added="freq_space", **search)
-    sc.tl.umap(drawn, neighbors_key="freq_space", key_added="X_umap_freq", random_state=random_state, maxiter=200)
+    options = {"neighbors_key": "freq_space", "key_added": "X_umap_freq", "random_state": random_state, "maxiter": 200}
+    frequencies = drawn.obsm["X_freq"][:, :2]
+    is_spectral = drawn.n_obs <= MAX_SPECTRAL or frequencies.shape[1] < 2
+    sc.tl.umap(drawn, init_pos="spectral" if is_spectral else frequencies, **options)
     return drawn
 
 
