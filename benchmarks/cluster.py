@@ -70,7 +70,7 @@ def same(a: graph.Neighbors, b: graph.Neighbors) -> float:
 def main() -> None:
     """Print a row for each number of workers, each beside the results of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", nargs="?", type=int, default=100_000)
+    parser.add_argument("cells", nargs="?", type=int, default=300_000)
     X = made_counts(parser.parse_args().cells)
     rows, expected = {}, None
     for name, used in {"this process": nullcontext(), "1 worker": workers(1), "2 workers": workers(2)}.items():

@@ -1,13 +1,15 @@
 """One place where work is spread over cores or a cluster, held to a time limit, or kept from being disturbed."""
 
 import functools
+import io
+import logging
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -96,7 +98,7 @@ def _work_of_cluster(work: Callable[[Item], Result], item: Item) -> Result:
 
     torch.set_num_threads(1)
     _here.is_worker = True
-    with threadpool_limits(1):
+    with threadpool_limits(1), redirect_stderr(io.StringIO()):  # nobody reads what bars show there
         return work(item)
 
 
@@ -156,7 +158,8 @@ def _local() -> Iterator[str]:
     from distributed import LocalCluster
 
     own = "127.0.0.1"
-    with LocalCluster(N_WORKERS, threads_per_worker=1, host=own, dashboard_address=f"{own}:0") as found:
+    options = {"host": own, "dashboard_address": f"{own}:0", "silence_logs": logging.CRITICAL}  # errors are raised
+    with LocalCluster(N_WORKERS, threads_per_worker=1, **options) as found:
         yield found.scheduler_address
 
 

@@ -1,6 +1,7 @@
 """What a graph of cells is built on where all genes are too many: the variable ones, weighted, and their components."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -8,6 +9,7 @@ from sklearn.decomposition import PCA
 
 from scripts.blocks import (
     Matrix,
+    Some,
     Weighted,
     cells_with,
     evenly,
@@ -18,10 +20,12 @@ from scripts.blocks import (
     sums_pay,
     variation,
 )
+from scripts.parallel import in_order
 
 MIN_DETECTED = 0.01  # share of the cells that a variable gene is detected in: what fewer cells do is noise to a graph
 MIN_CELLS = 3  # of them, at least
 N_JUDGED = 50_000  # cells that genes are judged by
+PROJECTED = 10_000  # cells whose components are computed at a time
 CHUNK = 500  # genes whose residuals are held at a time
 
 
@@ -91,11 +95,20 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
     if sums_pay(fitted):
         _, axes = leading_axes(scatter(fitted), n_components, random_state)
         mean = fitted.means if isinstance(fitted, Weighted) else gene_means(fitted)
+        parts = list(in_parts(X.shape[0], PROJECTED))
         found = np.empty((X.shape[0], n_components), np.float32)
-        for rows in in_parts(X.shape[0]):
-            found[rows] = X[rows] @ axes - mean @ axes
+        for rows, part in zip(
+            parts, in_order(partial(_projected, mean, axes), [Some(X, p) for p in parts]), strict=True
+        ):
+            found[rows] = part
         return found
     every = X[:]
     solver = "randomized" if isinstance(every, np.ndarray) else "arpack"
     found = PCA(n_components, svd_solver=solver, random_state=random_state).fit(fitted)
     return found.transform(every).astype(np.float32)
+
+
+def _projected(mean: np.ndarray, axes: np.ndarray, cells: Some) -> np.ndarray:
+    """Coordinates of some cells along axes, (n_rows, n_axes) float32."""
+    X = cells.values()
+    return np.concatenate([(X[rows] @ axes - mean @ axes).astype(np.float32) for rows in in_parts(X.shape[0])])

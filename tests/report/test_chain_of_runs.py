@@ -1,12 +1,15 @@
 """The chain beside other runs: how long notebooks took before, and what is taken over from them."""
 
 import contextlib
+import os
 
 import nbformat
 import pytest
 
+from scripts.parallel import LOCAL, cluster
 from scripts.report import chain
-from tests.report.tiny_chain import SECOND, content, execute, executed, plan, save, tiny_notebooks
+from scripts.report.run import Run
+from tests.report.tiny_chain import OPEN, SECOND, content, execute, executed, plan, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
 
@@ -60,3 +63,20 @@ def test_a_run_takes_over_notebooks_of_another_one(notebooks, tmp_path, capsys):
     assert parameters["run_dir"] == str(second.folder)
     execute(plan(notebooks, name="second"))
     assert executed(capsys) == []
+
+
+def test_notebooks_hand_work_to_the_workers_of_the_cluster_that_the_report_names(notebooks, tmp_path):
+    code = OPEN.format("01_data") + (
+        "import os\nimport pandas as pd\nfrom scripts.parallel import side_by_side\n"
+        "found = side_by_side(lambda _: os.getpid(), range(8))\n"
+        "run.save(workers=pd.DataFrame({'worker': found, 'notebook': os.getpid()}))"
+    )
+    save(notebooks / "01_data.ipynb", 'run_dir = "lab"', code)
+    chosen = plan(notebooks)
+    execute(chosen)
+    table = Run(chosen.folder).load_table("workers.csv")
+    assert (table["worker"] == table["notebook"]).all()
+    with cluster(LOCAL, chain.version):
+        execute(chosen, force=True)
+    table = Run(chosen.folder).load_table("workers.csv")
+    assert not (table["worker"] == table["notebook"]).any() and os.getpid() not in set(table["worker"])
