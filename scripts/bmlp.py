@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
+from scripts import models
 from scripts.blocks import Matrix, Standard, dense, variation
 from scripts.cells import CellDataset
 from scripts.errors import InputError
@@ -70,10 +71,7 @@ class Config:
             raise InputError(f"order={self.order} is not possible: it must be 2 (bilinear) or 3 (trilinear)")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout={self.dropout} is not possible: it must be at least 0 and below 1")
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError, ModuleNotFoundError):  # torch says it in many ways
-            raise InputError(f"device={self.device!r} cannot be had: torch finds none here; set device: cpu") from None
+        models.check_device(self.device)
 
 
 class ScBMLP:

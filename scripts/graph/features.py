@@ -97,10 +97,9 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
         mean = fitted.means if isinstance(fitted, Weighted) else gene_means(fitted)
         parts = list(in_parts(X.shape[0], PROJECTED))
         found = np.empty((X.shape[0], n_components), np.float32)
-        for rows, part in zip(
-            parts, in_order(partial(_projected, mean, axes), [Some(X, p) for p in parts]), strict=True
-        ):
-            found[rows] = part
+        made = in_order(partial(_projected, mean, axes), [Some(X, rows) for rows in parts])
+        for rows, coordinates in zip(parts, made, strict=True):
+            found[rows] = coordinates
         return found
     every = X[:]
     solver = "randomized" if isinstance(every, np.ndarray) else "arpack"

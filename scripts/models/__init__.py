@@ -1,7 +1,7 @@
 """The objects in the middle, and the solvers that give them."""
 
 from scripts.models.components import TILT, Components, multiple_correlation, target_components
-from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_genes
+from scripts.models.contract import Model, PolynomialModel, Predictor, arrays_to_fit, check_device, check_genes
 from scripts.models.form import BilinearForm
 from scripts.models.kernel import GeneRidge, KernelRidge, polynomial_ridge, solve_kernel
 from scripts.models.polynomial import PolynomialForm, monomials
@@ -21,6 +21,7 @@ __all__ = [
     "ProgramRidge",
     "TILT",
     "arrays_to_fit",
+    "check_device",
     "check_genes",
     "fit_products",
     "monomials",

@@ -72,6 +72,16 @@ def arrays_to_fit(train: CellDataset, val: CellDataset) -> tuple[tuple[Matrix, n
     return (X, y), (X_val, y_val)
 
 
+def check_device(name: str) -> None:
+    """InputError where torch cannot compute on a device, such as "cuda"."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, ImportError):  # torch says it in many ways
+        raise InputError(f"device={name!r} cannot be had: torch finds none here; set device: cpu") from None
+
+
 def check_genes(X, n_genes: int) -> None:
     """Refuse an array, sparse matrix or tensor X that is not (n_cells, n_genes) with an InputError."""
     if X.ndim != 2 or X.shape[1] != n_genes:
