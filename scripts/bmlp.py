@@ -1,7 +1,6 @@
 """Bilinear models, y_f(x) = c_f + sum_h P[f, h] (l_h . x + a_h) (r_h . x + b_h), fitted by gradient descent.
 
-The outputs are frequencies, or logits of classes. Of order 3 a model is trilinear: each product has a third factor
-(m_h . x + d_h).
+The outputs are frequencies, or logits of classes. Of order 3, a trilinear model, products have a third factor.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import torch
 from scipy import sparse
 from scipy.special import softmax
 from torch import nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
@@ -28,7 +26,7 @@ from scripts.errors import InputError
 from scripts.models import TILT, BilinearForm, Components, PolynomialForm, arrays_to_fit, check_genes, target_components
 from scripts.parallel import few_threads
 
-LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss, "huber": functional.huber_loss}
+LOSSES = {"l1": nn.functional.l1_loss, "mse": nn.functional.mse_loss, "huber": nn.functional.huber_loss}
 N_PASSED = 20_000  # training cells up to which all epochs are made; of more, fewer, so that as many are seen in all
 FACTORS = (("w_l", "a"), ("w_r", "b"), ("w_m", "d"))  # of a product, weights and bias: the first two, or all three
 
@@ -244,7 +242,7 @@ class ScBMLPClassifier(ScBMLP):
     what, tilt = "classes", 1.5  # rare classes lie along components that a greater tilt takes away
 
     def __init__(self, cfg: Config, classes: Sequence[str]):
-        super().__init__(cfg, functional.cross_entropy)
+        super().__init__(cfg, nn.functional.cross_entropy)
         self.classes = [str(name) for name in classes]
         if len(set(self.classes)) != len(classes) or len(classes) != cfg.d_output:
             raise InputError(f"the {len(classes)} names of classes must be {cfg.d_output}, all different")
@@ -311,11 +309,11 @@ class BilinearNetwork(nn.Module):
         if self.training and self.dropout:
             kept = torch.rand(products.shape, generator=self.generator) >= self.dropout
             products = products * kept.to(products) / (1 - self.dropout)
-        return functional.linear(products, self.w_p, self.c)
+        return nn.functional.linear(products, self.w_p, self.c)
 
     def products(self, z: torch.Tensor) -> torch.Tensor:
         """(n_cells, d_in) -> (n_cells, d_hidden)."""
-        return functional.linear(z, self.w_l, self.a) * functional.linear(z, self.w_r, self.b)
+        return nn.functional.linear(z, self.w_l, self.a) * nn.functional.linear(z, self.w_r, self.b)
 
     def penalty(self) -> torch.Tensor:
         """Sum of the squares of all weights but c."""
@@ -348,7 +346,7 @@ class TrilinearNetwork(BilinearNetwork):
 
     def products(self, z: torch.Tensor) -> torch.Tensor:
         """(n_cells, d_in) -> (n_cells, d_hidden)."""
-        return super().products(z) * functional.linear(z, self.w_m, self.d)
+        return super().products(z) * nn.functional.linear(z, self.w_m, self.d)
 
 
 def _weights(n_out: int, n_in: int, scale: float, generator: torch.Generator | None) -> nn.Parameter:
