@@ -10,14 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stderr
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from scripts.errors import InputError
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 N_WORKERS = os.cpu_count() or 1
 N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
@@ -58,14 +55,14 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(N_WORKERS, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _by_workers(client: "Client", work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
+def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
     """`in_order` by the workers of a cluster. What died with a worker, the work itself too, is done or sent again.
 
     The work goes to the scheduler once, as the task of unpacking it, and from worker to worker; items go along with
     their tasks, a few of them at a time, as the scheduler holds what it may have to send again.
     """
     import cloudpickle
-    import dask
+    import dask.config
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
 
@@ -102,14 +99,14 @@ def _work_of_cluster(work: Callable[[Item], Result], item: Item) -> Result:
         return work(item)
 
 
-def _client() -> "Client | None":
-    """Client of the scheduler that the environment names, if it does."""
+def _client() -> Any:
+    """Client of distributed, of the scheduler that the environment names; None where it names none."""
     address = os.environ.get(SCHEDULER)
     return _connected(address) if address and not getattr(_here, "is_worker", False) else None
 
 
 @functools.cache
-def _connected(address: str) -> "Client":
+def _connected(address: str) -> Any:
     from distributed import Client
 
     try:
@@ -157,13 +154,14 @@ def _local() -> Iterator[str]:
     """A cluster on this machine that no other can reach; gives the address of its scheduler."""
     from distributed import LocalCluster
 
+    found: Any
     own = "127.0.0.1"
     options = {"host": own, "dashboard_address": f"{own}:0", "silence_logs": logging.CRITICAL}  # errors are raised
     with LocalCluster(N_WORKERS, threads_per_worker=1, **options) as found:
         yield found.scheduler_address
 
 
-def _check_workers(client: "Client", scheduler: str, version: Callable[[], str]) -> None:
+def _check_workers(client: Any, scheduler: str, version: Callable[[], str]) -> None:
     if not client.nthreads():
         raise InputError(f"the Dask scheduler at {scheduler} has no workers: start some (dask worker {scheduler})")
     try:
