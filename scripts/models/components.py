@@ -13,7 +13,7 @@ from scripts.errors import InputError
 
 TILT = 2.0  # power of a component's relative standard deviation that its own is set to
 RANK = 1e-6  # singular value, in units of the largest, of directions in which cells vary
-FEW_CELLS, PART = 1000, 4000  # up to which components come from their products; genes that are multiplied at a time
+FEW_CELLS, PART = 800, 4000  # up to which components come from their products; genes that are multiplied at a time
 WEIGHT_POWER = 0.5  # power of a gene's multiple correlation that it is weighted by
 
 
