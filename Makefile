@@ -53,7 +53,7 @@ bench: $(INSTALLED) $(RIVALS)  ## print each measured speed as a ratio, what the
 	@$(VENV)/python -m benchmarks.pair_nulls
 	@$(VENV)/python -m benchmarks.gene_rivals
 
-bench-large: $(INSTALLED)  ## print what all notebooks take for 1,000,000 cells, where memory is large
+bench-large: $(INSTALLED)  ## print what all notebooks take for 1,000,000 cells: some 20 min, 11 GB
 	@$(VENV)/python -m benchmarks.chain 1000000
 
 gallery: $(INSTALLED)  ## make the pictures of docs/gallery.md, with an installed Chromium

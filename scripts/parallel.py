@@ -58,10 +58,9 @@ def _threads() -> ThreadPoolExecutor:
 def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
     """`in_order` by the workers of a cluster. What died with a worker, the work itself too, is done or sent again.
 
-    The work goes to the scheduler once, as the task of unpacking it, and from worker to worker; items go along with
+    The work goes to the scheduler once, as a task of its own, and from worker to worker; items go along with
     their tasks, a few of them at a time, as the scheduler holds what it may have to send again.
     """
-    import cloudpickle
     import dask.config
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
@@ -71,9 +70,9 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
     options = {"pure": False, "retries": 2}
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):  # they are what is worked on
         try:
-            unpacked = client.submit(cloudpickle.loads, cloudpickle.dumps(work), **options)
+            held = client.submit(_itself, work, **options)
             for item in items:
-                tasks.append(client.submit(_work_of_cluster, unpacked, item, **options))
+                tasks.append(client.submit(_work_of_cluster, held, item, **options))
                 if len(tasks) >= UNDER_WAY * max(1, n_threads):
                     yield tasks.popleft().result()
             while tasks:
@@ -87,6 +86,10 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
             raise InputError(
                 f"the Dask scheduler at {os.environ.get(SCHEDULER)} is gone ({type(error).__name__}): start it again"
             ) from None
+
+
+def _itself(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    return work
 
 
 def _work_of_cluster(work: Callable[[Item], Result], item: Item) -> Result:
