@@ -1,8 +1,10 @@
 """Cells of any form, dense or sparse: rows in part, sums over them, correlations of genes, and genes standardised."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -10,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
-from scripts.parallel import in_order
+from scripts.parallel import in_files, in_order
 
 BLOCK = 1000  # cells that are multiplied at a time: of single precision, a copy in double is made of no more
 SUMMED = 10_000_000  # values that are summed at a time in double precision
@@ -21,13 +23,40 @@ Matrix = np.ndarray | sparse.csr_array | sparse.csr_matrix  # (n_cells, n_genes)
 
 
 @dataclass(frozen=True)
+class Filed:
+    """Cells in files that several processes see; rows are taken from there, and no others are read.
+
+    folder : of the files; shape : (n_cells, n_columns); dtype : of the values.
+    """
+
+    folder: Path
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, X: Matrix, folder: Path) -> Self:
+        """Write cells into an empty folder; X : (n_cells, n_columns), sparse ones by rows."""
+        names = ("values",) if isinstance(X, np.ndarray) else ("data", "indices", "indptr")
+        for name in names:
+            np.save(folder / f"{name}.npy", X if name == "values" else getattr(X, name))
+        return cls(folder, X.shape, X.dtype)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Matrix:
+        # opened anew each time: what stays opened counts as memory that a worker holds
+        found = {path.stem: np.load(path, mmap_mode="r") for path in self.folder.iterdir()}
+        if "values" in found:
+            return found["values"][rows]
+        return sparse.csr_array((found["data"], found["indices"], found["indptr"]), self.shape)[rows]
+
+
+@dataclass(frozen=True)
 class Weighted:
     """Some genes of cells, each times a weight, made of rows when they are asked for: no copy of all cells is held.
 
     cells : (n_cells, n_genes), dense or sparse; genes : (n_chosen,) int; weights : (n_chosen,) float.
     """
 
-    cells: Matrix
+    cells: Matrix | Filed
     genes: np.ndarray
     weights: np.ndarray
 
@@ -63,7 +92,7 @@ class Some:
     X : (n_cells, n_columns); rows : slice or (n_rows,) int.
     """
 
-    X: Matrix | Weighted
+    X: Matrix | Weighted | Filed
     rows: slice | np.ndarray
 
     def values(self) -> Matrix:
@@ -72,8 +101,23 @@ class Some:
 
     def __reduce__(self):
         X = self.X
+        if isinstance(X.cells if isinstance(X, Weighted) else X, Filed):
+            return Some, (X, self.rows)
         alone = replace(X, cells=X.cells[self.rows]) if isinstance(X, Weighted) else X[self.rows]
         return Some, (alone, slice(None))
+
+
+@contextmanager
+def shared(X: Matrix | Weighted, n_items: int) -> Iterator[Matrix | Weighted | Filed]:
+    """Within, cells as the tasks of n_items best read them: from files where the workers of a cluster see these."""
+    with in_files(n_items) as folder:
+        if folder is None:
+            yield X
+        elif isinstance(X, Weighted):
+            assert not isinstance(X.cells, Filed), "they are shared already"
+            yield replace(X, cells=Filed.of(X.cells, folder))
+        else:
+            yield Filed.of(X, folder)
 
 
 def dense(X: Matrix) -> np.ndarray:
@@ -159,11 +203,11 @@ def scatter(X: Matrix | Weighted) -> np.ndarray:
     X : (n_cells, n_genes), dense or sparse. Of float32, blocks of cells are multiplied in float32.
     """
     mean = (X.means if isinstance(X, Weighted) else gene_means(X)).astype(X.dtype)
-    n_cells = X.shape[0]
-    size = SQUARED * max(1, -(-n_cells // (SQUARED * N_SUMS)))
+    parts = list(gen_batches(X.shape[0], SQUARED * max(1, -(-X.shape[0] // (SQUARED * N_SUMS)))))
     total = np.zeros((X.shape[1], X.shape[1]))
-    for part in in_order(partial(_products, mean), (Some(X, rows) for rows in gen_batches(n_cells, size))):
-        total += part
+    with shared(X, len(parts)) as cells:
+        for part in in_order(partial(_products, mean), [Some(cells, rows) for rows in parts]):
+            total += part
     return total
 
 
@@ -171,7 +215,8 @@ def _products(mean: np.ndarray, cells: Some) -> np.ndarray:
     X = cells.values()
     total = np.zeros((len(mean), len(mean)))
     for rows in gen_batches(X.shape[0], SQUARED):
-        centred = dense(X[rows]) - mean
+        centred = dense(X[rows])
+        centred = np.subtract(centred, mean, out=None if isinstance(X, np.ndarray) else centred)
         total += centred.T @ centred
     return total
 

@@ -5,11 +5,13 @@ import io
 import logging
 import os
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stderr
+from pathlib import Path
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -19,8 +21,11 @@ from scripts.errors import InputError
 N_WORKERS = os.cpu_count() or 1
 N_SMALL = 20_000  # cells below which all matrices are small: more threads would only wait for each other
 SCHEDULER = "BMLP_SCHEDULER"  # environment variable with the address of a Dask scheduler, for all processes of a run
+FILES = "BMLP_FILES"  # environment variable with the folder for what many tasks read, where workers see it, too
 LOCAL = "local"  # in place of an address: a scheduler and a worker for each core, on this machine
 UNDER_WAY = 3  # items for each thread of a cluster that are handed to it at a time, with all that they need
+# distributed would give freed memory back to the system at once, and ask for it again with each array
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 ANSWER = 20  # seconds that a scheduler may take to answer
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,6 +52,21 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], here: bool =
     else:
         with threadpool_limits(1), _threads() as pool:
             yield from pool.map(work, items)
+
+
+@contextmanager
+def in_files(n_items: int) -> Iterator[Path | None]:
+    """A new folder for what the tasks of n_items read, deleted at the end: no message is as fast as a file.
+
+    None where no cluster does the work, no folder is named (`FILES`), or not all workers see it.
+    """
+    client, folder = _client() if n_items > 1 else None, os.environ.get(FILES)
+    if client is None or folder is None:
+        yield None
+        return
+    Path(folder).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        yield Path(own) if all(client.run(os.path.isdir, own).values()) else None
 
 
 def _threads() -> ThreadPoolExecutor:
@@ -81,6 +101,10 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
             raise InputError(
                 f"a task was given up after its worker died {error.allowed_failures + 1} times, perhaps for lack of "
                 "memory: give the workers more (--memory-limit)"
+            ) from None
+        except FileNotFoundError as error:
+            raise InputError(
+                f"a worker does not see {error.filename}: start workers on machines that see the folder of the run"
             ) from None
         except (CommClosedError, OSError) as error:
             raise InputError(
@@ -160,7 +184,7 @@ def _local() -> Iterator[str]:
     found: Any
     own = "127.0.0.1"
     options = {"host": own, "dashboard_address": f"{own}:0", "silence_logs": logging.CRITICAL}  # errors are raised
-    with LocalCluster(N_WORKERS, threads_per_worker=1, **options) as found:
+    with LocalCluster(n_workers=N_WORKERS, threads_per_worker=1, env=MALLOC, **options) as found:
         yield found.scheduler_address
 
 

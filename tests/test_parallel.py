@@ -1,6 +1,7 @@
 """Work on the cores of a process, and by the workers of a Dask cluster: the same results, also where workers die."""
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from scripts import parallel
-from scripts.blocks import Weighted, scatter
+from scripts.blocks import Filed, Some, Weighted, dense, scatter, shared
 from scripts.errors import InputError
 from scripts.graph import nearest_neighbors
 from scripts.parallel import cluster, in_order, side_by_side
@@ -37,9 +38,20 @@ def workers():
     from distributed import LocalCluster
 
     with LocalCluster(
-        2, threads_per_worker=1, memory_limit=MEMORY, host="127.0.0.1", dashboard_address=NO_PORT
+        n_workers=2, threads_per_worker=1, memory_limit=MEMORY, host="127.0.0.1", dashboard_address=NO_PORT
     ) as started:
         yield started
+
+
+WAYS = ("messages", "files")
+
+
+@pytest.fixture(params=WAYS)
+def way(request, tmp_path, monkeypatch):
+    """How cells reach the workers."""
+    if request.param == "files":
+        monkeypatch.setenv(parallel.FILES, str(tmp_path / "shared"))
+    return request.param
 
 
 @pytest.fixture
@@ -137,11 +149,57 @@ def check(found, expected):
     np.testing.assert_allclose(fits, fits_alone, rtol=1e-5)
 
 
-def test_workers_find_what_one_process_does(spread, alone, points, counts):
+def test_workers_find_what_one_process_does(spread, way, tmp_path, alone, points, counts):
     check(results(points, counts), alone)
+    assert not any((tmp_path / "shared").glob("*"))
 
 
-def test_workers_search_coded_lists_as_one_process_does(spread):
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_rows_of_cells_in_files_are_those_of_the_cells(form, tmp_path):
+    X = sparse.random(50, 20, 0.3, format="csr", dtype=np.float32, random_state=0).toarray()
+    filed = Filed.of(form(X), tmp_path)
+    assert filed.shape == X.shape and filed.dtype == X.dtype
+    for rows in (slice(5, 20), slice(None), np.array([7, 3, 3, 49])):
+        assert type(filed[rows]) is type(form(X)[rows]) or isinstance(filed[rows], np.ndarray)
+        np.testing.assert_array_equal(dense(filed[rows]), X[rows])
+
+
+def size_of(cells):
+    return len(pickle.dumps(cells)), float(cells.values().sum())
+
+
+def test_cells_in_files_are_not_sent(spread, tmp_path, monkeypatch):
+    X = np.ones((1000, 100))
+    items = [slice(start, start + 100) for start in range(0, 1000, 100)]
+    for folder, most in ((None, 90_000), (tmp_path, 2_000)):
+        if folder:
+            monkeypatch.setenv(parallel.FILES, str(folder))
+        with shared(X, len(items)) as cells:
+            assert all(len(pickle.dumps(Some(cells, rows))) < most for rows in items) or not folder
+            found = side_by_side(size_of, [Some(cells, rows) for rows in items])
+        assert [total for _, total in found] == [10_000.0] * 10
+        assert all((size < 2_000) == bool(folder) for size, _ in found)
+
+
+def test_files_that_workers_do_not_see_are_not_used(spread, tmp_path, monkeypatch):
+    monkeypatch.setenv(parallel.FILES, str(tmp_path))
+    unseen = {"first": True, "second": False}
+    monkeypatch.setattr(type(parallel._client()), "run", lambda self, work, *args: unseen)
+    with parallel.in_files(2) as folder:
+        assert folder is None
+    assert not any(tmp_path.iterdir())
+
+
+def lost(item):
+    return np.load(item)
+
+
+def test_a_worker_that_does_not_see_a_file_is_one_line(spread):
+    with pytest.raises(InputError, match="a worker does not see /nowhere/0.npy: start workers on machines that see"):
+        side_by_side(lost, ["/nowhere/0.npy", "/nowhere/1.npy"])
+
+
+def test_workers_search_coded_lists_as_one_process_does(spread, way):
     X = np.random.default_rng(0).normal(size=(4_000, 48)).astype(np.float32)
     found = nearest_neighbors(X, 10, "euclidean", n_exact=1_000)
     assert found.lists.coded
@@ -161,8 +219,10 @@ def seconds(workers, points, counts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [0.1, 0.3, 0.5, 0.7, 0.9])
-def test_a_worker_may_die_at_any_moment(spread, alone, points, counts, seconds, moment):
+@pytest.mark.parametrize(
+    ("moment", "way"), list(zip([0.1, 0.3, 0.5, 0.7, 0.9], [*WAYS, *WAYS, WAYS[1]], strict=True)), indirect=["way"]
+)
+def test_a_worker_may_die_at_any_moment(spread, way, alone, points, counts, seconds, moment):
     victim, *_ = side_by_side(process, range(2))
     died = threading.Timer(moment * seconds, os.kill, (victim, signal.SIGKILL))
     died.start()

@@ -17,6 +17,7 @@ from scripts.blocks import (
     in_parts,
     leading_axes,
     scatter,
+    shared,
     sums_pay,
     variation,
 )
@@ -93,13 +94,14 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
     """
     fitted = X if isinstance(fit_rows, slice) and sums_pay(X) else X[fit_rows]
     if sums_pay(fitted):
-        _, axes = leading_axes(scatter(fitted), n_components, random_state)
+        axes = np.ascontiguousarray(leading_axes(scatter(fitted), n_components, random_state)[1])
         mean = fitted.means if isinstance(fitted, Weighted) else gene_means(fitted)
         parts = list(in_parts(X.shape[0], PROJECTED))
         found = np.empty((X.shape[0], n_components), np.float32)
-        made = in_order(partial(_projected, mean, axes), [Some(X, rows) for rows in parts])
-        for rows, coordinates in zip(parts, made, strict=True):
-            found[rows] = coordinates
+        with shared(X, len(parts)) as cells:
+            made = in_order(partial(_projected, mean, axes), [Some(cells, rows) for rows in parts])
+            for rows, coordinates in zip(parts, made, strict=True):
+                found[rows] = coordinates
         return found
     every = X[:]
     solver = "randomized" if isinstance(every, np.ndarray) else "arpack"

@@ -1,5 +1,7 @@
 """Nearest neighbours of cells: exact up to some 10,000 cells, approximate with a measured recall above. Arrays only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, Some, dense, evenly
+from scripts.blocks import Matrix, Some, dense, evenly, shared
 from scripts.errors import InputError
-from scripts.parallel import in_order
+from scripts.parallel import in_files, in_order
 
 N_EXACT = 10_000  # cells up to which all distances are compared: about a second
 N_EXACT_GENES = 50_000  # where there are no components to make lists of, and cells up to which CLOSE_RECALL is wanted
@@ -30,7 +32,7 @@ N_CODED_FOR = 6  # cells near by their codes whose distances are computed, for e
 N_LISTS_OF_LISTS = 4  # searched for the lists of a cell, at least
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
 N_TRAINING = 20_000  # cells that the codes are made for
-N_PART = 20_000  # cells searched for at a time
+N_PART = 10_000  # cells searched for at a time
 FEW_NEW = 1_000  # new cells that are compared with all others whatever their number
 
 
@@ -184,11 +186,22 @@ class Lists:
         order = np.argsort(self._nearest_list.search(points, 1)[1][:, 0], kind="stable")
         parts = [order[some] for some in gen_batches(len(points), N_PART)]
         squares, indices = np.empty((len(points), k), np.float32), np.empty((len(points), k), np.int64)
-        search = _Search(self._lists, self.points if self.coded else None, k)
-        found = in_order(search, [Some(points, rows) for rows in parts])  # faiss uses one core here
-        for rows, (part_squares, part) in zip(parts, found, strict=True):
-            squares[rows], indices[rows] = np.where(part < 0, np.inf, part_squares), part
+        with shared(points, len(parts)) as cells, self._search(k, len(parts)) as search:
+            found = in_order(search, [Some(cells, rows) for rows in parts])  # faiss uses one core here
+            for rows, (part_squares, part) in zip(parts, found, strict=True):
+                squares[rows], indices[rows] = np.where(part < 0, np.inf, part_squares), part
         return np.maximum(squares, 0), indices
+
+    @contextmanager
+    def _search(self, k: int, n_items: int) -> Iterator["_Search"]:
+        """A search that the tasks of n_items make, by files where the workers of a cluster see these."""
+        import faiss
+
+        with in_files(n_items) as folder, shared(self.points, n_items if self.coded else 0) as points:
+            file = str(folder / "lists") if folder else None
+            if file:
+                faiss.write_index(self._lists, file)
+            yield _Search(self._lists, points if self.coded else None, k, file)
 
     def nearest(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """`search`, by all distances for cells far out, with fewer than k others in their lists."""
@@ -205,32 +218,36 @@ class Lists:
 class _Search:
     """A search of lists for the k nearest of some cells, which another process can make as well.
 
-    lists : index of faiss; points : of all cells, (n_cells, n_features), where lists hold but codes; k : int.
+    lists : index of faiss; points : of all cells, (n_cells, n_features), where lists hold but codes; k : int; file : of
+    the lists, if there is one.
     """
 
     lists: Any
-    points: np.ndarray | None
+    points: Any
     k: int
+    file: str | None = None
 
     def __call__(self, cells: Some) -> tuple[np.ndarray, np.ndarray]:
         import faiss
 
         index = self.lists
         if self.points is not None:
-            index = faiss.IndexRefineFlat(self.lists, faiss.swig_ptr(self.points))
-            index.k_factor = max(1, min(N_CODED_FOR, len(self.points) / self.k))
+            points = self.points[:]
+            index = faiss.IndexRefineFlat(self.lists, faiss.swig_ptr(points))
+            index.k_factor = max(1, min(N_CODED_FOR, len(points) / self.k))
         return index.search(cells.values(), self.k)
 
     def __reduce__(self):
         import faiss
 
-        return _unpacked, (faiss.serialize_index(self.lists), self.points, self.k)
+        return _unpacked, (self.file or faiss.serialize_index(self.lists), self.points, self.k)
 
 
-def _unpacked(lists: np.ndarray, points: np.ndarray | None, k: int) -> _Search:
+def _unpacked(packed: str | np.ndarray, points: Any, k: int) -> _Search:
     import faiss
 
-    return _Search(faiss.deserialize_index(lists), points, k)
+    lists = faiss.read_index(packed) if isinstance(packed, str) else faiss.deserialize_index(packed)
+    return _Search(lists, points, k)
 
 
 def _approximate(points: np.ndarray, k: int, random_state: int) -> Neighbors:

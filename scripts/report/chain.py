@@ -28,7 +28,7 @@ from scripts.errors import InputError, MissingError, NotebookFailed, OfflineErro
 from scripts.parallel import undisturbed
 from scripts.report import files, ledger
 from scripts.report.ledger import Ledger, Step
-from scripts.report.run import ASIDE, MAKERS, RECORDED, Run, holding
+from scripts.report.run import ASIDE, MAKERS, RECORDED, SHARED, Run, holding
 from scripts.report.settings import NOTEBOOKS, check_name, checked, from_file, parameters
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def execute(
     """
     with holding(chosen.folder):
         _recover(chosen)
+        shutil.rmtree(chosen.aside / SHARED, ignore_errors=True)  # of a run that was killed
         if not force and not chosen.aside.exists() and _is_whole(chosen):
             return chosen.folder / "index.html"
         folders = (chosen.aside, chosen.folder, *others)
@@ -326,6 +327,7 @@ def _execute_all(run: Run, missing: list[Step], lines: Mapping[str, Line]) -> No
     start = partial(Kernel, missing[0].notebook.parent, run.folder)
     stopping, failed = threading.Event(), None
     with undisturbed() as signals, contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, run.folder / SHARED, ignore_errors=True)
         kernels = [stack.enter_context(start())]
         kernels[0].preload(SLOW_MODULES)
         if beside:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.manager import KernelManager
 
 from scripts import REPOSITORY
-from scripts.report.run import IN_CHAIN
+from scripts.parallel import FILES
+from scripts.report.run import IN_CHAIN, SHARED
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -62,7 +63,7 @@ class Kernel:
     folder : Path
         Where the process starts.
     files : Path
-        Folder for the file that tells how to connect to the process.
+        Folder for the file that tells how to connect to the process, and for what workers of a cluster read.
     threads : int, optional
         Of linear algebra; all cores if not given. A process beside another one does best with 1: the threads of both
         would spin while they wait for a core.
@@ -76,7 +77,9 @@ class Kernel:
             connection_file=str(files.resolve() / f".kernel-{uuid.uuid4().hex[:8]}.json"),
         )
         self._folder = folder
-        self._environment = {IN_CHAIN: "1"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        self._environment = {IN_CHAIN: "1", FILES: str(files.resolve() / SHARED)} | (
+            {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        )
         self._client: Any = None  # of jupyter_client, once the process has started
 
     def __enter__(self) -> Kernel:

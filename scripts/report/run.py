@@ -63,6 +63,7 @@ MAKERS = {  # file of a run folder -> the notebook that makes it
 }
 RECORDED = ("notebooks", "key_figures", "alerts")  # parts of params.yaml, by notebook
 ASIDE = ".aside-"  # prefix of a file that is being written
+SHARED = f"{ASIDE}shared"  # folder of a run that is being made, for what the workers of a cluster read
 NOTHING = "<p>Nothing to list.</p>"  # what a notebook shows in place of a table without rows
 IN_CHAIN = "BMLP_IN_CHAIN"  # environment variable that the chain gives to its kernels
 T = TypeVar("T")

@@ -6,9 +6,10 @@ import os
 import nbformat
 import pytest
 
+from scripts.errors import NotebookFailed
 from scripts.parallel import LOCAL, cluster
 from scripts.report import chain
-from scripts.report.run import Run
+from scripts.report.run import SHARED, Run
 from tests.report.tiny_chain import OPEN, SECOND, content, execute, executed, plan, save, tiny_notebooks
 
 pytestmark = pytest.mark.slow
@@ -67,16 +68,31 @@ def test_a_run_takes_over_notebooks_of_another_one(notebooks, tmp_path, capsys):
 
 def test_notebooks_hand_work_to_the_workers_of_the_cluster_that_the_report_names(notebooks, tmp_path):
     code = OPEN.format("01_data") + (
-        "import os\nimport pandas as pd\nfrom scripts.parallel import side_by_side\n"
+        "import os\nimport pandas as pd\nfrom scripts.parallel import in_files, side_by_side\n"
         "found = side_by_side(lambda _: os.getpid(), range(8))\n"
-        "run.save(workers=pd.DataFrame({'worker': found, 'notebook': os.getpid()}))"
+        "with in_files(8) as folder:\n    is_there = folder is not None and folder.is_relative_to(run_dir)\n"
+        "run.save(workers=pd.DataFrame({'worker': found, 'notebook': os.getpid(), 'files': is_there}))"
     )
     save(notebooks / "01_data.ipynb", 'run_dir = "lab"', code)
     chosen = plan(notebooks)
     execute(chosen)
     table = Run(chosen.folder).load_table("workers.csv")
-    assert (table["worker"] == table["notebook"]).all()
+    assert (table["worker"] == table["notebook"]).all() and not table["files"].any()
     with cluster(LOCAL, chain.version):
         execute(chosen, force=True)
+    assert not (chosen.folder / SHARED).exists()
     table = Run(chosen.folder).load_table("workers.csv")
+    assert table["files"].all()
     assert not (table["worker"] == table["notebook"]).any() and os.getpid() not in set(table["worker"])
+
+
+def test_files_that_a_killed_run_left_for_workers_are_deleted(notebooks):
+    chosen = plan(notebooks)
+    save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', "raise ValueError")
+    with pytest.raises(NotebookFailed):
+        execute(chosen)
+    (chosen.aside / SHARED).mkdir()
+    (chosen.aside / SHARED / "values.npy").write_text("many cells")
+    save(notebooks / "02_look.ipynb", 'run_dir = "lab"\nlr = 0.1', SECOND)
+    execute(plan(notebooks))
+    assert not (chosen.folder / SHARED).exists()
