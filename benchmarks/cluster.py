@@ -43,13 +43,7 @@ def made_counts(n_cells: int) -> sparse.csr_array:
 def workers(n: int) -> Iterator[None]:
     """Within, work goes to n workers of one thread each."""
     own = "127.0.0.1"
-    options = {
-        "threads_per_worker": 1,
-        "memory_limit": MEMORY,
-        "host": own,
-        "dashboard_address": f"{own}:0",
-        "env": MALLOC,
-    }
+    options = {"threads_per_worker": 1, "memory_limit": MEMORY, "host": own, "dashboard_address": f"{own}:0"}
     with LocalCluster(n_workers=n, env=MALLOC, **options) as started, cluster(started.scheduler_address, lambda: ""):
         side_by_side(_ready, range(4 * n))
         yield
@@ -91,7 +85,7 @@ def same(a: graph.Neighbors, b: graph.Neighbors) -> float:
 def main() -> None:
     """Print a row for each number of workers, each beside the results of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", nargs="?", type=int, default=300_000)
+    parser.add_argument("cells", nargs="?", type=int, default=200_000)
     X = made_counts(parser.parse_args().cells)
     rows, expected = {}, None
     ways = {"1 thread": threads(1), "2 threads": threads(2), "1 worker": workers(1), "2 workers": workers(2)}
@@ -100,7 +94,7 @@ def main() -> None:
             seconds, found = measured(X)
             expected = expected or found
             rows[name] = seconds | {"same neighbours": same(found, expected)}
-    for moment in (0.2, 0.4, 0.6, 0.8):
+    for moment in (0.3, 0.8):
         with workers(2):
             victim, *_ = side_by_side(_ready, range(2))
             threading.Timer(moment * rows["2 workers"]["both"], os.kill, (victim, signal.SIGKILL)).start()
