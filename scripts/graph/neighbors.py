@@ -32,7 +32,7 @@ N_CODED_FOR = 6  # cells near by their codes whose distances are computed, for e
 N_LISTS_OF_LISTS = 4  # searched for the lists of a cell, at least
 N_RECALL_CELLS = 300  # cells whose true neighbours are looked up to measure the recall
 N_TRAINING = 20_000  # cells that the codes are made for
-N_PART = 10_000  # cells searched for at a time
+N_PART, MIN_PART, N_PARTS = 20_000, 2_000, 20  # cells searched for at a time, at most and at least; and parts of them
 FEW_NEW = 1_000  # new cells that are compared with all others whatever their number
 
 
@@ -125,7 +125,7 @@ def nearest_neighbors(
     else:
         if sparse.issparse(points):
             raise InputError(f"{n_cells} cells are too many for an exact search: reduce them to components first")
-        points = _padded(points.astype(np.float32, copy=False))
+        points = points.astype(np.float32, copy=False)
         found = _approximate(points, k, random_state)
     _refuse_identical_cells(points, found.indices)
     return found
@@ -184,7 +184,8 @@ class Lists:
             self._nearest_list.nprobe = max(N_LISTS_OF_LISTS, self.n_searched // 4)
         # cells of one list are searched together: their lists are then still in the processor's cache
         order = np.argsort(self._nearest_list.search(points, 1)[1][:, 0], kind="stable")
-        parts = [order[some] for some in gen_batches(len(points), N_PART)]
+        n_at_a_time = int(np.clip(-(-len(points) // N_PARTS), MIN_PART, N_PART))
+        parts = [order[some] for some in gen_batches(len(points), n_at_a_time)]
         squares, indices = np.empty((len(points), k), np.float32), np.empty((len(points), k), np.int64)
         with shared(points, len(parts)) as cells, self._search(k, len(parts)) as search:
             found = in_order(search, [Some(cells, rows) for rows in parts])  # faiss uses one core here

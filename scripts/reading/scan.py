@@ -32,7 +32,9 @@ MOST_OWN = 200  # such genes, and at most one for 40 cells
 LEFT = 1e-6  # share of the variance that must be left of a gene or a frequency
 BLOCK_VALUES, MIN_BLOCK, MAX_BLOCK = 8_000_000, 256, 1024  # values of a block of genes; genes in it
 MOST_GENES = 10_000  # whose pairs are scanned: those that most cells show, as of others few pairs would be seen
+NO_SIZE = np.float32(1e-12)  # in place of 0, the size of a product that no cell has, whose sum is 0 as well
 BINS, MAX_T = 1000, 50  # of the counts of |T|: bins for each 1, and the end of the last
+N_STRONGEST = 1000  # pairs of each frequency that are kept
 ALPHA = 0.05
 CONFIRMED = 0.05  # two-sided p in other cells, with the same sign
 COLUMNS = ["frequency", "rank", "gene_i", "gene_j", "t", "p_value", "adjusted_p", "fdr", "called", "confirmed"]
@@ -276,27 +278,18 @@ class PairScan:
 
 
 def _bin(size: np.ndarray) -> np.ndarray:
-    return np.minimum(size * BINS, MAX_T * BINS - 1).astype(np.int32)
+    places = size * BINS
+    return np.minimum(places, MAX_T * BINS - 1, out=places).astype(np.intp)
 
 
-def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
+def scan_pairs(cells: ConditionedCells, n_strongest: int = N_STRONGEST) -> PairScan:
     """T of all pairs of scanned genes and all frequencies, in blocks; no genes x genes matrix is kept.
 
     Products are of float32; T of the pairs that are kept is `ConditionedCells.statistics`. n_strongest : pairs kept of
     each frequency: those of largest |T| before what their genes say alone is taken out.
     """
-    n_freq = cells.left.shape[1]
-    counts = np.zeros((n_freq, MAX_T * BINS), np.int64)
-    kept = [(np.empty(0, int), np.empty(0, int), np.empty(0, np.float32))] * n_freq
-    for f, genes_i, genes_j, t in _blocks(cells):
-        if genes_i is genes_j:
-            t = np.triu(t, k=1)
-            counts[f, 0] -= len(t) * (len(t) + 1) // 2  # each pair once; a gene with itself is none
-        size = np.abs(t)
-        counts[f] += np.bincount(_bin(size).ravel(), minlength=MAX_T * BINS)
-        kept[f] = _merged(kept[f], genes_i, genes_j, t, size, n_strongest)
-    tables = [pd.DataFrame({"frequency": f, "i": i, "j": j, "t": t}) for f, (i, j, t) in enumerate(kept)]
-    strongest = pd.concat(tables, ignore_index=True)
+    counts = np.zeros((cells.left.shape[1], MAX_T * BINS), np.int64)
+    strongest = _strongest(cells, n_strongest, counts)
     screened, strongest["t"] = strongest["t"], cells.statistics(strongest)
     for t, change in ((screened, -1), (strongest["t"], 1)):
         np.add.at(counts, (strongest["frequency"], _bin(t.abs().to_numpy())), change)
@@ -304,6 +297,25 @@ def scan_pairs(cells: ConditionedCells, n_strongest: int = 1000) -> PairScan:
     strongest = strongest.iloc[order].reset_index(drop=True)
     strongest.insert(1, "rank", strongest.groupby("frequency").cumcount() + 1)
     return PairScan(strongest, counts, len(cells.scanned), len(cells.tested))
+
+
+def _strongest(cells: ConditionedCells, n: int, counts: np.ndarray | None = None) -> pd.DataFrame:
+    """The n pairs of each frequency of largest |T|, before what their genes say alone is taken out.
+
+    counts : (n_freq, n_bins) int; pairs by |T| are added to it. Returns frequency, i, j, t.
+    """
+    kept = [(np.empty(0, int), np.empty(0, int), np.empty(0, np.float32))] * cells.left.shape[1]
+    for f, genes_i, genes_j, t in _blocks(cells):
+        if genes_i is genes_j:
+            t = np.triu(t, k=1)
+        size = np.abs(t)
+        kept[f] = _merged(kept[f], genes_i, genes_j, t, size, n)
+        if counts is not None:
+            counts[f] += np.bincount(_bin(size).ravel(), minlength=MAX_T * BINS)
+            if genes_i is genes_j:
+                counts[f, 0] -= len(t) * (len(t) + 1) // 2  # each pair once; a gene with itself is none
+    tables = [pd.DataFrame({"frequency": f, "i": i, "j": j, "t": t}) for f, (i, j, t) in enumerate(kept)]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _blocks(cells: ConditionedCells) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
@@ -319,8 +331,8 @@ def _blocks(cells: ConditionedCells) -> Iterator[tuple[int, np.ndarray, np.ndarr
                 weighted = r[:, None] * e_i
                 t = weighted.T @ e_j
                 size = np.square(weighted, out=weighted).T @ squared
-                np.sqrt(size, out=size)
-                yield f, genes_i, genes_j, np.divide(t, size, out=np.zeros_like(t), where=size > 0)
+                np.maximum(np.sqrt(size, out=size), NO_SIZE, out=size)
+                yield f, genes_i, genes_j, np.divide(t, size, out=t)
 
 
 def _merged(kept: tuple, genes_i: np.ndarray, genes_j: np.ndarray, t: np.ndarray, size: np.ndarray, n: int) -> tuple:
@@ -383,4 +395,5 @@ def largest_of_surrogates(
     adjacency : (n_cells, n_cells). Each takes as long as the scan.
     """
     made = spectral_surrogates(adjacency, cells.left, n_surrogates, random_state)
-    return np.array([scan_pairs(cells.of(y)).largest for y in made])
+    found = [(other, _strongest(other, N_STRONGEST)) for other in map(cells.of, made)]
+    return np.array([np.abs(other.statistics(pairs)).max(initial=0) for other, pairs in found])
