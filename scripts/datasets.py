@@ -279,7 +279,8 @@ def rebuilt_graphs(
     most = settings.max_judged_cells or adata.n_obs
     rows = [_at_most(most, some, random_state) for random_state, some in enumerate(rows)]
     n_freq = min(n_freq, *(len(some) - 2 for some in rows))
-    return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows)
+    # here: workers would be sent all cells, for a sample of them each
+    return side_by_side(partial(_rebuilt, adata, settings, n_freq), rows, here=True)
 
 
 def _at_most(n: int, rows: np.ndarray, random_state: int) -> np.ndarray:

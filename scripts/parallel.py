@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import logging
 import os
 import signal
@@ -24,8 +25,12 @@ SCHEDULER = "BMLP_SCHEDULER"  # environment variable with the address of a Dask 
 FILES = "BMLP_FILES"  # environment variable with the folder for what many tasks read, where workers see it, too
 LOCAL = "local"  # in place of an address: a scheduler and a worker for each core, on this machine
 UNDER_WAY = 3  # items for each thread of a cluster that are handed to it at a time, with all that they need
-# distributed would give freed memory back to the system at once, and ask for it again with each array
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+# distributed would give freed memory back to the system at once, and ask for it again with each array of a block
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**27), "MALLOC_MMAP_THRESHOLD_": str(2**22), "MALLOC_ARENA_MAX": "2"}
+PATIENCE, N_ASKED = (
+    30,
+    4,
+)  # seconds after which workers that give no result are looked at, and how often before one is lost
 ANSWER = 20  # seconds that a scheduler may take to answer
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -94,9 +99,9 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
             for item in items:
                 tasks.append(client.submit(_work_of_cluster, held, item, **options))
                 if len(tasks) >= UNDER_WAY * max(1, n_threads):
-                    yield tasks.popleft().result()
+                    yield _result(client, tasks.popleft())
             while tasks:
-                yield tasks.popleft().result()
+                yield _result(client, tasks.popleft())
         except KilledWorker as error:
             raise InputError(
                 f"a task was given up after its worker died {error.allowed_failures + 1} times, perhaps for lack of "
@@ -106,10 +111,34 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
             raise InputError(
                 f"a worker does not see {error.filename}: start workers on machines that see the folder of the run"
             ) from None
-        except (CommClosedError, OSError) as error:
+        except CommClosedError as error:
+            raise _is_gone(error) from None
+
+
+def _result(client: Any, task: Any) -> Any:
+    """What a task gives; InputError where a worker that is paused for lack of memory keeps tasks and does none."""
+    for n_asked in itertools.count(1):
+        try:
+            return task.result(timeout=PATIENCE)
+        except TimeoutError:
+            if task.status == "error":  # the work itself has raised it
+                raise
+        except OSError as error:
+            if task.status == "error":
+                raise
+            raise _is_gone(error) from None
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        counts = [worker["metrics"]["task_counts"] for worker in workers if worker["status"] == "paused"]
+        if n_asked >= N_ASKED and any("ready" in count and "executing" not in count for count in counts):
             raise InputError(
-                f"the Dask scheduler at {os.environ.get(SCHEDULER)} is gone ({type(error).__name__}): start it again"
-            ) from None
+                "a worker is paused for lack of memory, and does not go on: give workers more (--memory-limit)"
+            )
+    raise AssertionError("counting does not end")
+
+
+def _is_gone(error: Exception) -> InputError:
+    address = os.environ.get(SCHEDULER)
+    return InputError(f"the Dask scheduler at {address} is gone ({type(error).__name__}): start it again")
 
 
 def _itself(work: Callable[[Item], Result]) -> Callable[[Item], Result]:

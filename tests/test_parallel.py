@@ -112,6 +112,32 @@ def test_work_that_kills_its_workers_is_given_up(spread):
     assert side_by_side(abs, range(4)) == [0, 1, 2, 3]
 
 
+def test_a_worker_that_is_paused_for_lack_of_memory_is_one_line(monkeypatch):
+    import dask.config
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(parallel, "PATIENCE", 0.5)
+    limits = {"distributed.worker.memory.pause": 0.01, "distributed.worker.memory.terminate": False}
+    own = {"host": "127.0.0.1", "dashboard_address": NO_PORT}
+    with (
+        dask.config.set(limits),
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit=MEMORY, **own) as started,
+        cluster(started.scheduler_address, lambda: ""),
+        pytest.raises(InputError, match="a worker is paused for lack of memory, and does not go on: give workers more"),
+    ):
+        side_by_side(abs, range(4))
+
+
+def test_a_timeout_of_the_work_is_its_own(spread, monkeypatch):
+    monkeypatch.setattr(parallel, "PATIENCE", 0.1)
+    with pytest.raises(TimeoutError, match="of item 0"):
+        side_by_side(too_late, range(2))
+
+
+def too_late(item):
+    raise TimeoutError(f"of item {item}")
+
+
 @pytest.fixture(scope="module")
 def points():
     random = np.random.default_rng(0)
