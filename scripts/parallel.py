@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,8 +111,11 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
             raise InputError(
                 f"a worker does not see {error.filename}: start workers on machines that see the folder of the run"
             ) from None
-        except CommClosedError as error:
-            raise _is_gone(error) from None
+        except (CommClosedError, CancelledError) as error:
+            address = os.environ.get(SCHEDULER)
+            raise InputError(
+                f"the Dask scheduler at {address} is gone ({type(error).__name__}): start it again"
+            ) from None
 
 
 def _result(client: Any, task: Any) -> Any:
@@ -123,10 +126,6 @@ def _result(client: Any, task: Any) -> Any:
         except TimeoutError:
             if task.status == "error":  # the work itself has raised it
                 raise
-        except OSError as error:
-            if task.status == "error":
-                raise
-            raise _is_gone(error) from None
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         counts = [worker["metrics"]["task_counts"] for worker in workers if worker["status"] == "paused"]
         if n_asked >= N_ASKED and any("ready" in count and "executing" not in count for count in counts):
@@ -134,11 +133,6 @@ def _result(client: Any, task: Any) -> Any:
                 "a worker is paused for lack of memory, and does not go on: give workers more (--memory-limit)"
             )
     raise AssertionError("counting does not end")
-
-
-def _is_gone(error: Exception) -> InputError:
-    address = os.environ.get(SCHEDULER)
-    return InputError(f"the Dask scheduler at {address} is gone ({type(error).__name__}): start it again")
 
 
 def _itself(work: Callable[[Item], Result]) -> Callable[[Item], Result]:

@@ -128,6 +128,21 @@ def test_a_worker_that_is_paused_for_lack_of_memory_is_one_line(monkeypatch):
         side_by_side(abs, range(4))
 
 
+def test_a_scheduler_that_ends_is_one_line():
+    from distributed import LocalCluster
+
+    own = {"host": "127.0.0.1", "dashboard_address": NO_PORT}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **own) as started,
+        cluster(started.scheduler_address, lambda: ""),
+        pytest.raises(InputError, match=r"the Dask scheduler at tcp://127.0.0.1:\d+ is gone \(\w+\): start it again"),
+    ):
+        ended = threading.Timer(1, started.close)
+        ended.start()
+        side_by_side(time.sleep, [0.5] * 20)
+    ended.join()
+
+
 def test_a_timeout_of_the_work_is_its_own(spread, monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", 0.1)
     with pytest.raises(TimeoutError, match="of item 0"):
