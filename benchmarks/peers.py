@@ -17,7 +17,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -98,7 +100,7 @@ def scanpy_graph(folder: str) -> dict:
         with clock.step("pp.pca"):
             sc.pp.pca(adata, N_COMPONENTS)
         with clock.step("pp.neighbors"):
-            sc.pp.neighbors(adata, K + 1, use_rep="points", metric=METRIC)  # it counts the cell itself
+            sc.pp.neighbors(adata, K + 1, use_rep="points", metric=METRIC, transformer=scanpy_search(n_cells))
         with clock.step("tl.diffmap"):
             sc.tl.diffmap(adata, N_FREQ + 1)  # the first is constant but for the density
     distances = sparse.csr_array(adata.obsp["distances"])
@@ -107,6 +109,24 @@ def scanpy_graph(folder: str) -> dict:
     alike = graph.canonical_correlations(own["vectors"], diffmap.astype(np.float64))[-1]
     variance = float(points.var(axis=0).sum() / adata.obsm["X_pca"].var(axis=0).sum())
     return {"steps": clock.steps, "recall": recall(points, indices), "alike": alike.tolist(), "variance": variance}
+
+
+def scanpy_search(n_cells: int) -> Any:
+    """The search that scanpy takes of many cells, with its numbers; of fewer than 4,096, None: all are compared.
+
+    What pynndescent 0.7 returns, a sparse array, scanpy 1.11 does not take.
+    """
+    if n_cells < 4096:
+        return None
+    search = import_module("pynndescent").PyNNDescentTransformer
+
+    class Search(search):
+        def fit_transform(self, X, y=None, **more):
+            return sparse.csr_matrix(super().fit_transform(X, y, **more))
+
+    n_trees, n_iters = min(64, 5 + round(n_cells**0.5 / 20)), max(5, round(np.log2(n_cells)))
+    own = {"n_jobs": sc.settings.n_jobs, "n_trees": n_trees, "n_iters": n_iters}
+    return Search(n_neighbors=K + 1, metric=METRIC, random_state=0, **own)  # it counts the cell itself
 
 
 def recall(points: np.ndarray, indices: Iterable[np.ndarray]) -> float:

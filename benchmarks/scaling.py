@@ -92,7 +92,7 @@ def ridge_table(largest: int) -> None:
 def in_own_process(function: str, *of: int | str, module: str = "benchmarks.scaling") -> dict:
     """What a function of a module returns, from a process whose peak memory is its own; it may print before."""
     code = f"import json; from {module} import {function}; print(); print(json.dumps({function}(*{of!r})))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])
 
 
