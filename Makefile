@@ -50,6 +50,7 @@ bench: $(INSTALLED) $(RIVALS)  ## print each measured speed as a ratio, what the
 	@$(VENV)/python -m benchmarks.scaling
 	@$(VENV)/python -m benchmarks.shapes
 	@$(VENV)/python -m benchmarks.chain
+	@$(VENV)/python -m benchmarks.peers
 	@$(VENV)/python -m benchmarks.pair_nulls
 	@$(VENV)/python -m benchmarks.gene_rivals
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata as ad
@@ -38,13 +39,26 @@ def count_block(latent: np.ndarray, random: np.random.Generator, weights: np.nda
     return sparse.csr_matrix(random.poisson(rates / rates.sum(axis=1, keepdims=True) * depth), dtype=np.float32)
 
 
-def write_counts(path: Path, n_cells: int) -> None:
-    """Write .h5ad of sparse counts of cells on the branches of a tree, never more than a block of them in memory."""
+def made_cells(n_cells: int, n_genes: int = N_GENES) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Cells on the branches of a tree, (n_cells, N_LATENT), the weights of genes in them, (N_LATENT, n_genes) float32.
+
+    And the generator that counts of them are drawn with.
+    """
     random = np.random.default_rng(0)
-    weights = random.normal(size=(N_LATENT, N_GENES)).astype(np.float32)
-    latent = branching_cells(n_cells, N_LATENT, depth=4, noise=0.3)
-    blocks = (count_block(latent[start : start + BLOCK], random, weights) for start in range(0, n_cells, BLOCK))
-    genes = pd.DataFrame(index=[f"gene{i}" for i in range(N_GENES)])
+    weights = random.normal(size=(N_LATENT, n_genes)).astype(np.float32)
+    return branching_cells(n_cells, N_LATENT, depth=4, noise=0.3), weights, random
+
+
+def count_blocks(n_cells: int, n_genes: int = N_GENES) -> Iterator[sparse.csr_matrix]:
+    """Counts of `made_cells`, a block of them at a time."""
+    latent, weights, random = made_cells(n_cells, n_genes)
+    return (count_block(latent[start : start + BLOCK], random, weights) for start in range(0, n_cells, BLOCK))
+
+
+def write_counts(path: Path, n_cells: int, n_genes: int = N_GENES) -> None:
+    """Write .h5ad of sparse counts of `made_cells`, never more than a block of them in memory."""
+    blocks = count_blocks(n_cells, n_genes)
+    genes = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
     ad.AnnData(next(blocks), var=genes).write_h5ad(path, compression="gzip", compression_opts=1)
     with h5py.File(path, "a") as file:
         for block in blocks:

@@ -20,8 +20,7 @@ import pandas as pd
 from distributed import LocalCluster
 from scipy import sparse
 
-from benchmarks.cells import branching_cells
-from benchmarks.chain import BLOCK, N_GENES, N_LATENT, count_block
+from benchmarks.chain import count_blocks
 from scripts import graph, parallel
 from scripts.blocks import scatter
 from scripts.parallel import FILES, MALLOC, cluster, side_by_side
@@ -32,11 +31,7 @@ N_COMPONENTS = 300
 
 def made_counts(n_cells: int) -> sparse.csr_array:
     """Logarithms of counts of cells on the branches of a tree, (n_cells, n_genes) float32."""
-    random = np.random.default_rng(0)
-    weights = random.normal(size=(N_LATENT, N_GENES)).astype(np.float32)
-    latent = branching_cells(n_cells, N_LATENT, depth=4, noise=0.3)
-    blocks = [count_block(latent[start : start + BLOCK], random, weights) for start in range(0, n_cells, BLOCK)]
-    return sparse.csr_array(sparse.vstack(blocks)).log1p()
+    return sparse.csr_array(sparse.vstack(list(count_blocks(n_cells)))).log1p()
 
 
 @contextmanager

@@ -89,10 +89,11 @@ def ridge_table(largest: int) -> None:
         print(f"growth from {sizes[0]:,} to {sizes[-1]:,} cells: n^{exponent:.2f} (bound 1.1; memory bound 4 GB)")
 
 
-def in_own_process(function: str, *of: int | str) -> dict[str, float]:
-    """What a function of this module returns, from a process whose peak memory is its own."""
-    code = f"import json; from benchmarks.scaling import {function}; print(json.dumps({function}(*{of!r})))"
-    return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+def in_own_process(function: str, *of: int | str, module: str = "benchmarks.scaling") -> dict:
+    """What a function of a module returns, from a process whose peak memory is its own; it may print before."""
+    code = f"import json; from {module} import {function}; print(); print(json.dumps({function}(*{of!r})))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def dense_seconds(n_cells: int) -> float:

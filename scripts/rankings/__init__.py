@@ -24,7 +24,17 @@ from scripts.rankings.methods import (
     Ranking,
     rank_genes,
 )
-from scripts.rankings.packages import CNMF, HAYSTACK, HOTSPOT, PACKAGES, installed, missing, quiet
+from scripts.rankings.packages import (
+    CNMF,
+    HAYSTACK,
+    HOTSPOT,
+    PACKAGES,
+    cnmf_programs,
+    hotspot_search,
+    installed,
+    missing,
+    quiet,
+)
 from scripts.rankings.pursuit import greedy
 from scripts.rankings.training import Expression, TrainingCells
 
@@ -51,7 +61,9 @@ __all__ = [
     "RANDOM",
     "Ranking",
     "TrainingCells",
+    "cnmf_programs",
     "greedy",
+    "hotspot_search",
     "installed",
     "laplacian_scores",
     "missing",

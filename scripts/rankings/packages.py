@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -31,28 +32,55 @@ N_GRID = 100  # points at which singleCellHaystack takes densities
 def hotspot(cells: TrainingCells) -> np.ndarray:
     """Autocorrelation Z of each gene's counts in the space of the frequencies.
 
-    DeTomaso & Yosef, Cell Syst 12, 446 (2021). Returns (n_genes, 1); genes of constant counts stand last.
+    Returns (n_genes, 1); genes of constant counts stand last.
     """
-    counts = sparse.csc_matrix(_counts(cells, HOTSPOT), dtype=np.float64)
-    varies = np.flatnonzero(np.ptp(np.vstack([counts.max(axis=0).toarray(), counts.min(axis=0).toarray()]), axis=0))
-    adata = ad.AnnData(counts[:, varies], obsm={"frequencies": _unit(cells.y)})
-    adata.obs["depth"] = np.asarray(counts.sum(axis=1)).ravel()
-    found = import_module("hotspot").Hotspot(
-        adata, model="danb", latent_obsm_key="frequencies", umi_counts_obs_key="depth"
-    )
-    found.create_knn_graph(n_neighbors=min(N_NEIGHBORS, adata.n_obs - 1), approx_neighbors=False)
-    z = found.compute_autocorrelations()["Z"]
+    counts = _counts(cells, HOTSPOT)
+    search, varies = hotspot_search(counts, cells.y)
+    z = search.compute_autocorrelations()["Z"]
     scores = np.full((counts.shape[1], 1), -np.inf)
     scores[varies[z.index.astype(int)], 0] = z
     return scores
 
 
+def hotspot_search(counts: sparse.csr_array, latent: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Hotspot with its graph of neighbours, and the genes that it is asked about: those that vary.
+
+    DeTomaso & Yosef, Cell Syst 12, 446 (2021).
+
+    Parameters
+    ----------
+    counts : (n_cells, n_genes)
+    latent : (n_cells, n_dimensions)
+        The space in which cells are neighbours, each dimension taken to variance 1.
+
+    Returns
+    -------
+    hotspot.Hotspot, (n_asked,) int
+        It knows the genes as "0", "1" and so on, by their place among those asked about.
+    """
+    counts = sparse.csc_matrix(counts, dtype=np.float64)
+    varies = np.flatnonzero(np.ptp(np.vstack([counts.max(axis=0).toarray(), counts.min(axis=0).toarray()]), axis=0))
+    adata = ad.AnnData(counts[:, varies], obsm={"latent": _unit(latent)})
+    adata.obs["depth"] = np.asarray(counts.sum(axis=1)).ravel()
+    search = import_module("hotspot").Hotspot(adata, model="danb", latent_obsm_key="latent", umi_counts_obs_key="depth")
+    search.create_knn_graph(n_neighbors=min(N_NEIGHBORS, adata.n_obs - 1), approx_neighbors=False)
+    return search, varies
+
+
 def cnmf(cells: TrainingCells) -> np.ndarray:
     """Positive gene scores of consensus NMF programs, weighted by what each program's usage says of a frequency.
 
-    Kotliar et al., eLife 8, e43803 (2019). Returns (n_genes, n_freq); genes that it leaves out have 0.
+    Returns (n_genes, n_freq); genes that it leaves out have 0.
     """
-    counts = _counts(cells, CNMF)
+    return by_components(*cnmf_programs(_counts(cells, CNMF)), cells.y)
+
+
+def cnmf_programs(counts: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Consensus NMF (Kotliar et al., eLife 8, e43803, 2019).
+
+    counts : (n_cells, n_genes). Returns usage (n_cells, N_PROGRAMS), and positive gene scores (n_genes, N_PROGRAMS), 0
+    of genes that it leaves out.
+    """
     seen = np.flatnonzero(cells_with(counts) >= N_CELLS_WITH)
     adata = ad.AnnData(sparse.csr_matrix(counts[:, seen], dtype=np.float64))
     settings = {"k": N_PROGRAMS, "density_threshold": 2.0}  # 2: no fit is left out
@@ -67,7 +95,7 @@ def cnmf(cells: TrainingCells) -> np.ndarray:
         usage, scores, *_ = run.load_results(N_PROGRAMS, settings["density_threshold"])
     loadings = np.zeros((counts.shape[1], scores.shape[1]))
     loadings[seen[scores.index.astype(int)]] = np.nan_to_num(np.maximum(scores.to_numpy(), 0))
-    return by_components(usage.to_numpy(), loadings, cells.y)
+    return usage.to_numpy(), loadings
 
 
 def haystack(cells: TrainingCells) -> np.ndarray:
