@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from scripts import graph
-from scripts.blocks import Matrix, Standard
+from scripts.blocks import Matrix, Standard, is_lazy
 from scripts.cells import (
     COVARIATES,
     LOGS,
@@ -28,6 +28,7 @@ from scripts.cells import (
     name_in_file,
     named_parts,
     scaled,
+    some_cells,
     stays_sparse,
     subsamples,
     torch_splits,
@@ -139,7 +140,8 @@ def judged(adata: ad.AnnData, settings: Preparation) -> ad.AnnData:
         f"fitted to and judged on {settings.max_judged_cells:,} of them, drawn at random (max_judged_cells)."
     )
     adata.uns["dataset"]["said"] = np.append(adata.uns["dataset"]["said"], said)
-    some = adata[_at_most(settings.max_judged_cells, np.arange(n_cells), settings.random_state)].copy()
+    rows = _at_most(settings.max_judged_cells, np.arange(n_cells), settings.random_state)
+    some = some_cells(adata, rows, in_memory=True)
     some.uns["dataset"]["sparse"] = stays_sparse(some)
     if not settings.use_graph:
         found = _neighbors(graph_features(some, settings)[0], settings)
@@ -275,7 +277,8 @@ def rebuilt_graphs(
         )
     donors = donors_of(adata)
     codes = None if donors is None else donors.cat.codes.to_numpy()
-    rows = subsamples(CellDataset(adata.X, np.empty((adata.n_obs, 0)), donors=codes), n_rebuilt)
+    nothing = np.empty((adata.n_obs, 0))  # they are drawn whatever their expression is
+    rows = subsamples(CellDataset(nothing, nothing, donors=codes), n_rebuilt)
     most = settings.max_judged_cells or adata.n_obs
     rows = [_at_most(most, some, random_state) for random_state, some in enumerate(rows)]
     n_freq = min(n_freq, *(len(some) - 2 for some in rows))
@@ -291,7 +294,8 @@ def _at_most(n: int, rows: np.ndarray, random_state: int) -> np.ndarray:
 def _rebuilt(adata: ad.AnnData, settings: Preparation, n_freq: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of a graph of some of the cells alone: which cells it has, and (n_rows, at most n_freq) vectors."""
     units = (lambda X: Standard.of(X).scaled(X)) if "scale" in adata.uns["dataset"]["steps"] else None
-    features = graph_features(adata[rows], settings, units)[0]
+    some = some_cells(adata, rows, in_memory=True) if is_lazy(adata.X) else adata[rows]
+    features = graph_features(some, settings, units)[0]
     return _frequencies_of(adata, settings, n_freq, _neighbors(features, settings), rows)
 
 

@@ -27,7 +27,7 @@ from scripts.cells.planted import (
     without_pairs,
 )
 from scripts.cells.quality import MEASURES, leave_out, limits, why_unmeasured
-from scripts.cells.reading import LOGS, name_in_file, needed, own_layouts, read, scaled, stored
+from scripts.cells.reading import LOGS, name_in_file, needed, own_layouts, read, scaled, some_cells, stored
 from scripts.cells.splits import (
     ALL_CELLS,
     INDUCTIVE,
@@ -93,6 +93,7 @@ __all__ = [
     "run_split",
     "scaled",
     "smooth_fields",
+    "some_cells",
     "split_rows",
     "n_of_graph",
     "stays_sparse",

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from scipy import sparse
-from sklearn.utils import gen_batches
 
 from scripts import graph
-from scripts.blocks import Matrix, dense, gene_means, variation
-from scripts.cells.counts import STEPS, check, choose, steps_for
+from scripts.blocks import MAX_GENES, Lazy, Matrix, blocks, dense, is_finite, is_lazy, least, memory_of, variation
+from scripts.cells.counts import COUNTS, STEPS, check, choose, log1p, normalize_total, scale_sparse, steps_for
 from scripts.cells.labels import as_labels, set_label
 from scripts.cells.names import name_genes
 from scripts.cells.quality import MEASURES, MIN_CELLS, MIN_GENES, Filters, sound_cells, why_unmeasured
@@ -28,7 +27,6 @@ from scripts.cells.reading import (
     keep_layouts,
     name_in_file,
     read,
-    scaled,
     set_aside,
     stored,
     with_values,
@@ -38,7 +36,6 @@ from scripts.regression import features, regress_out
 from scripts.sources import Source, species_of
 
 GRAPH_GENES, GRAPH_COMPONENTS = 3000, 300  # that the graph of a file is built on, where no setting says otherwise
-COUNTS = "counts"  # layer of the values before normalisation, where they are counts
 COVARIATES = "X_covariates"  # key of obsm with what expression and frequencies are regressed on, where they are
 N_SCALES = 10  # frequencies that are looked for, at least, where the graph is built anew, and kept at most by that
 CELLS_A_FEATURE = 10  # at least, for these not to explain by chance what they do not know
@@ -53,6 +50,7 @@ class Preparation(Filters):
     normalize_total: bool | None = None  # scale each cell to the median total; None: if the data set needs it
     log1p: bool | None = None  # logarithm of 1 + x; None: if the data set needs it
     scale: bool | None = None  # each gene to mean 0 and standard deviation 1; None: if the data set needs it
+    memory_gb: float = 0.0  # that expression of all cells may take, else it is read by blocks; 0: half of the machine's
     layer: str = ""  # layer that holds the counts, or raw; empty: the first of X, counts, raw_counts, raw that does
     label: str = ""  # column of obs with the known cell types; empty: the data set's own, or the likely one
     batch: str = ""  # column of obs with batches that ComBat takes out; three or more are held out whole; empty: none
@@ -82,8 +80,9 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
         how many cells were left out and why ("left_out"), and which keys of obsm are layouts of the file's ("layouts");
         uns["quality"] and columns of obs say how sound each cell is, as measured before normalisation;
         layers["counts"] holds the counts, if there are any; uns["label"] says which column of obs holds the known cell
-        types ("" if none does). Sparse values of more than 4 GB stay sparse: each gene is then scaled to standard
-        deviation 1 without being centred, as scanpy does it.
+        types ("" if none does). Sparse values of many cells stay sparse: each gene is then scaled to standard
+        deviation 1 without being centred, as scanpy does it. Those of a file that would take more than
+        settings.memory_gb are lazy, X and layers: dask arrays of sparse blocks, read when they are asked for.
 
     Raises
     ------
@@ -107,7 +106,7 @@ def load(source: Source, settings: Preparation) -> ad.AnnData:
     wanted = {name: getattr(settings, name) for name in STEPS}
     done = [name for name in STEPS if (name in steps if wanted[name] is None else wanted[name])]
     if "normalize_total" in steps:
-        adata.layers[COUNTS] = sparse.csr_matrix(adata.X)
+        adata.layers[COUNTS] = adata.X if is_lazy(adata.X) else sparse.csr_matrix(adata.X)
         if sparse.issparse(adata.X):
             adata.X = with_values(adata.layers[COUNTS], adata.layers[COUNTS].data.copy())
     adata.uns["dataset"]["steps"] = done
@@ -131,7 +130,15 @@ def _named_data(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequ
 
 def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Sequence[str], list[str]]:
     """Cells of a file, steps of normalisation that they need, and sentences on what was found and done."""
-    adata, place, found = named_counts(read(Path(source.source), _taken(settings)), settings.layer, source.name)
+    memory = memory_of(settings.memory_gb)
+    adata = read(Path(source.source), _taken(settings), settings.layer, memory)
+    adata, place, found = named_counts(adata, settings.layer, source.name)
+    if is_lazy(adata.X):
+        _check_by_blocks(adata.n_obs, settings, source.name)
+        found.append(
+            f"Expression of all cells would take more than {memory / 1e9:.3g} GB (memory_gb): it is read from the file "
+            "by blocks, each time that it is wanted."
+        )
     if adata.n_obs < MIN_CELLS or adata.n_vars < MIN_GENES:
         raise InputError(
             f"{source.name} holds {adata.n_obs} cells x {adata.n_vars} genes: at least {MIN_CELLS} x {MIN_GENES} are "
@@ -141,6 +148,24 @@ def _from_file(source: Source, settings: Preparation) -> tuple[ad.AnnData, Seque
     steps, judged = steps_for(adata.X, place)
     given = settings.normalize_total is not None and settings.log1p is not None
     return adata, steps, [*found, *([] if given else judged)]
+
+
+def _check_by_blocks(n_cells: int, settings: Preparation, name: str) -> None:
+    """InputError for settings that need expression of all cells in memory, where it is read by blocks."""
+    takes_all = not 0 < settings.max_judged_cells < n_cells
+    is_built = not (settings.use_rep or settings.use_graph)
+    for setting, is_wrong, remedy in [
+        ("batch", settings.batch, "leave it empty and name an embedding (use_rep)"),
+        ("regress", settings.regress, "leave it empty"),
+        ("max_judged_cells", takes_all, f"set it below {n_cells:,}"),
+        ("graph_components", is_built and settings.graph_components == 0, f"set it to {GRAPH_COMPONENTS}"),
+    ]:
+        if is_wrong:
+            raise InputError(f"{name}: {setting} needs {_in_memory(n_cells)}: {remedy}, or set memory_gb higher")
+
+
+def _in_memory(n_cells: int) -> str:
+    return f"expression of all {n_cells:,} cells, which would take more than memory_gb"
 
 
 def named_counts(adata: ad.AnnData, layer: str, name: str) -> tuple[ad.AnnData, str, list[str]]:
@@ -204,12 +229,10 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of zero totals and logarithms of negative values: told below
         if "normalize_total" in steps:
-            sc.pp.normalize_total(adata)
-            n_shown = np.count_nonzero(adata.X.sum(axis=1))  # others, without counts, add nothing to the mean
-            adata.var["normalized_mean"] = gene_means(adata.X) * (adata.n_obs / max(n_shown, 1))
+            normalize_total(adata)
         if "log1p" in steps:
-            sc.pp.log1p(adata)
-    if not np.isfinite(_stored(adata)).all():
+            log1p(adata)
+    if not is_finite(adata.X):
         raise InputError(
             f"{name}: {' and '.join(steps[:2])} make negative values NaN or infinite: "
             "set normalize_total: false and log1p: false"
@@ -221,8 +244,8 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
         _correct(adata, settings.batch, name)
     if settings.regress:
         _regress(adata, settings.regress, name)
-    if "scale" in steps and sparse.issparse(adata.X):
-        _scale_sparse(adata)
+    if "scale" in steps and not isinstance(adata.X, np.ndarray):
+        scale_sparse(adata)
     elif "scale" in steps:
         adata.layers[LOGS] = compact(adata.X).copy()  # not changed with X
         varies = (variation(adata.X) > np.finfo(np.float32).tiny).astype(np.float32)
@@ -232,25 +255,10 @@ def _normalise(adata: ad.AnnData, steps: list[str], settings: Preparation) -> No
         adata.var["std"] *= varies  # scanpy has 1 for genes that are constant
 
 
-def _scale_sparse(adata: ad.AnnData) -> None:
-    """Genes to standard deviation 1, as `scaled` does it, in place; means and deviations in var, as scanpy's scale.
-
-    One array says where the values of counts, logarithms and scaled genes stand: of a million cells, gigabytes.
-    """
-    logs = sparse.csr_matrix(adata.X)
-    counts = adata.layers.get(COUNTS)
-    if counts is not None and np.array_equal(counts.indices, logs.indices):
-        logs = with_values(counts, logs.data)
-    total = variation(logs)
-    varies = total > np.finfo(np.float32).tiny
-    adata.var["mean"], adata.var["std"] = gene_means(logs), np.sqrt(total / (adata.n_obs - 1)) * varies
-    adata.layers[LOGS] = adata.X = logs
-    scaled(adata)
-
-
 def stays_sparse(adata: ad.AnnData, is_corrected: bool = False) -> bool:
     """Whether expression is sparse and has too many values to be made dense; is_corrected : for batch or covariates."""
-    return sparse.issparse(adata.X) and adata.n_obs * adata.n_vars > (MAX_CORRECTED if is_corrected else MAX_DENSE)
+    is_large = adata.n_obs * adata.n_vars > (MAX_CORRECTED if is_corrected else MAX_DENSE)
+    return is_lazy(adata.X) or sparse.issparse(adata.X) and is_large
 
 
 def _correct(adata: ad.AnnData, batch: str, name: str) -> None:
@@ -324,16 +332,11 @@ def _covariate(adata: ad.AnnData, column: str, name: str) -> np.ndarray:
     return features(values)
 
 
-def _stored(adata: ad.AnnData) -> np.ndarray:
-    return adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
-
-
 def _checksum(adata: ad.AnnData) -> str:
     """SHA-256 of the values as dense little-endian float32 in C order, whatever form they are stored in."""
     digest = hashlib.sha256()
-    X = sparse.csr_array(adata.X) if sparse.issparse(adata.X) else adata.X
-    for rows in gen_batches(adata.n_obs, 1000):
-        digest.update(dense(X[rows]).astype("<f4").tobytes())
+    for _, block in blocks(adata.X, 1000):
+        digest.update(dense(block).astype("<f4").tobytes())
     return digest.hexdigest()
 
 
@@ -371,6 +374,11 @@ def graph_features(
     most, n_components = min(n_fit, features.shape[1]) - 1, settings.graph_components
     if n_components is None:
         n_components = 0 if genes is None else min(GRAPH_COMPONENTS, most)
+    if is_lazy(features) and (n_components == 0 or features.shape[1] > MAX_GENES):
+        raise InputError(
+            f"{adata.uns['dataset']['name']}: the graph on {basis} needs {_in_memory(adata.n_obs)}: set graph_genes to "
+            f"{GRAPH_GENES}, name a layer that holds counts, or set memory_gb higher"
+        )
     if n_components == 0:
         return features if genes is None else features[:], basis
     if n_components > most:
@@ -388,13 +396,13 @@ def _variable_genes(adata: ad.AnnData, fit_rows: np.ndarray | slice) -> np.ndarr
         found = graph.variable_genes(_of_rows(adata.layers[COUNTS], fit_rows), n_genes, counts=True)
     else:
         logs = _of_rows(adata.layers.get(LOGS, adata.X), fit_rows)
-        if logs.min() < 0:
+        if least(logs) < 0:
             return None  # neither counts nor logarithms: nothing to rank the genes by
         found = graph.variable_genes(logs, n_genes, counts=False)
     return found if found.sum() >= MIN_GENES else None
 
 
-def _of_rows(X: Matrix, rows: np.ndarray | slice) -> Matrix:
+def _of_rows(X: Matrix | Lazy, rows: np.ndarray | slice) -> Matrix:
     return X if isinstance(rows, slice) else X[rows]  # of all cells no copy
 
 

@@ -11,15 +11,14 @@ import pandas as pd
 import scanpy as sc
 from scipy import sparse
 from scipy.stats import median_abs_deviation
-from sklearn.utils import gen_batches
 
-from scripts.blocks import Matrix, cells_with, dense
-from scripts.cells.reading import set_aside
+from scripts.blocks import Lazy, Matrix, blocks, cells_with, dense, least, loaded
+from scripts.cells.reading import set_aside, some_cells
 from scripts.errors import InputError, one_line
 
 MIN_CELLS, MIN_GENES = 3, 2  # below which there is no graph
 MIN_SHOWN = 0.01  # share of the cells below which a gene is rare
-N_MEASURED = 50_000  # cells that are measured at a time
+N_MEASURED = 10_000  # cells that are measured at a time
 MAX_SCORED = 10_000  # cells up to which doublet scores are computed: the search takes quadratic time
 USUAL_MADS = 5.0  # limits that are shown where the setting n_mads is off
 SHOWN = 3  # names in a sentence
@@ -157,7 +156,7 @@ def leave_out(adata: ad.AnnData, reasons: Mapping[str, np.ndarray]) -> ad.AnnDat
     share = f"{left_out / len(keep):.{0 if left_out >= len(keep) / 100 else 2}%}"
     several = ", some for several reasons" if sum(counts.values()) > left_out else ""
     sentence = f"{left_out:,} of {len(keep):,} cells ({share}) left out: {why}{several}."
-    adata = adata[keep].copy()
+    adata = some_cells(adata, keep)
     _tell(adata, "left_out", sentence)
     return adata
 
@@ -183,12 +182,12 @@ def _first(names: pd.Index) -> str:
     return ", ".join(map(one_line, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
-def _digests(X: Matrix) -> list[bytes]:
+def _digests(X: Matrix | Lazy) -> list[bytes]:
     """Of the values of each cell, so that the same cells have the same; b"" for cells without counts."""
     digests = []
-    for rows in gen_batches(X.shape[0], 1000):
-        block = dense(X[rows])
-        found = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() if row.any() else b"" for row in block]
+    for _, block in blocks(X, 1000):
+        rows = dense(block)
+        found = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() if row.any() else b"" for row in rows]
         digests.extend(found)
     return digests
 
@@ -213,11 +212,13 @@ def measure(adata: ad.AnnData, has_counts: bool) -> pd.DataFrame:
     named = pd.DataFrame({kind: names.str.match(pattern) for kind, pattern in KINDS.items()})
     named = named.loc[:, named.any()]
     cells = ad.AnnData(adata.X, pd.DataFrame(index=adata.obs_names), named)
-    if not has_counts and (cells.X.min() < 0):
+    if not has_counts and (least(cells.X) < 0):
         return cells.obs
     options = {"qc_vars": list(named), "percent_top": None, "log1p": False}
-    blocks = (cells[rows].copy() for rows in gen_batches(cells.n_obs, N_MEASURED))  # scanpy copies values, as doubles
-    found = pd.concat([sc.pp.calculate_qc_metrics(block, **options)[0] for block in blocks])
+    some = (  # scanpy copies values, as doubles
+        ad.AnnData(block, cells.obs.iloc[rows], named).copy() for rows, block in blocks(cells.X, N_MEASURED)
+    )
+    found = pd.concat([sc.pp.calculate_qc_metrics(block, **options)[0] for block in some])
     if not has_counts:
         return found[["n_genes_by_counts"]]
     scores, why = _doublet_scores(cells)
@@ -231,7 +232,7 @@ def _doublet_scores(cells: ad.AnnData) -> tuple[pd.Series, str]:
     """Scrublet's, of cells with counts, or why there are none."""
     if cells.n_obs > MAX_SCORED:
         return pd.Series(dtype=float), f"there are more than {MAX_SCORED:,} cells"
-    counts = ad.AnnData(sparse.csr_matrix(cells.X), cells.obs)
+    counts = ad.AnnData(sparse.csr_matrix(loaded(cells.X)[0]), cells.obs)
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
     try:
         with warnings.catch_warnings():

@@ -8,7 +8,9 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import h5py
@@ -17,13 +19,15 @@ import pandas as pd
 import scanpy as sc
 from scipy import sparse
 
-from scripts.blocks import Matrix, in_parts
+from scripts.blocks import Lazy, Matrix, by_blocks, changed, in_parts, is_lazy, loaded, rows_of
 from scripts.errors import InputError, one_line
 from scripts.sources import file_kind
 
 TRIPLET = "matrix.mtx"  # of 10x folders, maybe compressed and behind a prefix
+LAYERS = ("counts", "raw_counts")  # that may hold counts, after X and before raw.X
 LOGS = "logs"  # layer of the values before genes are scaled, where they are
 PART = 10_000_000  # values that are scaled at a time
+HELD = 16  # bytes that a value takes: as count, logarithm and scaled, and its place
 NUMBERS = "biuf"  # numpy's kinds of real numbers
 UNREAD = "bmlp_unread"  # key of uns: {"layer x": why it could not be read}
 LAYOUTS = ("X_umap", "X_tsne", "X_draw_graph_fa")  # keys of obsm under which scanpy keeps places of cells to be drawn
@@ -35,7 +39,7 @@ OWN = {  # what a run writes in the parts that files come with; in obs beside fr
 }
 
 
-def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
+def read(file: Path, taken: Sequence[str] = (), layer: str = "", memory: float = np.inf) -> ad.AnnData:
     """Cells of a file or folder, with all matrices that may hold counts, and nothing that is not needed.
 
     Parameters
@@ -44,14 +48,19 @@ def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
         .h5ad, .h5ad.gz, .zarr, .loom, 10x .h5, or a folder of 10x with matrix.mtx.
     taken : list of str
         What else is wanted, as "obsm/X_pca" or "obsp/connectivities".
+    layer : str
+        That holds the counts, "raw" for raw.X; empty where that is not known.
+    memory : float
+        Bytes that expression may take: matrices of an .h5ad or a .zarr that would take more are lazy.
 
     Returns
     -------
     AnnData
         X (n_cells, n_genes), or None where the file has none, and layers, and raw: values as stored, sparse ones by
-        rows and of sound structure. obs holds the columns that are numbers, text or categories; var all columns.
-        obsm and obsp hold what `taken` names, and obsm any of `LAYOUTS`. uns[UNREAD] names what is damaged and left
-        out, and says why: layers, raw.X, columns, layouts.
+        rows and of sound structure; where one is too large, all are lazy, and those alone that are sparse by rows. obs
+        holds the columns that are numbers, text or categories; var all columns. obsm and obsp hold what `taken` names,
+        and obsm any of `LAYOUTS`. uns[UNREAD] names what is damaged and left out, and says why: layers, raw.X, columns,
+        layouts.
 
     Raises
     ------
@@ -64,7 +73,8 @@ def read(file: Path, taken: Sequence[str] = ()) -> ad.AnnData:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old formats and names made unique: known and harmless
-            adata = READERS[kind](file, taken)
+            is_large = kind in (".h5ad", ".zarr") and _n_values(file, layer) * HELD > memory
+            adata = _read_lazily(file, taken) if is_large else READERS[kind](file, taken)
             return needed(adata, file, taken)
     except (InputError, MemoryError):
         raise
@@ -84,31 +94,81 @@ def _read_h5ad(file: Path, taken: Sequence[str]) -> ad.AnnData:
     with h5py.File(file) as content:
         if not isinstance(content["obs"], h5py.Group):
             return ad.read_h5ad(file)
-        unread: dict[str, str] = {}
-        obs, var = _frame(content["obs"], "obs", unread), _frame(content["var"], "var", unread)
         X = ad.io.read_elem(content["X"]) if "X" in content else None
-        adata = ad.AnnData(X, obs, var)
-        for name in content.get("layers", ()):
-            with _noted(f"layer {name}", unread):
-                adata.layers[name] = ad.io.read_elem(content["layers"][name])
-        if "raw" in content:
-            with _noted("raw.X", unread):
-                raw_var = _frame(content["raw/var"], "raw.var", unread)
-                adata.raw = ad.AnnData(ad.io.read_elem(content["raw/X"]), obs[[]], raw_var)
-        for place in taken:
-            part, key = place.split("/", 1)
-            if key in content.get(part, ()):
-                getattr(adata, part)[key] = ad.io.read_elem(content[part][key])
-            else:
-                raise InputError(f"{file} has no {part}[{key!r}]: it has {sorted(content.get(part, ())) or 'none'}")
-        for key in set(LAYOUTS) & set(content.get("obsm", ())) - set(adata.obsm):
-            with _noted(f"obsm {key}", unread):
-                adata.obsm[key] = ad.io.read_elem(content["obsm"][key])
+        return _elements(file, content, taken, X, ad.io.read_elem, {})
+
+
+def _read_lazily(file: Path, taken: Sequence[str]) -> ad.AnnData:
+    """All but the matrices, which are read by blocks when they are asked for; others than sparse ones are not."""
+    with _opened(file) as content:
+        X, unread = None, {}
+        if "X" in content:
+            with _noted("X", unread):
+                X = _sparse_by_blocks(content["X"])
+        return _elements(file, content, taken, X, _sparse_by_blocks, unread)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    if file.is_dir():
+        import zarr  # comes with anndata, and takes seconds
+
+        yield zarr.open_group(file, mode="r")
+    else:
+        with h5py.File(file) as content:
+            yield content
+
+
+def _sparse_by_blocks(place: Any) -> Lazy:
+    if place.attrs.get("encoding-type") != "csr_matrix":
+        raise ValueError("too large for memory_gb, and no csr_matrix, which is read by blocks: write it as one")
+    return by_blocks(place)
+
+
+def _n_values(file: Path, layer: str) -> int:
+    """Values of the largest matrix of those that may hold the counts, as they are stored."""
+    with _opened(file) as content:
+        if isinstance(content["obs"], h5py.Dataset):
+            return 0  # of anndata before 0.7
+        known = [f"layers/{name}" for name in ([layer] if layer else LAYERS)]
+        names = [*known, *(["X", "raw/X"] if not layer else ["raw/X"] if layer == "raw" else [])]
+        places = [content[name] for name in names if name in content]
+        stored = [place["data"] if "indptr" in getattr(place, "keys", list)() else place for place in places]
+        return max((int(np.prod(values.shape)) for values in stored), default=0)
+
+
+def _elements(
+    file: Path,
+    content: Any,
+    taken: Sequence[str],
+    X: Matrix | Lazy | None,
+    read_matrix: Callable[[Any], Any],
+    unread: dict[str, str],
+) -> ad.AnnData:
+    """Cells of an opened file with X; other matrices as a function reads them, and in uns why some could not be."""
+    obs, var = _frame(content["obs"], "obs", unread), _frame(content["var"], "var", unread)
+    adata = ad.AnnData(X, obs, var)
+    for name in content.get("layers", ()):
+        with _noted(f"layer {name}", unread):
+            adata.layers[name] = read_matrix(content["layers"][name])
+    if "raw" in content and content["raw"].attrs.get("encoding-type") != "null":
+        with _noted("raw.X", unread):
+            raw_var = _frame(content["raw/var"], "raw.var", unread)
+            adata.raw = ad.AnnData(read_matrix(content["raw/X"]), obs[[]], raw_var)
+    for place in taken:
+        part, key = place.split("/", 1)
+        if key in content.get(part, ()):
+            getattr(adata, part)[key] = ad.io.read_elem(content[part][key])
+        else:
+            raise InputError(f"{file} has no {part}[{key!r}]: it has {sorted(content.get(part, ())) or 'none'}")
+    for key in set(LAYOUTS) & set(content.get("obsm", ())) - set(adata.obsm):
+        with _noted(f"obsm {key}", unread):
+            adata.obsm[key] = ad.io.read_elem(content["obsm"][key])
     adata.uns[UNREAD] = unread
     return adata
 
 
-def _frame(group: h5py.Group, place: str, unread: dict[str, str]) -> pd.DataFrame:
+def _frame(group: Any, place: str, unread: dict[str, str]) -> pd.DataFrame:
     """A table of the file; where it cannot be read as a whole, the columns that can."""
     try:
         return ad.io.read_elem(group)
@@ -180,20 +240,20 @@ def needed(adata: ad.AnnData, file: Path | str, taken: Sequence[str] = ()) -> ad
     """
     var, unread = _named(adata.var), dict(adata.uns.get(UNREAD, {}))
     try:
-        X = _sound(adata.X)
+        X = _sound(adata.X, f"{file}: X")
     except ValueError as problem:
         raise InputError(f"{file}: X is {problem}: write the file again from its source") from None
     found = ad.AnnData(X, plain(_named(adata.obs)), var)
     for name, values in adata.layers.items():
         with _noted(f"layer {name}", unread):
-            found.layers[name] = _sound(values)
+            found.layers[name] = _sound(values, f"{file}: layer {name}")
     if adata.raw is not None and adata.raw.X is not None:
         raw_var = _named(adata.raw.var)
         if var.index.is_unique:  # symbols are often kept beside X alone
             more = var[[name for name in var if name not in raw_var]]
             raw_var = raw_var.join(more.reindex(raw_var.index)) if raw_var.index.is_unique else raw_var
         with _noted("raw.X", unread):
-            found.raw = ad.AnnData(_sound(adata.raw.X), found.obs[[]], raw_var)
+            found.raw = ad.AnnData(_sound(adata.raw.X, f"{file}: raw.X"), found.obs[[]], raw_var)
     for place in [*taken, *(f"obsm/{key}" for key in LAYOUTS)]:
         part, key = place.split("/", 1)
         if key in getattr(adata, part):  # if not, whoever wants it will say so
@@ -255,11 +315,15 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(pd.Index(frame.index.astype(str).to_numpy(object), dtype=object), axis=0)
 
 
-def _sound(values):
+def _sound(values, place: str):
     """Values by rows, sparse ones with a checked structure, float16 as float32; wrong indices would crash Python.
 
-    ValueError with the end of a sentence where the structure is wrong.
+    ValueError with the end of a sentence where the structure is wrong; of lazy values, InputError when they are read.
     """
+    if values is None:
+        return None
+    if is_lazy(values):
+        return changed(values, partial(_sound_block, place), np.float32 if values.dtype == np.float16 else None)
     if sparse.issparse(values):
         try:
             values.check_format(full_check=True)
@@ -267,9 +331,16 @@ def _sound(values):
             raise ValueError(f"no sound sparse matrix ({one_line(problem)})") from None
         values = sparse.csr_matrix(values)
         values.sum_duplicates()
-    elif values is not None:
+    else:
         values = np.asarray(values)
-    return values.astype(np.float32) if values is not None and values.dtype == np.float16 else values
+    return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
+def _sound_block(place: str, block: sparse.csr_matrix) -> sparse.csr_matrix:
+    try:
+        return _sound(block, place)
+    except ValueError as problem:
+        raise InputError(f"{place} is {problem}: write the file again from its source") from None
 
 
 def plain(obs: pd.DataFrame) -> pd.DataFrame:
@@ -326,14 +397,38 @@ def scaled(adata: ad.AnnData) -> ad.AnnData:
         adata.layers[LOGS] = logs
         mean, deviation = adata.var["mean"].to_numpy(), adata.var["std"].to_numpy()
         divisor = np.where(deviation > 0, deviation, np.inf)  # a gene that is constant is 0
-        if isinstance(X, np.ndarray):
+        if is_lazy(X):
+            X = changed(X, lambda block: _divided(_with_own_values(block), divisor))
+        elif isinstance(X, np.ndarray):
             X -= mean
             X /= divisor
         else:
-            for some in in_parts(len(X.data), PART):
-                X.data[some] /= divisor[X.indices[some]]
+            _divided(X, divisor)
     adata.X = X
     return adata
+
+
+def _divided(X: sparse.csr_matrix, divisor: np.ndarray) -> sparse.csr_matrix:
+    """The same object, each gene divided by a number, in place."""
+    for some in in_parts(len(X.data), PART):
+        X.data[some] /= divisor[X.indices[some]]
+    return X
+
+
+def some_cells(adata: ad.AnnData, rows: np.ndarray, in_memory: bool = False) -> ad.AnnData:
+    """Some cells as an object of their own, as lazy as it was, or in memory.
+
+    rows : (n_cells,) bool, or (n_rows,) int in ascending order.
+    """
+    if not is_lazy(adata.X):
+        return adata[rows].copy()
+    parts = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
+    found = ad.AnnData(None, adata.obs, adata.var, uns=adata.uns, **parts)[rows].copy()
+    matrices = [rows_of(X, rows) for X in (adata.X, *adata.layers.values())]
+    found.X, *layers = loaded(*matrices) if in_memory else matrices
+    for name, layer in zip(adata.layers, layers, strict=True):
+        found.layers[name] = layer
+    return found
 
 
 def with_values(X: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
@@ -344,10 +439,10 @@ def with_values(X: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
 
 
 def _with_own_values(X: Matrix) -> Matrix:
-    """A copy whose values may be changed."""
+    """A copy whose values may be changed; lazy ones never are."""
     return with_values(X, np.array(X.data)) if sparse.issparse(X) else X.copy()
 
 
 def compact(X: Matrix) -> Matrix:
     """The same values, sparse by rows where none is negative; as they are elsewhere."""
-    return X if sparse.issparse(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)
+    return X if sparse.issparse(X) or is_lazy(X) or X.min(initial=0) < 0 else sparse.csr_matrix(X)

@@ -8,14 +8,20 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from scripts.blocks import (
+    BLOCK,
+    Lazy,
     Matrix,
     Some,
     Weighted,
+    blocks,
     cells_with,
     evenly,
     gene_means,
     in_parts,
+    is_lazy,
     leading_axes,
+    loaded,
+    rows_of,
     scatter,
     shared,
     sums_pay,
@@ -30,7 +36,7 @@ PROJECTED = 10_000  # cells whose components are computed at a time
 CHUNK = 500  # genes whose residuals are held at a time
 
 
-def detected_genes(X: Matrix) -> np.ndarray:
+def detected_genes(X: Matrix | Lazy) -> np.ndarray:
     """Genes with values other than 0 in at least `MIN_DETECTED` of the cells, and `MIN_CELLS`; (n_genes,) bool.
 
     X : (n_cells, n_genes), counts or their logarithms; sparse ones by rows.
@@ -38,7 +44,7 @@ def detected_genes(X: Matrix) -> np.ndarray:
     return cells_with(X) >= max(MIN_CELLS, MIN_DETECTED * X.shape[0])
 
 
-def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:
+def variable_genes(X: Matrix | Lazy, n_genes: int, counts: bool) -> np.ndarray:
     """The most variable of the detected genes, as scanpy's highly_variable_genes ranks them; (n_genes,) bool.
 
     Parameters
@@ -58,8 +64,8 @@ def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:
     chosen = detected_genes(X)
     if chosen.sum() <= n_genes:
         return chosen
-    judged = X[evenly(X.shape[0], N_JUDGED)][:, chosen]
-    cells = ad.AnnData(judged if isinstance(X, np.ndarray) else sparse.csr_matrix(judged))
+    judged = loaded(rows_of(X, evenly(X.shape[0], N_JUDGED)))[0][:, chosen]
+    cells = ad.AnnData(judged if isinstance(judged, np.ndarray) else sparse.csr_matrix(judged))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of fractional counts, and of bins of a single gene
         if counts:
@@ -70,14 +76,14 @@ def variable_genes(X: Matrix, n_genes: int, counts: bool) -> np.ndarray:
     return chosen
 
 
-def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.ndarray | slice) -> Weighted:
+def pareto_scaled(X: Matrix | Lazy, genes: np.ndarray, unit: np.ndarray, fit_rows: np.ndarray | slice) -> Weighted:
     """Some genes, each divided by the square root of its standard deviation over the cells fit_rows.
 
     Between no scaling, where few genes decide, and scaling to variance 1, where noise counts as much as signal (van den
     Berg et al., BMC Genomics 7, 142, 2006).
 
     X : (n_cells, n_genes), maybe in units of its own; unit : (n_genes,) what these are; genes : (n_genes,) bool.
-    Returns (n_cells, n_chosen), sparse if X is, made when rows are asked for.
+    Returns (n_cells, n_chosen), sparse or lazy if X is, made when rows are asked for.
     """
     chosen = np.flatnonzero(genes)
     fitted = X if isinstance(fit_rows, slice) else X[fit_rows]
@@ -87,10 +93,13 @@ def pareto_scaled(X: Matrix, genes: np.ndarray, unit: np.ndarray, fit_rows: np.n
     return Weighted(X, chosen, weight)
 
 
-def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | slice, random_state: int) -> np.ndarray:
+def components(
+    X: Matrix | Weighted | Lazy, n_components: int, fit_rows: np.ndarray | slice, random_state: int
+) -> np.ndarray:
     """Principal components, those of the cells fit_rows; sparse columns are centred implicitly, never made dense.
 
-    X : (n_cells, n_features). Returns (n_cells, n_components) float32.
+    X : (n_cells, n_features), of at most MAX_GENES features where it is lazy, all cells then being fitted. Returns
+    (n_cells, n_components) float32.
     """
     fitted = X if isinstance(fit_rows, slice) and sums_pay(X) else X[fit_rows]
     if sums_pay(fitted):
@@ -99,7 +108,7 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
         parts = list(in_parts(X.shape[0], PROJECTED))
         found = np.empty((X.shape[0], n_components), np.float32)
         with shared(X, len(parts)) as cells:
-            made = in_order(partial(_projected, mean, axes), [Some(cells, rows) for rows in parts])
+            made = in_order(partial(_projected, mean, axes), [Some(cells, rows) for rows in parts], is_lazy(X))
             for rows, coordinates in zip(parts, made, strict=True):
                 found[rows] = coordinates
         return found
@@ -111,5 +120,6 @@ def components(X: Matrix | Weighted, n_components: int, fit_rows: np.ndarray | s
 
 def _projected(mean: np.ndarray, axes: np.ndarray, cells: Some) -> np.ndarray:
     """Coordinates of some cells along axes, (n_rows, n_axes) float32."""
-    X = cells.values()
-    return np.concatenate([(X[rows] @ axes - mean @ axes).astype(np.float32) for rows in in_parts(X.shape[0])])
+    return np.concatenate(
+        [(block @ axes - mean @ axes).astype(np.float32) for _, block in blocks(cells.values(), BLOCK)]
+    )

@@ -91,12 +91,15 @@ def write_cells(cells: anndata.AnnData, path: Path) -> None:
 
 def n_bytes(cells: anndata.AnnData) -> int:
     """Bytes of all matrices and tables, uncompressed, as `write_h5ad` stores them, or a little more."""
+    from scripts.blocks import is_lazy, n_stored  # takes seconds: imported where it is wanted
+
     matrices: list[Any] = [cells.X]
     for kept in (cells.layers, cells.obsm, cells.varm, cells.obsp, cells.varp):
         matrices += kept.values()
     parts = [part for each in matrices if each is not None for part in _parts(each)]
     tables = [table.memory_usage(deep=True).sum() for table in (cells.obs, cells.var)]
-    return int(sum(part.nbytes for part in parts) + sum(tables))
+    lazy = sum(n_stored(part) * (part.dtype.itemsize + 8) + 8 * len(part) for part in parts if is_lazy(part))
+    return int(sum(part.nbytes for part in parts if not is_lazy(part)) + lazy + sum(tables))
 
 
 def _parts(values: Any) -> list:

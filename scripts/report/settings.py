@@ -76,6 +76,7 @@ TYPES: dict[str, Any] = {
     "normalize_total": FlagOrNone,
     "log1p": FlagOrNone,
     "scale": FlagOrNone,
+    "memory_gb": NotNegative,
     "layer": Text,
     "label": Text,
     "drop_empty": Flag,

@@ -21,6 +21,7 @@ WRONG = {  # setting: values of a wrong type, range or choice
     "log1p": ["falsee", 0],
     "layer": [5, None, ["counts"]],
     "label": [3, None],
+    "memory_gb": [-1, "half", True],
     "k_neighbors": [0, -1, 2.5, "many", True, None, float("nan"), float("inf"), [10]],
     "n_freq_comps": [-1, "five"],
     "metric": ["manhattan", None, 1],
