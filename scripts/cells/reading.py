@@ -111,7 +111,7 @@ def _read_lazily(file: Path, taken: Sequence[str]) -> ad.AnnData:
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Any]:
     if file.is_dir():
-        import zarr  # comes with anndata, and takes seconds
+        import zarr  # takes seconds: imported where it is wanted
 
         yield zarr.open_group(file, mode="r")
     else:
