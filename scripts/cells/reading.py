@@ -126,15 +126,14 @@ def _sparse_by_blocks(place: Any) -> Lazy:
 
 
 def _n_values(file: Path, layer: str) -> int:
-    """Values of the largest matrix of those that may hold the counts, as they are stored."""
+    """Stored values of the largest matrix that may hold the counts; 0 where one is not sparse by rows."""
     with _opened(file) as content:
-        if isinstance(content["obs"], h5py.Dataset):
-            return 0  # of anndata before 0.7
         known = [f"layers/{name}" for name in ([layer] if layer else LAYERS)]
         names = [*known, *(["X", "raw/X"] if not layer else ["raw/X"] if layer == "raw" else [])]
         places = [content[name] for name in names if name in content]
-        stored = [place["data"] if "indptr" in getattr(place, "keys", list)() else place for place in places]
-        return max((int(np.prod(values.shape)) for values in stored), default=0)
+        if any(place.attrs.get("encoding-type") != "csr_matrix" for place in places):
+            return 0
+        return max((place["data"].shape[0] for place in places), default=0)
 
 
 def _elements(

@@ -194,8 +194,6 @@ def negative(adata):
             "the graph on all genes needs .*: set graph_genes",
         ),
         (negative, {"graph_components": None, "drop_empty": False}, "the graph on all genes needs"),
-        (by_columns, {}, "X could not be read .too large for memory_gb, and no csr_matrix, .*name a layer"),
-        (as_dense, {}, "X could not be read .too large for memory_gb, and no csr_matrix, .*name a layer"),
     ],
 )
 def test_what_needs_all_cells_in_memory_says_so_in_one_line(change, settings, message, tmp_path):
@@ -203,6 +201,12 @@ def test_what_needs_all_cells_in_memory_says_so_in_one_line(change, settings, me
     with pytest.raises(InputError, match=message) as error:
         prepared(source, replace(SETTINGS, **{"n_mads": 0.0, "memory_gb": TINY} | settings))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [by_columns, as_dense])
+def test_what_is_not_sparse_by_rows_is_read_whole(change, tmp_path):
+    found = load(written(tmp_path, change=change), replace(SETTINGS, memory_gb=TINY))
+    assert not blocks.is_lazy(found.X) and not any("by blocks" in said for said in found.uns["dataset"]["said"])
 
 
 def test_damage_is_found_as_blocks_are_read(tmp_path):
