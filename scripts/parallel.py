@@ -2,7 +2,6 @@
 
 import functools
 import io
-import itertools
 import logging
 import os
 import signal
@@ -120,19 +119,20 @@ def _by_workers(client: Any, work: Callable[[Item], Result], items: list[Item]) 
 
 def _result(client: Any, task: Any) -> Any:
     """What a task gives; InputError where a worker that is paused for lack of memory keeps tasks and does none."""
-    for n_asked in itertools.count(1):
+    n_asked = 0
+    while True:
         try:
             return task.result(timeout=PATIENCE)
         except TimeoutError:
             if task.status == "error":  # the work itself has raised it
                 raise
+        n_asked += 1
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         counts = [worker["metrics"]["task_counts"] for worker in workers if worker["status"] == "paused"]
         if n_asked >= N_ASKED and any("ready" in count and "executing" not in count for count in counts):
             raise InputError(
                 "a worker is paused for lack of memory, and does not go on: give workers more (--memory-limit)"
             )
-    raise AssertionError("counting does not end")
 
 
 def _itself(work: Callable[[Item], Result]) -> Callable[[Item], Result]:

@@ -29,26 +29,14 @@ def test_recall_counts_true_neighbours():
     assert peers.recall(points, true[:, : peers.K // 2]) == 0.5
 
 
-@pytest.fixture(scope="module")
-def own(folder):
-    return peers.own_graph(folder)
-
-
-def test_own_steps_are_measured_and_judged(folder, own):
+def test_own_steps_are_measured_and_judged(folder):
+    own = peers.own_graph(folder)
     assert own["recall"] == 1 and own["residual"] < 1e-6
     modules = peers.own_modules(folder)
     assert modules["n_lists"] == 2 * peers.N_FREQ
     assert modules["together"] > 0.2 > abs(peers.by_chance(folder))
     for row in (step for found in (own, modules) for step in found["steps"].values()):
         assert row["CPU s"] >= 0 and row["wall s"] > 0 and row["peak GB"] > 0.05
-
-
-@pytest.mark.slow
-def test_scanpy_has_the_same_components_and_a_like_spectrum(folder, own):
-    peer = peers.scanpy_graph(folder)
-    assert peer["recall"] == own["recall"] and list(peer["steps"]) == ["pp.pca", "pp.neighbors", "tl.diffmap"]
-    assert peer["variance"] == pytest.approx(1, abs=1e-3)
-    assert len(peer["alike"]) == peers.N_FREQ and peer["alike"][0] > 0.9
 
 
 def test_packages_that_are_not_there_have_a_line_and_the_others_rows(monkeypatch, capsys, folder):
