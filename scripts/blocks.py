@@ -215,7 +215,6 @@ def shared(X: Matrix | Weighted, n_items: int) -> Iterator[Matrix | Weighted | F
         if folder is None or is_lazy(X):
             yield X
         elif isinstance(X, Weighted):
-            assert not isinstance(X.cells, Filed), "they are shared already"
             yield replace(X, cells=Filed.of(X.cells, folder))
         else:
             yield Filed.of(X, folder)

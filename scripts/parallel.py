@@ -26,10 +26,8 @@ LOCAL = "local"  # in place of an address: a scheduler and a worker for each cor
 UNDER_WAY = 3  # items for each thread of a cluster that are handed to it at a time, with all that they need
 # distributed would give freed memory back to the system at once, and ask for it again with each array of a block
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**27), "MALLOC_MMAP_THRESHOLD_": str(2**22), "MALLOC_ARENA_MAX": "2"}
-PATIENCE, N_ASKED = (
-    30,
-    4,
-)  # seconds after which workers that give no result are looked at, and how often before one is lost
+PATIENCE = 30  # seconds after which workers that give no result are looked at
+N_ASKED = 4  # how often, before one that is paused is taken for lost
 ANSWER = 20  # seconds that a scheduler may take to answer
 Item = TypeVar("Item")
 Result = TypeVar("Result")
